@@ -1,0 +1,8 @@
+"""What happens in the registry and others may react to."""
+
+from devices.models import Device
+from iotportal.hooks import Hook
+
+device_registered: Hook[Device] = Hook()
+device_changed: Hook[Device] = Hook()  # its name or profile
+device_deleted: Hook[Device] = Hook()

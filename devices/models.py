@@ -1,0 +1,124 @@
+"""The registry of devices and their identity.
+
+A **Device** belongs to one account and has a name that is unique among the account's live devices. Its id is 128 random bits;
+as 32 hex digits it is the CN of its certificate, its MQTT client id and the first level of its topics. Deleting a device
+revokes its certificates and keeps the row (`deleted_at`), because its history stays readable.
+
+A **Certificate** was issued to one device. At most one certificate per device is `active` until renewal with overlap exists.
+
+    active ──revoke──▶ revoked          nothing leads back; an expired certificate stays `active` and is refused by its dates
+
+A **Pin** is a GPIO that somebody used or named; its last value lives with the other readings in `messaging`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from accounts.access import Action, roles_for
+from accounts.models import Account, User
+
+
+class DeviceQuerySet(models.QuerySet["Device"]):
+    """The reads of the registry."""
+
+    def live(self) -> Self:
+        """Return the devices that were not deleted."""
+        return self.filter(deleted_at=None)
+
+    def for_user(self, user: User, action: Action = Action.READ) -> Self:
+        """Return the live devices with which `user` may do `action`."""
+        accounts = user.memberships.filter(role__in=roles_for(action)).values("account_id")
+        return self.live().filter(account_id__in=accounts)
+
+
+class Device(models.Model):
+    """A microcontroller that the portal can reach."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="devices")
+    name = models.CharField(max_length=80)
+    profile = models.SlugField(max_length=40, default="standard")
+    created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = DeviceQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["created_at", "id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                "account", Lower("name"), name="device_name_unique", condition=Q(deleted_at=None), violation_error_message="You have a device of that name already."
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="device_name_given"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["account", "created_at", "id"], name="device_of_account", condition=Q(deleted_at=None)),  # the Devices page
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def hex(self) -> str:
+        """The id as devices and topics spell it: 32 lower-case hex digits."""
+        return self.id.hex
+
+
+class Certificate(models.Model):
+    """An X.509 certificate issued to a device."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        REVOKED = "revoked"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="certificates")
+    serial = models.CharField(max_length=40, unique=True)  # hex
+    fingerprint = models.CharField(max_length=64, unique=True)  # SHA-256 of the DER form, hex
+    key_algorithm = models.CharField(max_length=16)
+    pem = models.TextField()
+    sealed_key = models.BinaryField(null=True, editable=False)  # AES-GCM, see devices.sealing; None: the portal never had it
+    status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
+    not_before = models.DateTimeField()
+    not_after = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["device"], name="certificate_one_active", condition=Q(status="active")),
+            models.CheckConstraint(condition=Q(status__in=["active", "revoked"]), name="certificate_status_known"),
+            models.CheckConstraint(condition=Q(status="active", revoked_at=None) | Q(status="revoked", revoked_at__isnull=False), name="certificate_revoked_when"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device}: {self.serial}"
+
+    def is_valid(self, now: datetime | None = None) -> bool:
+        """Say whether the certificate opens the door at `now`."""
+        now = now or timezone.now()
+        return self.status == self.Status.ACTIVE and self.not_before <= now < self.not_after
+
+
+class Pin(models.Model):
+    """A GPIO of a device that has a name or was used before."""
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="pins")
+    number = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=60, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["number"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["device", "number"], name="pin_once")]
+
+    def __str__(self) -> str:
+        return self.name or f"GPIO {self.number}"

@@ -1,0 +1,11 @@
+"""The Celery application: `celery -A iotportal worker`."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotportal.settings")
+
+app = Celery("iotportal")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

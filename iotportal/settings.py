@@ -1,0 +1,227 @@
+"""Settings of the portal, read from the environment alone (see docs/configuration.md)."""
+
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from iotportal import env
+
+VERSION = "0.1.0"
+BASE_DIR = Path(__file__).resolve().parent.parent
+STATE_DIR = Path(env.text("PORTAL_STATE_DIR", str(BASE_DIR / "var")))
+
+# --- the process ---------------------------------------------------------------------------------------------------------
+DEBUG = env.boolean("PORTAL_DEBUG", default=False)
+SECRET_KEY = env.secret("PORTAL_SECRET_KEY")
+PORTAL_URL = env.text("PORTAL_URL", "http://localhost:8000").rstrip("/")
+ALLOWED_HOSTS = env.words("PORTAL_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("PORTAL_TRUSTED_ORIGINS", PORTAL_URL)
+HTTPS = PORTAL_URL.startswith("https://")
+
+ROOT_URLCONF = "iotportal.urls"
+ASGI_APPLICATION = "iotportal.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "allauth",
+    "allauth.account",
+    "django_htmx",
+    "accounts",
+    "billing",
+    "devices",
+    "messaging",
+    "notifications",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "iotportal.context.portal",
+            ],
+        },
+    },
+]
+
+# --- data ----------------------------------------------------------------------------------------------------------------
+DATABASES = {"default": {**env.database(), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+VALKEY_URL = env.secret("VALKEY_URL")
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": VALKEY_URL, "KEY_PREFIX": "cache"}}
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [VALKEY_URL]}}}
+
+# --- Celery --------------------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = env.secret("CELERY_BROKER_URL", VALKEY_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(STATE_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "make-partitions": {"task": "messaging.tasks.make_partitions", "schedule": 3600.0},
+}
+BRIDGE = env.boolean("PORTAL_BRIDGE", default=False)  # this Celery worker runs the bridge
+
+# --- people --------------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "devices:list"
+
+# --- mail ----------------------------------------------------------------------------------------------------------------
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_HOST = env.text("PORTAL_EMAIL_HOST", "localhost")
+EMAIL_PORT = env.integer("PORTAL_EMAIL_PORT", 25, minimum=1, maximum=65535)
+EMAIL_HOST_USER = env.text("PORTAL_EMAIL_USER", "")
+EMAIL_HOST_PASSWORD = env.secret("PORTAL_EMAIL_PASSWORD", "")
+EMAIL_USE_TLS = env.boolean("PORTAL_EMAIL_TLS", default=False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("PORTAL_EMAIL_FROM", "IoT Portal <portal@localhost>")
+
+# --- devices: identity and the broker --------------------------------------------------------------------------------------
+PKI_DIR = Path(env.text("PORTAL_PKI_DIR", str(STATE_DIR / "pki")))
+SEAL_KEY = env.secret("PORTAL_SEAL_KEY")  # base64 of 32 bytes: seals the device keys that the portal keeps for their owners
+CERTIFICATE_DAYS = env.integer("PORTAL_CERTIFICATE_DAYS", 365, minimum=1, maximum=3650)
+MQTT_HOST = env.text("MQTT_HOST", "localhost")  # where the portal's own processes find the broker
+MQTT_PORT = env.integer("MQTT_PORT", 8883, minimum=1, maximum=65535)
+BROKER_BIND = env.text("PORTAL_BROKER_BIND", "127.0.0.1")
+DEVICE_HOST = env.text("PORTAL_DEVICE_HOST", "localhost")  # what devices are told
+DEVICE_PORT = env.integer("PORTAL_DEVICE_PORT", 8883, minimum=1, maximum=65535)
+
+# --- commands and history --------------------------------------------------------------------------------------------------
+COMMAND_TIMEOUT_S = env.integer("PORTAL_COMMAND_TIMEOUT", 5, minimum=1, maximum=30)
+COMMAND_GRACE_S = 2.0  # how long a late answer is still expected where it could be taken for the next caller's
+MAX_PAYLOAD_BYTES = env.integer("PORTAL_MAX_PAYLOAD", 16 * 1024, minimum=128, maximum=64 * 1024)
+PARTITION_MONTHS_AHEAD = 2
+FREE_MESSAGES_PER_MONTH = env.integer("PORTAL_FREE_MESSAGES", 100_000, minimum=0)
+COMMANDS_PER_MINUTE = env.integer("PORTAL_COMMANDS_PER_MINUTE", 60_000, minimum=1)  # of one user, over all devices
+
+# --- the API -------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated", "accounts.api.permissions.TokenScope"],
+    "DEFAULT_PAGINATION_CLASS": "iotportal.pagination.CursorPagination",
+    "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "iotportal.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "iotportal.problems.exception_handler",
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "rest_framework.throttling.AnonRateThrottle",
+        "rest_framework.throttling.UserRateThrottle",
+    ],
+    "DEFAULT_THROTTLE_RATES": {
+        "anon": env.text("PORTAL_THROTTLE_ANON", "60/min"),
+        "user": env.text("PORTAL_THROTTLE_USER", "3000/min"),
+    },
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "IoT Portal API",
+    "VERSION": "1",
+    "DESCRIPTION": "Read and set the pins, clock, UART and network of your devices, in milliseconds.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- security --------------------------------------------------------------------------------------------------------------
+_SELF = "'self'"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "style-src": [_SELF],
+        "script-src": [_SELF],
+        "font-src": [_SELF],
+        "img-src": [_SELF],
+        "connect-src": [_SELF],
+        "manifest-src": [_SELF],
+        "form-action": [_SELF],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    },
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = False  # the page's script puts it into a header
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_SSL_REDIRECT = HTTPS and env.boolean("PORTAL_SSL_REDIRECT", default=True)
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+if env.boolean("PORTAL_BEHIND_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+
+# --- language, time, files -------------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+FORMAT_MODULE_PATH = ["iotportal.formats"]
+STATIC_URL = "static/"
+STATIC_ROOT = STATE_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = env.boolean("PORTAL_STATIC_FINDERS", default=True)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("PORTAL_LOG_LEVEL", "INFO")},
+    "loggers": {"django.request": {"level": "ERROR"}},
+}
+
+if not DEBUG and len(SECRET_KEY) < 32:
+    raise ImproperlyConfigured("PORTAL_SECRET_KEY must have at least 32 characters.")

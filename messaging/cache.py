@@ -1,0 +1,63 @@
+"""What the hot path keeps in Valkey, and how a change makes it forget.
+
+    token:{sha256}          {"u": user id, "s": scope, "e": expiry or 0}           TTL 60 s
+    access:{user}:{device}  {"r": role, "p": profile, "a": account hex}            TTL 60 s
+    presence:{device}       "1" connected, "0" not; written by the bridge, believed while `bridge:alive` lives
+    quota:{account}:{yyyymm}, rate:{user}:{minute}, lane:{device}[:{api}]          counters and locks
+
+A change does not delete an entry but buries it: for `BURIED_S` the key holds "-", which a reader takes as "ask the database" and
+which a reader that looked the row up just before the change cannot overwrite (it fills with SET NX).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import redis
+from django.conf import settings
+
+TTL_S = 60
+BURIED_S = 5
+BURIED = "-"
+DISCONNECT_CHANNEL = "broker:disconnect"
+COMMAND_STREAM = "commands"
+BRIDGE_ALIVE = "bridge:alive"
+
+
+@lru_cache(maxsize=1)
+def client() -> redis.Redis:
+    """Return this process's synchronous Valkey client."""
+    return redis.Redis.from_url(settings.VALKEY_URL, decode_responses=True)
+
+
+def access_key(user_id: int, device: str) -> str:
+    """Return the key of one user's access to one device."""
+    return f"access:{user_id}:{device}"
+
+
+def token_key(token_hash: str) -> str:
+    """Return the key of one token."""
+    return f"token:{token_hash}"
+
+
+def presence_key(device: str) -> str:
+    """Return the key of one device's presence."""
+    return f"presence:{device}"
+
+
+def forget_access(device: str, user_ids: list[int]) -> None:
+    """Bury the access entries of `device`."""
+    with client().pipeline(transaction=False) as pipe:
+        for user_id in user_ids:
+            pipe.set(access_key(user_id, device), BURIED, ex=BURIED_S)
+        pipe.execute()
+
+
+def forget_token(token_hash: str) -> None:
+    """Bury a token."""
+    client().set(token_key(token_hash), BURIED, ex=BURIED_S)
+
+
+def ask_broker_to_disconnect(device: str) -> None:
+    """Tell the broker process to close the device's connection."""
+    client().publish(DISCONNECT_CHANNEL, device)
