@@ -1,0 +1,432 @@
+"""One client's TCP connection: reads MQTT packets, answers them, and ends for exactly one reason."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from enum import Enum, IntFlag, StrEnum, auto
+from typing import TYPE_CHECKING, cast
+
+from messaging.authorization import Action, Identity, Refusal, identify
+from messaging.broker import packets
+from messaging.broker.packets import Connect, Message, ProtocolError, Will
+from messaging.broker.session import Session
+from messaging.broker.tls import Peer, peer_of
+
+if TYPE_CHECKING:
+    from messaging.broker.server import Broker
+
+logger = logging.getLogger(__name__)
+
+# Topics a connection has published to and may: looked up by their bytes, without decoding them again.
+_KNOWN_TOPICS = 1_024
+
+
+class Reason(StrEnum):
+    """Why a connection ended, as presence events say it."""
+
+    GOODBYE = "goodbye"
+    LOST = "lost"
+    KICKED = "kicked"
+    REPLACED = "replaced"
+    KEEPALIVE = "keepalive"
+
+
+class _State(Enum):
+    WAITING = auto()
+    ADMITTING = auto()
+    OPEN = auto()
+    CLOSED = auto()
+
+
+class _Pause(IntFlag):
+    """Why a connection is not read from at the moment."""
+
+    ADMISSION = auto()
+    TURN = auto()
+    UNREAD = auto()
+    HELD = auto()
+
+
+class Connection(asyncio.Protocol):
+    """Protocol of one accepted TLS connection; all methods run in the broker's event loop."""
+
+    def __init__(self, broker: "Broker") -> None:
+        self.writable = True
+        self.client_id = ""
+        self.session: Session | None = None
+        self.identity: Identity | None = None
+        self.peer: Peer | None = None
+        self.will: Will | None = None
+        self.address = ""
+        self.tls_version = ""
+        self.protocol = ""
+        self._broker = broker
+        self._limits = broker.limits
+        self._state = _State.WAITING
+        self._strict_flags = True
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._paused = _Pause(0)
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._blocked = False
+        self._allowed: set[bytes] = set()
+        self._refused = 0
+        self._heard = 0.0
+        self._patience = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._admission: asyncio.Task[None] | None = None
+
+    # The socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over an accepted socket whose TLS handshake is done."""
+        self._transport = cast(asyncio.Transport, transport)
+        name = transport.get_extra_info("peername")
+        self.address = str(name[0]) if name else ""
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        self.tls_version = (tls.version() or "") if tls else ""
+        self.peer = peer_of(tls)
+        if self.peer is None or not self._broker.welcome(self):
+            self._fail("no usable certificate" if self.peer is None else "too many connections")
+            return
+        self._tune(transport.get_extra_info("socket"))
+        loop = self._broker.loop
+        self._heard = loop.time()
+        self._timer = loop.call_later(self._limits.connect_seconds, self._fail, "no CONNECT in time")
+
+    @staticmethod
+    def _tune(sock: socket.socket | None) -> None:
+        if sock is None:
+            return
+        # Without NODELAY every second small packet waits 40 ms for the peer's delayed ACK.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Finds dead peers that switched MQTT's own keepalive off.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come, packet by packet."""
+        if self._state is _State.CLOSED:
+            return
+        self._heard = self._broker.loop.time()
+        self._buffer = self._buffer + data if self._buffer else data
+        if not self._paused:
+            self._read()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the connection when the socket is gone, whoever closed it."""
+        self.end(Reason.LOST)
+        self._broker.gone(self)
+
+    def pause_writing(self) -> None:
+        """Stop sending, and stop reading too: a peer that does not read our answers may not ask for more."""
+        self._blocked = True
+        self.writable = False
+        self._pause(_Pause.UNREAD)
+        self._stall = self._broker.loop.call_later(self._limits.write_stall_seconds, self._fail, "does not read")
+
+    def resume_writing(self) -> None:
+        """Go on after `pause_writing`."""
+        self._blocked = False
+        self.writable = self._out_bytes < self._limits.write_bytes
+        if self._stall is not None:
+            self._stall.cancel()
+        self._resume(_Pause.UNREAD)
+        if self.session is not None and self.writable:
+            self.session.pump()
+
+    def send(self, packet: bytes) -> None:
+        """Add one packet to the write that ends this turn of the event loop."""
+        if not self._out:
+            self._broker.flush_later(self)
+        self._out.append(packet)
+        self._out_bytes += len(packet)
+        if self._out_bytes >= self._limits.write_bytes:
+            self.writable = False
+
+    def flush(self) -> None:
+        """Write what has gathered: one TLS record and one system call for a whole burst."""
+        if self._state is _State.CLOSED:
+            return
+        self._write_out()
+        self.writable = not self._blocked
+        if self.session is not None and self.writable:
+            self.session.pump()
+
+    def _write_out(self) -> None:
+        if self._transport is not None and self._out:
+            data = b"".join(self._out)
+            self._out.clear()
+            self._out_bytes = 0
+            self._transport.write(data)
+
+    def _pause(self, why: _Pause) -> None:
+        if not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._paused |= why
+
+    def _resume(self, why: _Pause) -> None:
+        if not self._paused & why:
+            return
+        self._paused &= ~why
+        if self._paused or self._state is _State.CLOSED:
+            return
+        self._heard = self._broker.loop.time()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        if self._buffer:
+            self._broker.loop.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        if not self._paused and self._state is not _State.CLOSED:
+            self._read()
+
+    # Packets
+
+    def _read(self) -> None:
+        """Handle the complete packets of the buffer, as long as nothing says to stop reading."""
+        data, at, left = self._buffer, 0, self._limits.burst
+        limit, size = self._limits.packet_bytes, len(self._buffer)
+        try:
+            while at < size and not self._paused:
+                if not left:
+                    self._pause(_Pause.TURN)
+                    self._broker.loop.call_soon(self._resume, _Pause.TURN)
+                    break
+                left -= 1
+                if self._state is _State.WAITING and data[at] != packets.CONNECT << 4:
+                    raise ProtocolError("first packet is not CONNECT")
+                found = packets.frame(data, at, limit)
+                if found is None:
+                    break
+                body, end = found
+                if data[at] >> 4 == packets.PUBLISH:
+                    self._on_publish(data, at, body, end)
+                else:
+                    self._on_packet(data[at], data[body:end])
+                if self._state is _State.CLOSED:
+                    return
+                at = end
+        except ProtocolError as error:
+            self._fail(str(error))
+            return
+        self._buffer = data[at:]
+
+    def _on_packet(self, first: int, body: bytes) -> None:
+        """Handle any packet but PUBLISH."""
+        kind = first >> 4
+        if self._strict_flags or self._state is _State.WAITING:
+            packets.check_flags(kind, first & 0x0F)
+        if self._state is _State.WAITING:
+            self._on_connect(body)
+            return
+        if self.session is None:
+            raise ProtocolError("packet before the session")
+        self._on_session_packet(self.session, kind, body)
+
+    def _on_session_packet(self, session: Session, kind: int, body: bytes) -> None:
+        if kind == packets.PUBACK:
+            session.acknowledge(packets.parse_packet_id(body))
+        elif kind == packets.PINGREQ:
+            self.send(packets.PINGRESP)
+        elif kind == packets.SUBSCRIBE:
+            self._on_subscribe(session, body)
+        elif kind == packets.UNSUBSCRIBE:
+            packet_id, filters = packets.parse_unsubscribe(body)
+            for topic_filter in filters:
+                self._broker.unsubscribe(session, topic_filter)
+            self.send(packets.acknowledgement(packets.UNSUBACK, packet_id))
+        elif kind == packets.PUBREL:
+            packet_id = packets.parse_packet_id(body)
+            session.unreleased.discard(packet_id)
+            self.send(packets.acknowledgement(packets.PUBCOMP, packet_id))
+        elif kind == packets.DISCONNECT:
+            self.end(Reason.GOODBYE)
+        else:
+            raise ProtocolError("packet a client may not send")
+
+    def _on_publish(self, data: bytes, at: int, body: int, end: int) -> None:
+        """Route one PUBLISH and acknowledge it; one that is not allowed is acknowledged too, and dropped."""
+        session = self.session
+        if session is None:
+            raise ProtocolError("packet before the session")
+        qos = data[at] >> 1 & 3
+        start = body + 2
+        topic_end = start + int.from_bytes(data[body:start], "big")
+        payload = topic_end + 2 if qos else topic_end
+        if payload > end or qos == 3:
+            raise ProtocolError("malformed publish")
+        packet_id = int.from_bytes(data[topic_end:payload], "big")
+        if qos and not packet_id:
+            raise ProtocolError("packet id 0")
+        topic = data[start:topic_end]
+        again = qos == 2 and packet_id in session.unreleased
+        if (topic in self._allowed or self._may_publish(topic)) and not again:
+            message = Message(topic, data[payload:end], 1 if qos else 0, self.client_id)
+            if self._broker.route(message):
+                self._pause(_Pause.HELD)
+        if qos == 1:
+            self.send(b"\x40\x02" + data[topic_end:payload])
+        elif qos == 2:
+            if len(session.unreleased) >= self._limits.unreleased and not again:
+                raise ProtocolError("too many unreleased QoS 2 messages")
+            session.unreleased.add(packet_id)
+            self.send(packets.acknowledgement(packets.PUBREC, packet_id))
+
+    def _may_publish(self, raw: bytes) -> bool:
+        topic = packets.text(raw)
+        if not topic:
+            raise ProtocolError("empty topic")
+        if self.identity is not None and self._broker.may(self.identity, Action.PUBLISH, topic):
+            if len(self._allowed) >= _KNOWN_TOPICS:
+                self._allowed.clear()
+            self._allowed.add(raw)
+            return True
+        self._refuse("publish", topic)
+        return False
+
+    def _on_subscribe(self, session: Session, body: bytes) -> None:
+        packet_id, asked = packets.parse_subscribe(body)
+        codes = []
+        for topic_filter, qos in asked:
+            granted = min(qos, 1)
+            if not self._broker.may(session.identity, Action.SUBSCRIBE, topic_filter):
+                self._refuse("subscribe", topic_filter)
+                codes.append(packets.REFUSED_SUBSCRIPTION)
+            elif not self._broker.subscribe(session, topic_filter, granted):
+                codes.append(packets.REFUSED_SUBSCRIPTION)
+            else:
+                codes.append(granted)
+        self.send(packets.suback(packet_id, codes))
+        for (topic_filter, _), code in zip(asked, codes, strict=True):
+            if code != packets.REFUSED_SUBSCRIPTION:
+                self._broker.send_retained(session, topic_filter, code)
+
+    def _refuse(self, action: str, topic: str) -> None:
+        """Count a refusal; log the 1st, 2nd, 4th, 8th... of a connection, so that a flood cannot fill the disk."""
+        name = self.peer.common_name if self.peer else ""
+        self._broker.refusals[name] += 1
+        self._refused += 1
+        if self._refused & (self._refused - 1) == 0:
+            logger.warning("refused: %s to %s %.80r (%d on this connection)", name, action, topic, self._refused)
+
+    # Beginning
+
+    def _on_connect(self, body: bytes) -> None:
+        """Check that the certificate owns the client id, then ask whether it may come in.
+
+        Nothing of the client id's session is looked at before both are answered.
+        """
+        try:
+            connect = packets.parse_connect(body)
+        except packets.UnacceptableProtocolError:
+            self._turn_away(packets.UNACCEPTABLE_PROTOCOL, "protocol version")
+            return
+        peer = self.peer
+        if peer is None:
+            raise ProtocolError("no certificate")
+        claimed = identify(peer.common_name, connect.client_id)
+        if isinstance(claimed, Refusal):
+            self._turn_away(packets.IDENTIFIER_REJECTED, claimed.reason)
+            return
+        if connect.will is not None and not self._broker.may(claimed, Action.PUBLISH, connect.will.topic):
+            self._turn_away(packets.NOT_AUTHORISED, "last will on a foreign topic")
+            return
+        self.client_id = connect.client_id
+        self._state = _State.ADMITTING
+        self._pause(_Pause.ADMISSION)
+        self._stop_timer()
+        self._admission = self._broker.loop.create_task(self._admit(peer, connect, claimed))
+
+    async def _admit(self, peer: Peer, connect: Connect, claimed: Identity) -> None:
+        try:
+            async with asyncio.timeout(self._limits.admit_seconds):
+                verdict = await self._broker.admit(peer.common_name, peer.fingerprint, connect.client_id)
+        except Exception:
+            logger.exception("admission of %s could not be decided", peer.common_name)
+            self._turn_away(packets.SERVER_UNAVAILABLE, None)
+            return
+        if self._state is not _State.ADMITTING:
+            return
+        if isinstance(verdict, Refusal):
+            self._turn_away(packets.NOT_AUTHORISED, verdict.reason)
+        elif verdict != claimed:
+            self._turn_away(packets.NOT_AUTHORISED, "admitted as somebody else")
+        else:
+            self._open(connect, verdict)
+
+    def _open(self, connect: Connect, identity: Identity) -> None:
+        self.identity = identity
+        self.will = connect.will
+        self.protocol = connect.protocol
+        self._strict_flags = connect.level >= 4
+        if not self._broker.attach(self, clean=connect.clean):
+            self._turn_away(packets.SERVER_UNAVAILABLE, None)
+            return
+        self._state = _State.OPEN
+        if connect.keepalive:
+            self._patience = connect.keepalive * self._limits.keepalive_factor
+            self._timer = self._broker.loop.call_later(self._patience, self._check_keepalive)
+        self._broker.opened(self)
+        self._resume(_Pause.ADMISSION)
+
+    def _check_keepalive(self) -> None:
+        """End a silent connection; one that we do not read from cannot be blamed for its silence."""
+        loop = self._broker.loop
+        left = self._heard + self._patience - loop.time()
+        if left <= 0 and not self._paused:
+            self.end(Reason.KEEPALIVE)
+            return
+        self._timer = loop.call_later(left if left > 0 else self._patience, self._check_keepalive)
+
+    # End
+
+    def _turn_away(self, code: int, reason: str | None) -> None:
+        """Answer a CONNECT with a refusal and close; `reason` None means that it is the broker's fault."""
+        if self._state is _State.CLOSED or self._transport is None:
+            return
+        if reason is not None:
+            name = self.peer.common_name if self.peer else ""
+            self._broker.refusals[name] += 1
+            logger.warning("refused: connection of %s from %s: %s", name, self.address, reason)
+        self._transport.write(packets.connack(code))
+        self._shut(abort=False)
+
+    def _fail(self, why: str) -> None:
+        """Close at once because of what the peer did, or did not do."""
+        logger.info("closing %s from %s: %s", self.client_id or "unknown client", self.address, why)
+        self.end(Reason.LOST)
+
+    def end(self, reason: Reason) -> None:
+        """Close the connection now and tell the broker why; later calls change nothing."""
+        was, open_before = self._state, self._state is _State.OPEN
+        if was is _State.CLOSED:
+            return
+        self._shut(abort=reason is not Reason.GOODBYE)
+        if open_before:
+            self._broker.detach(self, reason)
+
+    def release(self) -> None:
+        """Read on after the broker held this publisher back."""
+        self._resume(_Pause.HELD)
+
+    def _shut(self, *, abort: bool) -> None:
+        if self._transport is not None:
+            if abort:
+                self._transport.abort()
+            else:
+                self._write_out()
+                self._transport.close()
+        self._state = _State.CLOSED
+        self._buffer = b""
+        self._out.clear()
+        self._stop_timer()
+        if self._stall is not None:
+            self._stall.cancel()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,338 @@
+"""The broker: who is connected, which sessions there are, and where a message goes."""
+
+import asyncio
+import json
+import logging
+import ssl
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from messaging import authorization
+from messaging.authorization import Action, Identity, Kind, Refusal
+from messaging.broker import packets
+from messaging.broker.connection import Connection, Reason
+from messaging.broker.limits import Limits
+from messaging.broker.packets import Message
+from messaging.broker.session import Bounds, Session
+from messaging.broker.topics import SubscriptionTree, matches
+
+logger = logging.getLogger(__name__)
+
+Admit = Callable[[str, str, str], Awaitable[Identity | Refusal]]
+May = Callable[[Identity, str, str], bool]
+
+PRESENCE_TOPIC = "$SYS/portal/connections/"
+_KNOWN_ROUTES = 50_000
+
+
+class Broker:
+    """MQTT broker for mutual TLS.
+
+    `admit(common name, sha256 fingerprint, client id)` decides on each connection whose certificate owns its client
+    id, `may(identity, action, topic)` on each topic; both come from outside, so the broker knows no database.
+    `standing` names sessions that exist from the start and never expire (client id → topic filters, QoS 1):
+    what is published before their client first comes is kept for it.
+
+    Everything lives in memory and in one event loop: all methods must be called from that loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext,
+        admit: Admit,
+        may: May = authorization.may,
+        host: str | Sequence[str] = "127.0.0.1",
+        port: int = 0,
+        limits: Limits | None = None,
+        standing: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.admit = admit
+        self.may = may
+        self.limits = limits or Limits()
+        self.loop: asyncio.AbstractEventLoop
+        self.sessions: dict[str, Session] = {}
+        # Refused connections, subscriptions and publishes by common name, until somebody takes them.
+        self.refusals: Counter[str] = Counter()
+        self._tls = tls
+        self._host = host
+        self._port = port
+        self._standing = dict(standing or {})
+        self._server: asyncio.Server | None = None
+        self._sockets: set[Connection] = set()
+        self._clients: dict[str, Connection] = {}
+        self._tree: SubscriptionTree[Session] = SubscriptionTree()
+        self._routes: dict[bytes, list[tuple[Session, int]]] = {}
+        self._retained: dict[str, Message] = {}
+        self._unwritten: list[Connection] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._stopping = False
+
+    # Life
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        self.loop = asyncio.get_running_loop()
+        for client_id in self._standing:
+            self._prepare(client_id)
+        self._server = await self.loop.create_server(
+            lambda: Connection(self),
+            self._host,
+            self._port,
+            ssl=self._tls,
+            backlog=512,
+            ssl_handshake_timeout=self.limits.handshake_seconds,
+            ssl_shutdown_timeout=self.limits.shutdown_seconds,
+        )
+        self._sweep()
+
+    async def stop(self) -> None:
+        """Stop listening and cut every connection; nobody's will is published, for nobody is left to hear it."""
+        self._stopping = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._sockets):
+            connection.end(Reason.LOST)
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    @property
+    def port(self) -> int:
+        """The TCP port that is listened on (the one chosen by the system, if 0 was asked for)."""
+        if self._server is None:
+            raise RuntimeError("broker is not started")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def connected(self) -> set[str]:
+        """Client ids with an open, admitted connection."""
+        return set(self._clients)
+
+    def disconnect(self, client_id: str) -> None:
+        """Cut this client's connection at once (also one that is just being admitted); its will is published."""
+        for connection in [found for found in self._sockets if found.client_id == client_id]:
+            connection.end(Reason.KICKED)
+
+    async def recheck(self) -> int:
+        """Ask again for every open connection and cut those refused now; return how many could not be decided."""
+        undecided = 0
+        for client_id, connection in list(self._clients.items()):
+            if connection.peer is None or self._clients.get(client_id) is not connection:
+                continue
+            try:
+                verdict = await self.admit(connection.peer.common_name, connection.peer.fingerprint, client_id)
+            except Exception:
+                logger.exception("re-check of %s could not be decided", client_id)
+                undecided += 1
+                continue
+            if isinstance(verdict, Refusal):
+                logger.warning("no longer admitted: %s: %s", client_id, verdict.reason)
+                connection.end(Reason.KICKED)
+        return undecided
+
+    # Connections
+
+    def welcome(self, connection: Connection) -> bool:
+        """Count a new socket; False when there are too many."""
+        self._sockets.add(connection)
+        return len(self._sockets) <= self.limits.connections and not self._stopping
+
+    def gone(self, connection: Connection) -> None:
+        """Forget a closed socket."""
+        self._sockets.discard(connection)
+
+    def attach(self, connection: Connection, *, clean: bool) -> bool:
+        """Give an admitted connection its session, replacing an older connection; False when there is no room."""
+        client_id, identity = connection.client_id, connection.identity
+        if identity is None:
+            raise RuntimeError("connection was not admitted")
+        older = self._clients.get(client_id)
+        if older is not None:
+            older.end(Reason.REPLACED)
+        session = self.sessions.get(client_id)
+        if session is not None and (clean or session.clean or session.identity != identity):
+            self._forget(session, prepare=False)
+            session = None
+        if session is None:
+            if not self._make_room():
+                return False
+            session = self._create(client_id, identity, clean=clean)
+        connection.session = session
+        self._clients[client_id] = connection
+        return True
+
+    def opened(self, connection: Connection) -> None:
+        """Greet an attached connection, send what waited for it and announce it."""
+        session = connection.session
+        if session is None:
+            raise RuntimeError("connection has no session")
+        present = session.met
+        connection.send(packets.connack(packets.ACCEPTED, present=present))
+        session.attach(connection)
+        session.pump()
+        logger.info("connected: %s from %s (%s)", connection.client_id, connection.address, connection.protocol)
+        details = {"address": connection.address, "protocol": connection.protocol, "tls": connection.tls_version}
+        self._announce(connection, "connected", details)
+
+    def detach(self, connection: Connection, reason: Reason) -> None:
+        """Take an ended connection from its session; publish its will unless it said goodbye; announce it."""
+        session, client_id = connection.session, connection.client_id
+        if session is None or self._clients.get(client_id) is not connection:
+            return
+        del self._clients[client_id]
+        session.detach()
+        if session.clean:
+            self._forget(session)
+        elif client_id not in self._standing:
+            session.expires = self.loop.time() + self.limits.session_expiry_seconds
+        if self._stopping:
+            return
+        will = connection.will
+        if will is not None and reason is not Reason.GOODBYE:
+            self.route(Message(will.topic.encode(), will.payload, min(will.qos, 1), client_id))
+        logger.info("disconnected: %s (%s)", client_id, reason)
+        self._announce(connection, "disconnected", {"reason": str(reason)})
+
+    def flush_later(self, connection: Connection) -> None:
+        """Have `connection` written at the end of this turn of the event loop, together with all others."""
+        if not self._unwritten:
+            self.loop.call_soon(self._flush)
+        self._unwritten.append(connection)
+
+    def _flush(self) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        for connection in unwritten:
+            connection.flush()
+
+    def _announce(self, connection: Connection, event: str, details: dict[str, str]) -> None:
+        """Publish a device's presence, retained; the portal's own services have none."""
+        if connection.identity is None or connection.identity.kind is not Kind.DEVICE:
+            return
+        topic = PRESENCE_TOPIC + connection.client_id
+        payload = json.dumps({"event": event, "at": time.time(), **details}).encode()
+        self._retained.pop(topic, None)
+        if len(self._retained) >= self.limits.retained:
+            del self._retained[next(iter(self._retained))]
+        self._retained[topic] = Message(topic.encode(), payload, 1, retain=True)
+        self.route(Message(topic.encode(), payload, 1))
+
+    # Sessions
+
+    def _create(self, client_id: str, identity: Identity, *, clean: bool) -> Session:
+        session = Session(client_id, identity, self._bounds(client_id, identity), clean=clean)
+        session.release = self._release
+        self.sessions[client_id] = session
+        return session
+
+    def _bounds(self, client_id: str, identity: Identity) -> Bounds:
+        limits = self.limits
+        if identity.kind is Kind.DEVICE:
+            return Bounds(limits.device_window, limits.device_queue, limits.device_queue_bytes)
+        # Only the one bridge with the plain name may hold publishers back: a forgotten second one must not.
+        if identity.kind is Kind.BRIDGE and client_id == identity.name:
+            return Bounds(
+                limits.service_window,
+                limits.lossless_queue,
+                limits.lossless_queue_bytes,
+                lossless=True,
+                share=limits.publisher_share,
+            )
+        return Bounds(limits.service_window, limits.service_queue, limits.service_queue_bytes)
+
+    def _prepare(self, client_id: str) -> None:
+        """Create a standing session, which waits for its client."""
+        identity = authorization.identify(client_id, client_id)
+        if isinstance(identity, Refusal):
+            raise ValueError(f"{client_id}: {identity.reason}")
+        session = self._create(client_id, identity, clean=False)
+        for topic_filter in self._standing[client_id]:
+            self.subscribe(session, topic_filter, 1)
+
+    def _forget(self, session: Session, *, prepare: bool = True) -> None:
+        """Remove a session with all that waits in it; a standing one begins anew unless `prepare` is False."""
+        for topic_filter in session.subscriptions:
+            self._tree.remove(topic_filter, session)
+        self._routes.clear()
+        session.close()
+        if self.sessions.get(session.client_id) is session:
+            del self.sessions[session.client_id]
+            if prepare and session.client_id in self._standing:
+                self._prepare(session.client_id)
+
+    def _make_room(self) -> bool:
+        """Make sure one more session fits, at the cost of the one that has been without a client for longest."""
+        if len(self.sessions) < self.limits.sessions:
+            return True
+        idle = [session for session in self.sessions.values() if session.expires is not None]
+        if not idle:
+            logger.error("no room for another session: %d clients are connected", len(self._clients))
+            return False
+        self._forget(min(idle, key=lambda session: session.expires or 0.0))
+        return True
+
+    def _sweep(self) -> None:
+        """Forget sessions whose time is over, and do so again."""
+        now = self.loop.time()
+        for session in [found for found in self.sessions.values() if found.expires is not None]:
+            if session.expires is not None and session.expires <= now:
+                logger.info("session expired: %s (%d messages)", session.client_id, len(session.queue))
+                self._forget(session)
+        self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep)
+
+    def _release(self, client_id: str) -> None:
+        connection = self._clients.get(client_id)
+        if connection is not None:
+            connection.release()
+
+    # Messages
+
+    def subscribe(self, session: Session, topic_filter: str, qos: int) -> bool:
+        """Add an allowed subscription; False when the session has too many."""
+        known = session.subscriptions
+        if topic_filter not in known and len(known) >= self.limits.subscriptions + self._extra(session):
+            return False
+        if known.get(topic_filter) != qos:
+            known[topic_filter] = qos
+            self._tree.add(topic_filter, session, qos)
+            self._routes.clear()
+        return True
+
+    def _extra(self, session: Session) -> int:
+        # A gateway listens to one filter a device.
+        return self.limits.sessions if session.identity.kind is not Kind.DEVICE else 0
+
+    def unsubscribe(self, session: Session, topic_filter: str) -> None:
+        """Remove a subscription; an unknown one is ignored."""
+        if session.subscriptions.pop(topic_filter, None) is not None:
+            self._tree.remove(topic_filter, session)
+            self._routes.clear()
+
+    def send_retained(self, session: Session, topic_filter: str, qos: int) -> None:
+        """Send the retained messages that a new subscription covers; only the broker itself leaves any."""
+        if not topic_filter.startswith("$"):
+            return
+        for topic, message in self._retained.items():
+            if matches(topic_filter, topic) and self.may(session.identity, Action.RECEIVE, topic):
+                session.offer(message, qos)
+
+    def route(self, message: Message) -> bool:
+        """Hand a message to its subscribers; True when its publisher should not be read from for now."""
+        targets = self._routes.get(message.topic)
+        if targets is None:
+            targets = self._find(message.topic)
+        hold = False
+        for session, qos in targets:
+            if session.offer(message, qos if message.qos else 0):
+                hold = True
+        return hold
+
+    def _find(self, raw: bytes) -> list[tuple[Session, int]]:
+        topic = raw.decode()
+        found = self._tree.match(topic).items()
+        targets = [(session, qos) for session, qos in found if self.may(session.identity, Action.RECEIVE, topic)]
+        if len(self._routes) >= _KNOWN_ROUTES:
+            self._routes.clear()
+        self._routes[raw] = targets
+        return targets

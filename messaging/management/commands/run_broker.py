@@ -1,0 +1,84 @@
+"""Run the embedded MQTT broker."""
+
+import asyncio
+import logging
+import resource
+import signal
+from argparse import ArgumentParser
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import uvloop
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import close_old_connections
+
+from messaging.authorization import Identity, Refusal
+from messaging.broker.server import Broker
+from messaging.broker.tls import server_context
+from messaging.broker.valkey import ValkeyLink
+from messaging.services.broker_access import admit_connection
+
+logger = logging.getLogger(__name__)
+
+# The bridge's session exists from the start, so what devices say before the first bridge comes is kept for it.
+STANDING = {"portal.bridge": ("#", "$SYS/portal/#")}
+# Admission is a short database look-up; more threads would only mean more database connections.
+ADMISSION_THREADS = 4
+
+
+def _admit(common_name: str, fingerprint: str, client_id: str) -> Identity | Refusal:
+    """Ask the database, in a thread, on a connection that is checked before and left usable after."""
+    close_old_connections()
+    try:
+        return admit_connection(common_name, fingerprint, client_id)
+    finally:
+        close_old_connections()
+
+
+async def serve(host: str, port: int) -> None:
+    """Run the broker until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    pki = settings.PKI_DIR
+    tls = server_context(pki / "server.pem", pki / "server.key", [pki / "issuing-ca.pem", pki / "root-ca.pem"])
+    with ThreadPoolExecutor(ADMISSION_THREADS, thread_name_prefix="admission") as threads:
+
+        async def admit(common_name: str, fingerprint: str, client_id: str) -> Identity | Refusal:
+            return await loop.run_in_executor(threads, _admit, common_name, fingerprint, client_id)
+
+        broker = Broker(tls=tls, admit=admit, host=host, port=port, standing=STANDING)
+        await broker.start()
+        logger.info("broker listens on %s port %d", host, broker.port)
+        link = loop.create_task(ValkeyLink(broker, settings.VALKEY_URL).run())
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop.set)
+        # If the line to Valkey breaks in a way it does not mend, ending is better than never cutting a revoked device.
+        stopped = loop.create_task(stop.wait())
+        await asyncio.wait([link, stopped], return_when=asyncio.FIRST_COMPLETED)
+        failure = link.exception() if link.done() else None
+        link.cancel()
+        stopped.cancel()
+        await broker.stop()
+        if failure is not None:
+            raise failure
+
+
+class Command(BaseCommand):
+    """`manage.py run_broker`."""
+
+    help = "Run the embedded MQTT broker until it is told to stop."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Let a call override where to listen."""
+        parser.add_argument("--host", default=settings.BROKER_BIND)
+        parser.add_argument("--port", type=int, default=settings.DEVICE_PORT)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Listen, or say which port is taken."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        try:
+            uvloop.run(serve(options["host"], options["port"]))
+        except OSError as error:
+            raise CommandError(f"the broker cannot run on {options['host']} port {options['port']}: {error}") from error
