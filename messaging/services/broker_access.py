@@ -1,0 +1,74 @@
+"""The one decision who may connect to the broker; every broker we run asks it.
+
+The TLS handshake has proven by then that the client holds the key of a certificate of our issuing CA, in its dates. Asked here is
+whose it is, and whether it is still good.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+from django.utils import timezone
+
+from devices import pki
+from devices.models import Certificate
+from messaging.authorization import Identity, Kind, Refusal, identify
+
+
+class RegistryUnavailable(Exception):
+    """The database could not be asked. Let nobody new in; what is connected may stay until it can be."""
+
+
+def admit_connection(common_name: str, fingerprint: str, client_id: str) -> Identity | Refusal:
+    """Return who connects, or why not (for the log alone: the client is told nothing).
+
+    `common_name` and `fingerprint` (SHA-256 of the DER form, 64 lower-case hex digits) are those of the certificate the client
+    proved to hold, `client_id` is its MQTT client id (for AMQP, the common name). One indexed query for a device, none for the
+    portal's services. For threads of long-running processes: a database connection that broke since the last call is replaced.
+
+    Raises:
+        RegistryUnavailable: the database cannot be asked now.
+        devices.pki.PkiError: the file of a service's certificate is damaged.
+    """
+    identity = identify(common_name, client_id)
+    if isinstance(identity, Refusal):
+        return identity
+    refusal_of = _device_refusal if identity.kind is Kind.DEVICE else _service_refusal
+    return refusal_of(common_name, fingerprint) or identity
+
+
+def _service_refusal(common_name: str, fingerprint: str) -> Refusal | None:
+    """Say why a portal service's certificate is not good; only those in the PKI directory are."""
+    now = timezone.now()
+    for certificate in pki.service_certificates(common_name):
+        if certificate.fingerprint == fingerprint:
+            in_its_dates = certificate.not_before <= now < certificate.not_after
+            return None if in_its_dates else Refusal("the service's certificate is not in its dates")
+    return Refusal("not the service's certificate")
+
+
+def _device_refusal(common_name: str, fingerprint: str) -> Refusal | None:
+    """Say why a device's certificate is not good."""
+    close_old_connections()
+    try:
+        certificate = (
+            Certificate.objects.select_related("device")
+            .only("status", "not_before", "not_after", "device_id", "device__deleted_at")
+            .filter(fingerprint=fingerprint)
+            .first()
+        )
+    except DatabaseError as error:
+        raise RegistryUnavailable("the registry cannot be asked") from error
+    finally:
+        close_old_connections()
+    if certificate is None:
+        return Refusal("unknown certificate")
+    if certificate.device_id != UUID(hex=common_name):
+        return Refusal("another device's certificate")
+    if certificate.device.deleted_at is not None:
+        return Refusal("the device was deleted")
+    if certificate.status != Certificate.Status.ACTIVE:
+        return Refusal("the certificate was revoked")
+    return None if certificate.is_valid() else Refusal("the certificate is not in its dates")
