@@ -1,0 +1,181 @@
+"""The hot operation, answered before Django: a command over HTTP with a token.
+
+Django's middlewares and DRF cost more than the whole way to the device and back. So a request for a command that brings a Bearer
+token is handled here, over the same gateway; everything else, and every other way of signing in, goes on to Django, where DRF has the
+same operations for browsing and for the schema.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from accounts.tokens import hash_token, looks_like_token
+from iotportal.problems import CONTENT_TYPE, Problem
+from messaging.gateway import runtime
+from messaging.gateway.admission import Caller
+from messaging.operations import Operation, find_operation
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_BODY_BYTES = 64 * 1024
+_PATH = re.compile(r"/api/v1/devices/([0-9a-f]{32}|[0-9a-f-]{36})/([a-z]+)(?:/(\d{1,5}))?\Z")
+
+
+class CommandApp:
+    """ASGI application in front of Django's."""
+
+    def __init__(self, inner: App) -> None:
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a command with a token; hand on everything else."""
+        if scope["type"] == "http":
+            found = _PATH.match(scope["path"])
+            operation = find_operation(scope["method"], found[2], found[3]) if found else None
+            token = _bearer(scope) if operation is not None else None
+            if found and operation is not None and token is not None:
+                await _answer(scope, receive, send, found, operation, token)
+                return
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        await self._inner(scope, receive, send)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Start the gateway with the server and stop it in order."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await runtime.start()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await runtime.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+def _bearer(scope: Scope) -> str | None:
+    """Return the token of the Authorization header, or None if there is no such header."""
+    for name, value in scope["headers"]:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            token: str = value[7:].decode("latin-1").strip()
+            return token
+    return None
+
+
+async def _answer(scope: Scope, receive: Receive, send: Send, found: re.Match[str], operation: Operation, token: str) -> None:
+    """Run one operation and write its answer in one go."""
+    headers: list[tuple[bytes, bytes]] = []
+    try:
+        if not looks_like_token(token):
+            raise Problem(401, "invalid_token", "That token is not known, has ended or was revoked.")
+        body = _parse(await _read(receive)) if scope["method"] != "GET" else {}
+        number = int(found[3]) if found[3] else None
+        work = operation.run(runtime.current(), Caller(None, hash_token(token)), found[1], number, body, _query(scope))
+        status, content_type, answer = 200, "application/json", await _unless_gone(receive, work)
+    except Problem as problem:
+        status, content_type, answer = problem.status, CONTENT_TYPE, problem.body()
+        if problem.retry_after_s is not None:
+            headers.append((b"retry-after", str(problem.retry_after_s).encode()))
+        if status == 401:
+            headers.append((b"www-authenticate", b'Bearer realm="api"'))
+    except _CallerGone:
+        return
+    except Exception:
+        logger.exception("a command failed")
+        problem = Problem(500, "error", "Something went wrong here. It has been noted.")
+        status, content_type, answer = 500, CONTENT_TYPE, problem.body()
+    data = json.dumps(answer).encode()
+    headers += [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(len(data)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": data})
+
+
+class _CallerGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+async def _unless_gone(receive: Receive, work: Awaitable[dict[str, object]]) -> dict[str, object]:
+    """Return what `work` returns; cancel it when the caller closes the connection.
+
+    Raises:
+        _CallerGone: the caller did.
+    """
+    task = asyncio.ensure_future(work)
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        task.cancel()
+
+    watcher = asyncio.ensure_future(watch())
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if watcher.done():
+            raise _CallerGone from None
+        task.cancel()
+        raise
+    finally:
+        watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
+
+
+async def _read(receive: Receive) -> bytes:
+    """Return the request's body.
+
+    Raises:
+        Problem: 413, it is too large.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _CallerGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise Problem(413, "too_large", f"The body may have {MAX_BODY_BYTES // 1024} KiB.")
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def _parse(body: bytes) -> Mapping[str, object]:
+    """Return the JSON object of a body; an empty body is an empty object.
+
+    Raises:
+        Problem: 400, it is not a JSON object.
+    """
+    try:
+        value = json.loads(body) if body.strip() else {}
+    except (ValueError, RecursionError):
+        raise Problem(400, "parse_error", "The body is not valid JSON.") from None
+    if not isinstance(value, dict):
+        raise Problem(400, "parse_error", "The body must be a JSON object.")
+    return value
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}

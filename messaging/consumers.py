@@ -1,0 +1,132 @@
+"""The page's WebSocket: live events come, commands go (the frames are in docs/live.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from accounts.models import User
+from devices.access import parse_device_id
+from devices.models import Device
+from iotportal.problems import Problem
+from messaging.gateway import runtime
+from messaging.gateway.admission import Caller, Source
+
+logger = logging.getLogger(__name__)
+
+MAX_FRAME_BYTES = 64 * 1024
+MAX_COMMANDS = 32  # of one page, on their way at once
+MAX_WATCHED = 200
+CLOSE_SIGN_IN = 4401
+CLOSE_TOO_LARGE = 1009
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    """One per open page. It subscribes and forwards; nothing is computed here."""
+
+    user: User
+    watched: set[str]
+    commands: set[asyncio.Task[None]]
+
+    async def connect(self) -> None:
+        """Let a signed-in user in."""
+        self.watched, self.commands = set(), set()
+        user = self.scope.get("user")
+        await self.accept()
+        if not isinstance(user, User) or not user.is_active:
+            await self.close(CLOSE_SIGN_IN)
+            return
+        self.user = user
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the groups and give up the commands nobody waits for any more."""
+        for task in self.commands:
+            task.cancel()
+        for group in self.watched:
+            await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Take one frame; nonsense is answered, not fatal."""
+        if not hasattr(self, "user"):
+            return
+        if text_data is None or len(text_data) > MAX_FRAME_BYTES:
+            await self.close(CLOSE_TOO_LARGE)
+            return
+        try:
+            frame = json.loads(text_data)
+        except (ValueError, RecursionError):
+            frame = None
+        match frame:
+            case {"do": "command", "ref": str() | int()}:
+                self._start(frame)
+            case {"do": "watch"}:
+                await self._watch(frame)
+            case {"do": "ping"}:
+                await self._say({"kind": "pong"})
+            case _:
+                await self._say({"kind": "error", "detail": "That frame was not understood."})
+
+    async def live_events(self, event: dict[str, Any]) -> None:
+        """Forward a batch of live events."""
+        await self._say({"kind": "events", "events": event["events"]})
+
+    async def _say(self, frame: dict[str, Any]) -> None:
+        await self.send(text_data=json.dumps(frame))
+
+    # --- watching ---------------------------------------------------------------------------------------------------------
+
+    async def _watch(self, frame: dict[str, Any]) -> None:
+        """Join the groups of what the user may see; strangers' devices are not mentioned."""
+        everything = frame.get("all") is True
+        wanted = frame.get("devices") if isinstance(frame.get("devices"), list) else []
+        ids = [key for value in wanted[:MAX_WATCHED] if isinstance(value, str) and (key := parse_device_id(value))]
+        accounts, devices = await self._visible(ids, everything)
+        for group in [*(f"account.{key.hex}" for key in accounts), *(f"device.{key.hex}" for key in devices)]:
+            if group not in self.watched:
+                self.watched.add(group)
+                await self.channel_layer.group_add(group, self.channel_name)
+        await self._say({"kind": "watching", "devices": [key.hex for key in devices], "all": everything})
+
+    @database_sync_to_async
+    def _visible(self, ids: list[UUID], everything: bool) -> tuple[list[UUID], list[UUID]]:
+        """Return the user's accounts (if all is wanted) and those of `ids` that the user may see."""
+        accounts = list(self.user.memberships.values_list("account_id", flat=True)) if everything else []
+        devices = list(Device.objects.for_user(self.user).filter(pk__in=ids).values_list("pk", flat=True)) if ids else []
+        return accounts, devices
+
+    # --- commands ---------------------------------------------------------------------------------------------------------
+
+    def _start(self, frame: dict[str, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(self._command(frame))
+        self.commands.add(task)
+        task.add_done_callback(self.commands.discard)
+
+    async def _command(self, frame: dict[str, Any]) -> None:
+        """Run one command for the page and say how it ended."""
+        answer: dict[str, Any] = {"kind": "result", "ref": frame["ref"]}
+        try:
+            if len(self.commands) > MAX_COMMANDS:
+                raise Problem(429, "throttled", "Too many commands at once. Wait for some to end.", retry_after_s=1)
+            result = await self._send_command(frame)
+        except Problem as problem:
+            answer |= {"ok": False, "problem": problem.body(), "command": None}
+        except Exception:
+            logger.exception("a command failed")
+            answer |= {"ok": False, "problem": Problem(500, "error", "Something went wrong here. It has been noted.").body(), "command": None}
+        else:
+            answer |= {"ok": True, "command": result}
+        await self._say(answer)
+
+    async def _send_command(self, frame: dict[str, Any]) -> dict[str, object]:
+        device, api, arguments = frame.get("device"), frame.get("api"), frame.get("arguments", {})
+        if not isinstance(device, str) or not isinstance(api, str) or not isinstance(arguments, dict):
+            raise Problem(400, "invalid", "A command needs device, api and arguments.")
+        caller = Caller(user_id=self.user.pk, source=Source.PAGE)
+        result = await runtime.current().send(caller, device, api, arguments, frame.get("timeout"))
+        return result.as_json()

@@ -1,0 +1,205 @@
+"""May this caller send, is there quota, is the lane free? One trip to Valkey answers all three.
+
+The script reads what `messaging.cache` describes. What it does not find (or finds buried) the caller looks up in the database, fills
+in, and asks again; so a change bites at once and the database is asked about once a minute per caller and device.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+
+from accounts.models import ApiToken, Membership
+from billing.services import message_limit
+from devices.access import parse_device_id
+from devices.models import Device
+from devices.profiles import get_profile
+from iotportal.problems import Problem
+from iotportal.valkey import Script, Valkey, ValkeyUnavailable
+from messaging import cache
+
+# KEYS: none are known before the token is read, so they are made here; a Valkey cluster needs hash tags first (docs/scaling.md).
+# ARGV: 1 token hash or "" | 2 user id or "" | 3 device | 4 api | 5 month | 6 minute | 7 commands a minute | 8 "1" to take the lane
+#       9 lane owner | 10 lease ms | 11 now (Unix seconds)
+ADMIT = Script("""
+local user, scope = ARGV[2], 'manage'
+if ARGV[1] ~= '' then
+  local token = redis.call('GET', 'token:' .. ARGV[1])
+  if not token or token == '-' then return {'need_token', token or ''} end
+  local expiry
+  user, scope, expiry = string.match(token, '^(%d+) (%a+) (%d+)$')
+  if expiry ~= '0' and tonumber(expiry) <= tonumber(ARGV[11]) then return {'unknown_token'} end
+end
+local access = redis.call('GET', 'access:' .. user .. ':' .. ARGV[3])
+if not access or access == '-' then return {'need_access', access or '', user} end
+local role, profile, lane_kind, account, limit = string.match(access, '^(%a+) (%S+) (%a+) (%x+) (%d+)$')
+if scope == 'read' then return {'scope'} end
+if role == 'viewer' then return {'role'} end
+local rate_key = 'rate:' .. user .. ':' .. ARGV[6]
+local rate = redis.call('INCR', rate_key)
+if rate == 1 then redis.call('EXPIRE', rate_key, 120) end
+if rate > tonumber(ARGV[7]) then return {'rate'} end
+if redis.call('EXISTS', 'bridge:alive') == 1 and redis.call('GET', 'presence:' .. ARGV[3]) == '0' then return {'offline'} end
+local quota_key = 'quota:' .. account .. ':' .. ARGV[5]
+if tonumber(redis.call('GET', quota_key) or '0') >= tonumber(limit) then return {'quota'} end
+local used = redis.call('INCR', quota_key)
+if used == 1 then redis.call('EXPIRE', quota_key, 5356800) end
+local lane = ''
+if ARGV[8] == '1' and lane_kind ~= 'none' then
+  local lane_key = 'lane:' .. ARGV[3]
+  if lane_kind == 'api' then lane_key = lane_key .. ':' .. ARGV[4] end
+  if redis.call('SET', lane_key, ARGV[9], 'NX', 'PX', ARGV[10]) then lane = '1' else lane = '0' end
+end
+return {'ok', user, profile, account, lane}
+""")
+
+# KEYS: lane. ARGV: owner. Only the owner opens a lane.
+RELEASE = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
+# KEYS: lane. ARGV: owner | lease ms. Keeps a lane that is ours, or takes one that is free.
+HOLD = Script("""
+local owner = redis.call('GET', KEYS[1])
+if owner == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1 end
+if owner then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+""")
+SCRIPTS = (ADMIT, RELEASE, HOLD)
+
+
+class Source(StrEnum):
+    """Where a command came from."""
+
+    API = "api"
+    PAGE = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a token (its hash), or a user who was signed in some other way."""
+
+    user_id: int | None
+    token_hash: str | None = None
+    source: Source = Source.API
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A caller who may send."""
+
+    user_id: int
+    profile: str
+    account: str
+    lane_taken: bool
+
+
+def not_found() -> Problem:
+    """Return the answer for an unknown device and for another's alike."""
+    return Problem(404, "not_found", "No such device.")
+
+
+def _cannot_check() -> Problem:
+    return Problem(503, "unavailable", "The portal cannot check the command right now. Nothing was sent.", retry_after_s=1)
+
+
+_REFUSALS: dict[str, Problem] = {
+    "unknown_token": Problem(401, "invalid_token", "That token is not known, has ended or was revoked."),
+    "scope": Problem(403, "forbidden", "This token's scope does not allow that."),
+    "role": Problem(403, "forbidden", "Your role in this account does not allow that."),
+    "rate": Problem(429, "throttled", "Too many commands in this minute. Wait a little.", retry_after_s=30),
+    "offline": Problem(409, "device_offline", "The device is not connected. Nothing was sent."),
+    "quota": Problem(402, "quota_exceeded", "All messages of this month are used. Nothing was sent."),
+}
+
+
+def _refusal(reason: str) -> Problem:
+    """Return a fresh copy: an exception object carries the traceback of where it was raised."""
+    known = _REFUSALS[reason]
+    return Problem(known.status, known.code, known.detail, retry_after_s=known.retry_after_s)
+
+
+async def admit(valkey: Valkey, caller: Caller, device: str, api: str, *, take_lane: bool, owner: str, lease_s: float) -> Admission:
+    """Decide whether `caller` may send to `device`; counts the command and may take its lane.
+
+    Raises:
+        Problem: 401, 402, 403, 404, 409 (offline), 429, or 503 when Valkey is away: without it nobody's right can be known.
+    """
+    for _ in range(3):
+        now = time.time()
+        arguments = (
+            caller.token_hash or "",
+            "" if caller.user_id is None else str(caller.user_id),
+            device,
+            api,
+            datetime.fromtimestamp(now, UTC).strftime("%Y%m"),
+            str(int(now // 60)),
+            str(settings.COMMANDS_PER_MINUTE),
+            "1" if take_lane else "0",
+            owner,
+            str(int(lease_s * 1000)),
+            str(int(now)),
+        )
+        try:
+            reply = [part.decode() for part in await valkey.run(ADMIT, (), arguments)]
+        except ValkeyUnavailable as error:
+            raise _cannot_check() from error
+        match reply:
+            case ["ok", user, profile, account, lane]:
+                return Admission(int(user), profile, account, lane == "1")
+            case ["need_token", buried]:
+                entry = await sync_to_async(_token_entry)(caller.token_hash or "")
+                if entry is None:
+                    raise _refusal("unknown_token")
+                await _fill(valkey, cache.token_key(caller.token_hash or ""), entry, buried=bool(buried))
+            case ["need_access", buried, user]:
+                entry = await sync_to_async(_access_entry)(int(user), device)
+                if entry is None:
+                    raise not_found()
+                await _fill(valkey, cache.access_key(int(user), device), entry, buried=bool(buried))
+            case [reason, *_]:
+                raise _refusal(reason)
+    raise Problem(503, "unavailable", "Something about this device is changing right now. Nothing was sent; try again.", retry_after_s=1)
+
+
+def refund(valkey: Valkey, admission: Admission) -> None:
+    """Take back the count of a command that was never sent."""
+    valkey.post("DECR", f"quota:{admission.account}:{datetime.now(UTC):%Y%m}")
+
+
+async def _fill(valkey: Valkey, key: str, entry: str, *, buried: bool) -> None:
+    """Keep what the database said under `key`.
+
+    Where the script saw nothing, another's entry or a burial that came meanwhile stays. Where it saw a burial, the change had been
+    committed before the database was asked, so the entry is true; it takes the burial's place, and its remaining seconds.
+    """
+    try:
+        await valkey.call("SET", key, entry, *(("XX", "KEEPTTL") if buried else ("NX", "EX", cache.TTL_S)))
+    except ValkeyUnavailable as error:
+        raise _cannot_check() from error
+
+
+def _token_entry(token_hash: str) -> str | None:
+    token = ApiToken.objects.filter(token_hash=token_hash, user__is_active=True).values("user_id", "scope", "expires_at").first()
+    if token is None:
+        return None
+    expiry = int(token["expires_at"].timestamp()) if token["expires_at"] else 0
+    return f"{token['user_id']} {token['scope']} {expiry}"
+
+
+def _access_entry(user_id: int, device: str) -> str | None:
+    found = Device.objects.live().filter(pk=parse_device_id(device)).values("account_id", "profile").first()
+    if found is None:
+        return None
+    role = (
+        Membership.objects.filter(user_id=user_id, user__is_active=True, account_id=found["account_id"]).values_list("role", flat=True).first()
+    )
+    if role is None:
+        return None
+    profile = get_profile(found["profile"])
+    lane_kind = "none" if profile.echo_id else profile.lane
+    return f"{role} {profile.slug} {lane_kind} {found['account_id'].hex} {message_limit(found['account_id'])}"
+

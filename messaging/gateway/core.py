@@ -1,0 +1,512 @@
+"""The gateway: one per web process, it takes a command to the device and brings the answer back.
+
+Which command may go when and which answer is whose is decided by `messaging.protocol.matcher`, which does no I/O; this module
+carries its decisions out: broker, lane locks in Valkey, timers, callers, and the record of each command for the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.conf import settings
+
+from devices.access import parse_device_id
+from devices.profiles import API_NAME, Api, Profile, get_profile
+from iotportal.problems import Problem
+from iotportal.uuid7 import time_of, uuid7
+from iotportal.valkey import Valkey, ValkeyUnavailable
+from messaging import cache
+from messaging.gateway.admission import HOLD, RELEASE, Admission, Caller, admit, not_found, refund
+from messaging.gateway.transport import BrokerUnavailable, Transport
+from messaging.models import Outcome
+from messaging.protocol import codec, matcher, topics
+
+logger = logging.getLogger(__name__)
+
+MIN_TIMEOUT_S, MAX_TIMEOUT_S = 1.0, 30.0
+LEASE_S = 8.0  # a lane whose process died is free again after this; longer than the default timeout and its grace
+RENEW_S = 2.5
+LANE_POLL_S = (0.003, 0.006, 0.012, 0.025)  # while another process has the lane
+BROKER_WAIT_S = 3.0
+MAX_DEVICES = 10_000
+STREAM_LENGTH = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """An answered command. `timeline`: milliseconds after it was accepted."""
+
+    id: UUID
+    device: str
+    api: str
+    payload: str
+    answer: Mapping[str, object]
+    text: str | None  # the answer as it came, where it was not proper JSON and its text was recovered
+    timeline: Mapping[str, float | None]
+    attempts: int
+
+    def as_json(self) -> dict[str, object]:
+        """Return what the API and the WebSocket say of it."""
+        return {
+            "id": self.id.hex,
+            "device": self.device,
+            "api": self.api,
+            "payload": self.payload,
+            "answer": dict(self.answer),
+            "text": self.text,
+            "timeline": dict(self.timeline),
+            "attempts": self.attempts,
+        }
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A command on its way."""
+
+    id: UUID
+    caller: Caller
+    admission: Admission
+    device: str
+    api: Api
+    payload: bytes
+    timeout_s: float
+    accepted: float  # loop time
+    done: asyncio.Future[codec.Answer]
+    sent_ms: float | None = None
+    broker_ms: float | None = None
+    answered_ms: float | None = None
+    attempts: int = 0
+    raw: bytes | None = None
+
+
+@dataclass(slots=True)
+class _Device:
+    """What this process has going on with one device."""
+
+    id: str
+    profile: Profile
+    lanes: matcher.Lanes
+    timer: asyncio.TimerHandle | None = None
+    locking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+
+class Gateway:
+    """Sends commands for callers of this process; all methods run on the event loop that started it."""
+
+    def __init__(self, transport: Transport, valkey: Valkey) -> None:
+        self._transport = transport
+        self._valkey = valkey
+        self._owner = secrets.token_hex(8)  # this process, in lane locks
+        self._devices: OrderedDict[str, _Device] = OrderedDict()
+        self._pending: dict[UUID, _Pending] = {}
+        self._held: dict[str, float] = {}  # lane lock -> when it was last renewed, loop time
+        self._sent: OrderedDict[UUID, _Pending] = OrderedDict()  # ghosts: so that a late answer finds its command
+        self._renewing: asyncio.Task[None] | None = None
+        transport.on_answer = self._on_answer
+        transport.on_lost = self._on_lost
+
+    async def start(self) -> None:
+        """Connect to broker and Valkey, in the background where they are away."""
+        self.loop = asyncio.get_running_loop()
+        await self._valkey.start()
+        await self._transport.start()
+        self._renewing = self.loop.create_task(self._renew_leases())
+
+    async def stop(self) -> None:
+        """Tell every waiting caller, open our lanes, disconnect."""
+        self._fail_all(Problem(503, "unavailable", "The portal is restarting. The device may or may not have got the command."))
+        if self._renewing is not None:
+            self._renewing.cancel()
+        for lane in self._held:
+            self._valkey.post_run(RELEASE, (lane,), (self._owner,))
+        await asyncio.sleep(0)  # lets the releases leave
+        await self._transport.stop()
+        await self._valkey.stop()
+
+    async def send(
+        self, caller: Caller, device_id: str, api_name: str, arguments: Mapping[str, object], timeout_s: float | None = None
+    ) -> CommandResult:
+        """Send one command and return the device's answer.
+
+        Args:
+            caller: who asks.
+            device_id: 32 hex digits.
+            api_name: one the device's profile has, or any where the profile is open.
+            arguments: the command's fields.
+            timeout_s: 1–30 s; the default is the setting's. It covers everything: waiting for the lane, sending, the answer.
+
+        Raises:
+            Problem: as `docs/api.md` lists them; the command was not sent unless the problem says that it may have been.
+        """
+        accepted = self.loop.time()
+        timeout_s = check_timeout(timeout_s)
+        key = parse_device_id(device_id)
+        if key is None:
+            raise not_found()
+        device_id = key.hex
+        if not API_NAME.fullmatch(api_name):
+            raise Problem(400, "invalid", "Some fields are not right.", errors={"api": ["Lower-case letters, digits and _, at most 64."]})
+        admission = await admit(
+            self._valkey, caller, device_id, api_name, take_lane=not self._holds_lane(device_id, api_name), owner=self._owner, lease_s=LEASE_S
+        )
+        device = self._device(device_id, admission.profile)
+        pending = self._prepare(caller, admission, device, api_name, arguments, timeout_s, accepted)
+        return await self._run(device, pending)
+
+    # --- one command ------------------------------------------------------------------------------------------------------
+
+    def _prepare(
+        self,
+        caller: Caller,
+        admission: Admission,
+        device: _Device,
+        api_name: str,
+        arguments: Mapping[str, object],
+        timeout_s: float,
+        accepted: float,
+    ) -> _Pending:
+        """Check and encode; what cannot be sent costs nothing and opens the lane again."""
+        lane = self._lock_key(device, matcher.lane_key(device.profile, api_name))
+        if admission.lane_taken:
+            self._held[lane] = self.loop.time()
+        command_id = uuid7()
+        try:
+            api = device.profile.api(api_name)
+            payload = codec.encode_command(device.profile, api, arguments, command_id.hex if device.profile.echo_id else None)
+        except (codec.InvalidArguments, KeyError) as error:
+            refund(self._valkey, admission)
+            if admission.lane_taken and not device.lanes.holds(matcher.lane_key(device.profile, api_name)):
+                self._release(lane)
+            errors = error.errors if isinstance(error, codec.InvalidArguments) else {"api": [f"{device.profile.name} has no {api_name}."]}
+            raise Problem(400, "invalid", "Some fields are not right.", errors=errors) from error
+        done: asyncio.Future[codec.Answer] = self.loop.create_future()
+        return _Pending(command_id, caller, admission, device.id, api, payload, timeout_s, accepted, done)
+
+    async def _run(self, device: _Device, pending: _Pending) -> CommandResult:
+        deadline = pending.accepted + pending.timeout_s
+        lane = matcher.lane_key(device.profile, pending.api.name)
+        try:
+            await self._transport.wait_connected(min(BROKER_WAIT_S, deadline - self.loop.time()))
+            await self._transport.bind(device.id)
+        except BrokerUnavailable as error:
+            refund(self._valkey, pending.admission)
+            self._release_if_idle(device, lane)
+            raise Problem(503, "broker_unavailable", "The portal has no connection to the devices right now. Nothing was sent.", retry_after_s=2) from error
+        except BaseException:
+            self._release_if_idle(device, lane)
+            raise
+        self._pending[pending.id] = pending
+        command = matcher.Command(pending.id, pending.api, _arguments(pending.payload), deadline)
+        self._carry_out(device, device.lanes.submit(command, self.loop.time()))
+        self._release_if_idle(device, lane)
+        try:
+            answer = await pending.done
+        except Problem as problem:
+            self._record(pending, _OUTCOMES.get(problem.code, Outcome.TIMEOUT))
+            raise
+        except asyncio.CancelledError:
+            self._carry_out(device, device.lanes.cancel(pending.id, self.loop.time()))
+            self._record(pending, Outcome.ABANDONED)
+            raise
+        finally:
+            self._pending.pop(pending.id, None)
+        return self._finish(pending, answer)
+
+    def _finish(self, pending: _Pending, answer: codec.Answer) -> CommandResult:
+        """Judge the answer that is ours.
+
+        Raises:
+            Problem: 502, the device reported an error or said something that cannot be read.
+        """
+        if answer.error is not None:
+            self._record(pending, Outcome.DEVICE_ERROR)
+            raise Problem(502, "device_error", f"The device reports: {answer.error.message or answer.error.code}")
+        if answer.malformed and answer.text is None:
+            self._record(pending, Outcome.MALFORMED)
+            raise Problem(502, "malformed_answer", f"The answer was not valid: {answer.reason}. It is kept in the history.")
+        delivered = self._record(pending, Outcome.ANSWERED)
+        timeline = {"accepted": 0.0, "sent": pending.sent_ms, "broker": pending.broker_ms, "answered": pending.answered_ms, "delivered": delivered}
+        return CommandResult(
+            pending.id, pending.device, pending.api.name, pending.payload.decode(), answer.fields, answer.text, timeline, pending.attempts
+        )
+
+    def _record(self, pending: _Pending, outcome: Outcome) -> float:
+        """Leave the command for the bridge to write; return the milliseconds it took."""
+        delivered = self._ms(pending)
+        if pending.sent_ms is None:
+            refund(self._valkey, pending.admission)
+            return delivered
+        record = {
+            "v": 1,
+            "id": pending.id.hex,
+            "time": time_of(pending.id).timestamp(),
+            "account": pending.admission.account,
+            "device": pending.device,
+            "user": pending.admission.user_id,
+            "source": pending.caller.source,
+            "api": pending.api.name,
+            "payload": pending.payload.decode(),
+            "outcome": outcome,
+            "answer": _text(pending.raw),
+            "attempts": pending.attempts,
+            "timeout_s": pending.timeout_s,
+            "sent_ms": pending.sent_ms,
+            "broker_ms": pending.broker_ms,
+            "answered_ms": pending.answered_ms,
+            "delivered_ms": delivered,
+        }
+        self._stream(record)
+        return delivered
+
+    def _stream(self, record: dict[str, object]) -> None:
+        self._valkey.post("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", json.dumps(record))
+
+    def _ms(self, pending: _Pending) -> float:
+        return round((self.loop.time() - pending.accepted) * 1000, 2)
+
+    # --- what the matcher decides ---------------------------------------------------------------------------------------------
+
+    def _carry_out(self, device: _Device, actions: Iterable[matcher.Action]) -> None:
+        """Do what the matcher says, including what follows from doing it, then set the next timer."""
+        queue = list(actions)
+        while queue:
+            action = queue.pop(0)
+            match action:
+                case matcher.Send():
+                    queue.extend(self._transmit(device, action.command_id))
+                case matcher.Deliver():
+                    pending = self._pending.get(action.command_id)
+                    if pending is not None and not pending.done.done():
+                        pending.answered_ms = self._ms(pending)
+                        pending.done.set_result(action.answer)
+                case matcher.TimedOut():
+                    self._time_out(action.command_id)
+                case matcher.Late():
+                    self._record_late(action.command_id, action.answer)
+                case matcher.WantLock():
+                    queue.extend(self._want_lock(device, action.lane_key))
+                case matcher.ReleaseLock():
+                    self._release(self._lock_key(device, action.lane_key))
+                case matcher.Unsolicited():
+                    pass  # every web process bound to the device sees every answer; most are another's
+        self._set_timer(device)
+
+    def _transmit(self, device: _Device, command_id: UUID) -> list[matcher.Action]:
+        pending = self._pending.get(command_id)
+        if pending is None:
+            return list(device.lanes.cancel(command_id, self.loop.time()))
+        topic = topics.command_topic(device.id, pending.api.name)
+        try:
+            self._transport.publish(topic, pending.payload, lambda: self._on_taken(pending))
+        except BrokerUnavailable:
+            if not pending.done.done():
+                pending.done.set_exception(_broker_lost(sent=pending.sent_ms is not None))
+            return list(device.lanes.cancel(command_id, self.loop.time()))
+        pending.attempts += 1
+        if pending.sent_ms is None:
+            pending.sent_ms = self._ms(pending)
+        self._remember(pending)
+        return []
+
+    def _on_taken(self, pending: _Pending) -> None:
+        if pending.broker_ms is None:
+            pending.broker_ms = self._ms(pending)
+
+    def _remember(self, pending: _Pending) -> None:
+        """Keep enough of a sent command to name the late answer's command."""
+        self._sent[pending.id] = pending
+        while len(self._sent) > MAX_DEVICES:
+            self._sent.popitem(last=False)
+
+    def _time_out(self, command_id: UUID) -> None:
+        pending = self._pending.get(command_id)
+        if pending is None or pending.done.done():
+            return
+        if pending.sent_ms is None:
+            detail = f"Other commands kept this device busy for {pending.timeout_s:g} s. Nothing was sent."
+            pending.done.set_exception(Problem(504, "device_busy", detail))
+        else:
+            detail = f"No answer in {pending.timeout_s:g} s."
+            if pending.api.kind != "get":
+                detail += " The device may still have done it."
+            pending.done.set_exception(Problem(504, "device_timeout", detail))
+
+    def _record_late(self, command_id: UUID, answer: codec.Answer) -> None:
+        pending = self._sent.pop(command_id, None)
+        if pending is None:
+            return
+        self._stream(
+            {
+                "v": 1,
+                "late": command_id.hex,
+                "time": time_of(command_id).timestamp(),
+                "device": pending.device,
+                "account": pending.admission.account,
+                "api": pending.api.name,
+                "answer": _text(self._raw),
+                "late_ms": self._ms(pending),
+            }
+        )
+
+    _raw: bytes = b""  # the payload that is being looked at
+
+    def _on_answer(self, topic: str, payload: bytes) -> None:
+        """Take a message of a bound device to the commands that wait for it."""
+        parsed = topics.parse(topic)
+        device = self._devices.get(parsed.device_id) if parsed is not None else None
+        if parsed is None or device is None or not device.lanes.busy():
+            return
+        answer = codec.decode_answer(device.profile, device.profile.api(parsed.api), payload)
+        self._raw = payload
+        actions = list(device.lanes.answer(parsed.api, answer, self.loop.time()))
+        for action in actions:
+            if isinstance(action, matcher.Deliver) and action.command_id in self._pending:
+                self._pending[action.command_id].raw = payload
+        self._carry_out(device, actions)
+
+    def _on_lost(self) -> None:
+        """The broker is gone: who has sent learns that it is not known; who waits for a lane goes on waiting."""
+        for pending in list(self._pending.values()):
+            if pending.sent_ms is not None and not pending.done.done():
+                pending.done.set_exception(_broker_lost(sent=True))
+                device = self._devices.get(pending.device)
+                if device is not None:
+                    self._carry_out(device, device.lanes.cancel(pending.id, self.loop.time()))
+
+    def _fail_all(self, problem: Problem) -> None:
+        for pending in list(self._pending.values()):
+            if not pending.done.done():
+                pending.done.set_exception(problem)
+
+    # --- devices and timers -----------------------------------------------------------------------------------------------------
+
+    def _device(self, device_id: str, profile_slug: str) -> _Device:
+        """Return the state of a device, made anew when its profile changed and nothing is going on."""
+        device = self._devices.get(device_id)
+        if device is not None and (device.profile.slug == profile_slug or device.lanes.busy()):
+            self._devices.move_to_end(device_id)
+            return device
+        profile = get_profile(profile_slug)
+        device = self._devices[device_id] = _Device(device_id, profile, matcher.Lanes(profile, grace_s=settings.COMMAND_GRACE_S))
+        if len(self._devices) > MAX_DEVICES:
+            idle = next((key for key, other in self._devices.items() if other is not device and not other.lanes.busy()), None)
+            if idle is not None:
+                del self._devices[idle]
+        return device
+
+    def _set_timer(self, device: _Device) -> None:
+        if device.timer is not None:
+            device.timer.cancel()
+            device.timer = None
+        at = device.lanes.next_wakeup()
+        if at is not None:
+            device.timer = self.loop.call_at(at, self._wake, device)
+
+    def _wake(self, device: _Device) -> None:
+        device.timer = None
+        self._carry_out(device, device.lanes.tick(self.loop.time()))
+
+    # --- lane locks across processes -----------------------------------------------------------------------------------------------
+
+    def _lock_key(self, device: _Device, lane_key: str) -> str:
+        """Name the lock as the admission script does."""
+        return f"lane:{device.id}" if device.profile.lane == "device" else f"lane:{device.id}:{lane_key}"
+
+    def _holds_lane(self, device_id: str, api_name: str) -> bool:
+        device = self._devices.get(device_id)
+        return device is not None and device.lanes.busy() and device.lanes.holds(matcher.lane_key(device.profile, api_name))
+
+    def _want_lock(self, device: _Device, lane_key: str) -> list[matcher.Action]:
+        """Grant a lane that the admission took already; otherwise go and get it."""
+        lock = self._lock_key(device, lane_key)
+        if lock in self._held:
+            return list(device.lanes.lock_granted(lane_key, self.loop.time()))
+        if lane_key not in device.locking:
+            device.locking[lane_key] = self.loop.create_task(self._get_lock(device, lane_key, lock))
+        return []
+
+    async def _get_lock(self, device: _Device, lane_key: str, lock: str) -> None:
+        """Ask for a lane that another process has until it is ours or nobody here wants it any more."""
+        attempt = 0
+        try:
+            while device.lanes.wants(lane_key):
+                with contextlib.suppress(ValkeyUnavailable):
+                    if await self._valkey.run(HOLD, (lock,), (self._owner, str(int(LEASE_S * 1000)))):
+                        self._held[lock] = self.loop.time()
+                        break
+                pause = LANE_POLL_S[min(attempt, len(LANE_POLL_S) - 1)]
+                attempt += 1
+                await asyncio.sleep(pause * random.uniform(0.6, 1.4))  # noqa: S311
+        finally:
+            device.locking.pop(lane_key, None)
+        if lock in self._held:
+            if device.lanes.wants(lane_key):
+                self._carry_out(device, device.lanes.lock_granted(lane_key, self.loop.time()))
+            else:
+                self._release_if_idle(device, lane_key)
+
+    def _release(self, lock: str) -> None:
+        if self._held.pop(lock, None) is not None:
+            self._valkey.post_run(RELEASE, (lock,), (self._owner,))
+
+    def _release_if_idle(self, device: _Device, lane_key: str) -> None:
+        """Open a lane that was taken with the admission but that the matcher has no use for."""
+        lock = self._lock_key(device, lane_key)
+        if lock in self._held and not device.lanes.holds(lane_key) and not device.lanes.wants(lane_key):
+            self._release(lock)
+
+    async def _renew_leases(self) -> None:
+        """Keep the locks of long commands."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            now = self.loop.time()
+            for lock, since in list(self._held.items()):
+                if now - since >= RENEW_S:
+                    self._held[lock] = now
+                    self._valkey.post_run(HOLD, (lock,), (self._owner, str(int(LEASE_S * 1000))))
+
+
+_OUTCOMES = {"device_timeout": Outcome.TIMEOUT, "broker_lost": Outcome.DISCONNECTED, "unavailable": Outcome.DISCONNECTED}
+
+
+def _broker_lost(*, sent: bool) -> Problem:
+    if sent:
+        detail = "The portal lost its connection to the broker. The device may or may not have got the command."
+        return Problem(503, "broker_lost", detail, retry_after_s=2)
+    return Problem(503, "broker_unavailable", "The portal has no connection to the devices right now. Nothing was sent.", retry_after_s=2)
+
+
+def _arguments(payload: bytes) -> Mapping[str, object]:
+    """Return the fields as they were sent, which is what the device's echo is compared with."""
+    fields: Mapping[str, object] = json.loads(payload)
+    return fields
+
+
+def _text(payload: bytes | None) -> str | None:
+    """Return the bounded text of a payload, as the history keeps it."""
+    if payload is None:
+        return None
+    return payload[: settings.MAX_PAYLOAD_BYTES].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+
+
+def check_timeout(timeout_s: float | None) -> float:
+    """Return the timeout to use, in seconds.
+
+    Raises:
+        Problem: 400, it is not a number between 1 and 30.
+    """
+    if timeout_s is None:
+        return float(settings.COMMAND_TIMEOUT_S)
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not MIN_TIMEOUT_S <= timeout_s <= MAX_TIMEOUT_S:
+        raise Problem(400, "invalid", "Some fields are not right.", errors={"timeout": ["A number of seconds, 1 to 30."]})
+    return float(timeout_s)
