@@ -1,0 +1,104 @@
+"""Servers and settings for tests; the top conftest.py loads it before any other test code.
+
+Django's settings are read when the first test module imports a model, so the servers must run and the environment must be
+set before that: `begin` does it as soon as this module is imported. With pytest-xdist the process that hands out the
+tests starts the one PostgreSQL, whose address the workers inherit (pytest-django gives each worker a database of its own);
+every process has a Valkey and a state folder of its own.
+"""
+
+import atexit
+import base64
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iotportal.embedded.throwaway import ThrowawayServers
+
+_SETTINGS = "iotportal.settings"
+_servers: ThrowawayServers | None = None
+
+
+def begin() -> None:
+    """Start the servers of this process, set the environment and Django up. Safe to call twice."""
+    global _servers
+    if _servers is not None:
+        return
+    _servers = ThrowawayServers()
+    atexit.register(pytest_unconfigure)  # pytest stops by itself only once it has begun
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    environment = {
+        "DJANGO_SETTINGS_MODULE": _SETTINGS,
+        "PORTAL_SECRET_KEY": secrets.token_urlsafe(50),
+        "PORTAL_SEAL_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "PORTAL_STATE_DIR": str(_servers.state.root),
+        "PORTAL_PKI_DIR": str(_servers.state.pki),
+        "PORTAL_URL": "http://localhost",
+        "DATABASE_URL": os.environ["DATABASE_URL"] if is_worker else _servers.start_postgres(),
+        "VALKEY_URL": _servers.start_valkey(),
+    }
+    for name in [name for name in os.environ if name.startswith("PORTAL_") or name.removesuffix("_FILE") in environment]:
+        del os.environ[name]  # whatever the shell had set is not the tests' business
+    os.environ.pop("CELERY_BROKER_URL", None)
+    os.environ.update(environment)
+    _set_up_django()
+    if not is_worker:
+        # Workers inherit this environment, and pytest-django would read the settings in them before `begin` ran there.
+        del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+def _set_up_django() -> None:
+    import django
+    from django.conf import settings
+
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # hundreds of users, none of them real
+    django.setup()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    """Name the settings again for the processes that tests start; xdist's workers are told apart by `begin`."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ["DJANGO_SETTINGS_MODULE"] = _SETTINGS
+
+
+def pytest_unconfigure() -> None:
+    """Stop the servers of this process."""
+    global _servers
+    if _servers is not None:
+        _servers.stop()
+        _servers = None
+
+
+@pytest.fixture(scope="session")
+def state_dir() -> Path:
+    """Return this process's state folder (`PORTAL_STATE_DIR`); it goes away with the test run."""
+    assert _servers is not None  # noqa: S101 - begin() ran
+    return _servers.state.root
+
+
+@pytest.fixture(scope="session")
+def pki() -> Path:
+    """Make the certificate authority and the portal's own certificates; returns their folder (`PORTAL_PKI_DIR`)."""
+    from django.conf import settings
+    from django.core.management import call_command
+
+    call_command("setup_pki", "--name", "localhost", "--name", "127.0.0.1", verbosity=0)
+    return Path(settings.PKI_DIR)
+
+
+@pytest.fixture
+def clean_valkey() -> Iterator[None]:
+    """Empty this process's Valkey before and after the test: counters, locks, streams, cache, sessions."""
+    import redis
+    from django.conf import settings
+
+    with redis.Redis.from_url(settings.VALKEY_URL) as link:
+        link.flushall()
+        yield
+        link.flushall()
+
+
+begin()

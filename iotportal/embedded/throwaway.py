@@ -1,0 +1,66 @@
+"""Servers for one run of the tests: the same binaries as `make run`, on free ports, in a folder that goes away."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from iotportal.embedded import children, postgres, valkey
+from iotportal.embedded.children import Child
+from iotportal.embedded.errors import StartError
+from iotportal.embedded.ports import free_port
+from iotportal.embedded.state import State
+
+_START_S = 30.0
+
+
+class ThrowawayServers:
+    """PostgreSQL and Valkey for as long as the `with` block, or until `stop`; a killed test run takes them along."""
+
+    def __init__(self) -> None:
+        self.state = State(Path(tempfile.mkdtemp(prefix="iotportal-tests-")).resolve())
+        self.state.make()
+        self._running: list[tuple[subprocess.Popen[bytes], Child]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start_postgres(self, *, durable: bool = False) -> str:
+        """Start a PostgreSQL whose portal role may make databases; returns its URL."""
+        superuser, role = self.state.secret("postgres-superuser"), self.state.secret("postgres-portal")
+        where = postgres.place(self.state)
+        postgres.prepare(where, superuser)
+        port = free_port()
+        self._start(postgres.child(where, port, durable=durable), lambda: postgres.answers(port, superuser))
+        postgres.make_database(port, superuser, role, may_create=True)
+        return postgres.url(port, role)
+
+    def start_valkey(self, *, durable: bool = False) -> str:
+        """Start a Valkey; returns its URL."""
+        password, port = self.state.secret("valkey"), free_port()
+        self._start(valkey.child(self.state, port, password, durable=durable), lambda: valkey.answers(port, password))
+        return valkey.url(port, password)
+
+    def _start(self, child: Child, answers: Callable[[], bool]) -> None:
+        log = self.state.log / f"{child.name}.log"
+        with log.open("ab") as output:
+            process = children.spawn(child, output)
+        self._running.append((process, child))
+        deadline = time.monotonic() + _START_S
+        while not answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StartError(f"{child.name} did not start: {log.read_text(errors='replace')[-800:]}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End what was started, last first, and remove the folder."""
+        while self._running:
+            process, child = self._running.pop()
+            children.stop(process, child)
+        shutil.rmtree(self.state.root, ignore_errors=True)
