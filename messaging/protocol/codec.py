@@ -1,13 +1,13 @@
-"""Commands to bytes and answers from bytes.
+r"""Commands to bytes and answers from bytes.
 
 Down we are strict: a command is byte for byte what `json.dumps` prints by default, `number` first and `value` last, because the
 smallest firmware finds values by string search. Up we are liberal: see `decode_answer`.
 
-The `id` of a command goes only to a device that repeats it. It stands after `number` and before all else, so that a parser by string
-search still finds `number` at the start, `value` at the end, and `"recipient": …, "message": …` side by side.
+The `id` of a command goes only to a device that repeats it. It stands after `number` and before all else, so that a parser by
+string search still finds `number` at the start, `value` at the end, and `"recipient": …, "message": …` side by side.
 
-Lengths of texts are counted as they stand between the quotes on the wire: `"` is 2 bytes (`\\"`), `é` is 6 (`\\u00e9`). The firmware
-copies these bytes into its buffers; what a JSON parser would make of them is of no use to it.
+Lengths of texts are counted as they stand between the quotes on the wire: `"` is 2 bytes (`\"`), `é` is 6 (`\u00e9`). The
+firmware copies these bytes into its buffers; what a JSON parser would make of them is of no use to it.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class DeviceError:
 class Answer:
     """What a device said, as far as it could be read.
 
-    `fields`: declared ones in their declared type, others as they came. `malformed`: not what the api's answer should be; `reason`
-    says why. `text`: what was recovered from broken JSON (then `fields` hold it too, and the command counts as answered). `cut`: the
-    recovered text may be only the beginning. `error`: the device refused. `id`: the command's, where the device repeats it.
+    `fields`: declared ones in their declared type, others as they came. `malformed`: not what the api's answer should be;
+    `reason` says why. `text`: what was recovered from broken JSON (then `fields` hold it too, and the command counts as answered).
+    `cut`: the recovered text may be only the beginning. `error`: the device refused. `id`: the command's, where it is repeated.
     """
 
     fields: dict[str, Any]
@@ -97,18 +97,15 @@ def prepare_command(profile: Profile, api: Api, arguments: Mapping[str, object],
     `command_id` is sent only where the profile says that the device repeats it. Raises InvalidArguments.
     """
     if api.kind == "event":
-        raise InvalidArguments({"api": [f"{api.name} is something the device says by itself. It cannot be asked for it."]})
+        raise InvalidArguments({"api": [f"{api.name} is something the device says by itself; it cannot be sent."]})
     checked = _declared(api, arguments) if api.declared else _passed_through(profile, arguments)
     body = _in_order(checked, command_id if profile.echo_id else None)
     payload = _encode(body).encode("ascii")
     limit = profile.payload_limit_bytes or MAX_PAYLOAD_BYTES
     if len(payload) > limit:
-        longest = max(
-            (name for name in checked if isinstance(checked[name], str)),
-            key=lambda name: len(str(checked[name])),
-            default=WHOLE_COMMAND,
-        )
-        raise InvalidArguments({longest: ["The whole command is " + _too_long(len(payload), limit, profile)]})
+        taker = "this kind of device" if profile.payload_limit_bytes else "the portal"
+        excess = f"{len(payload):,} bytes; {taker} takes {limit:,}. Shorten it by {len(payload) - limit:,}."
+        raise InvalidArguments({_longest_text(checked): ["The whole command is " + excess]})
     return Prepared(checked, payload)
 
 
@@ -158,9 +155,8 @@ def _checked(field: Field, value: object) -> object:
     checker = {"integer": _whole_number, "number": _number, "boolean": _boolean, "string": _text}.get(field.type, _structure)
     value = checker(field, value)
     if field.choices and value not in field.choices:
-        raise ValueError(
-            f"{_quoted(value)} is not possible here; this takes {_listed([_quoted(one) for one in field.choices], 'or')}."
-        )
+        possible = _listed([_quoted(one) for one in field.choices], "or")
+        raise ValueError(f"{_quoted(value)} is not possible here; this takes {possible}.")
     return value
 
 
@@ -204,9 +200,8 @@ def _text(field: Field, value: object) -> str:
         raise ValueError(f"{field.title} is empty." if not size else f"Too short: this takes at least {field.min_bytes} bytes.")
     if field.max_bytes is not None and size > field.max_bytes:
         counted = " Each quote, backslash or special letter counts as 2 to 12 bytes." if size > len(value) else ""
-        raise ValueError(
-            f"{size:,} bytes; this kind of device takes {field.max_bytes:,}. Shorten it by {size - field.max_bytes:,}.{counted}"
-        )
+        excess = f"{size:,} bytes; this kind of device takes {field.max_bytes:,}. Shorten it by {size - field.max_bytes:,}."
+        raise ValueError(excess + counted)
     if field.format == "mac" and not _MAC.fullmatch(value):
         raise ValueError(f"{_quoted(value)} is not a MAC address such as 00:c0:ca:90:61:05.")
     return value
@@ -246,6 +241,8 @@ def _json_problem(value: object) -> str | None:
         if isinstance(one, dict | list | tuple):
             if depth > MAX_DEPTH:
                 return f"Nested too deeply: at most {MAX_DEPTH} levels."
+            if isinstance(one, dict) and not all(isinstance(key, str) for key in one):
+                return "Field names are text."
             left.extend((inner, depth + 1) for inner in _inside(one))
         elif problem := _scalar_problem(one):
             return problem
@@ -274,9 +271,10 @@ def _text_problem(text: str) -> str | None:
     return "This has half a character in it (a lone surrogate), which is not text." if _SURROGATE.search(text) else None
 
 
-def _too_long(size: int, limit: int, profile: Profile) -> str:
-    taker = "this kind of device" if profile.payload_limit_bytes else "the portal"
-    return f"{size:,} bytes; {taker} takes {limit:,}. Shorten it by {size - limit:,}."
+def _longest_text(arguments: Mapping[str, object]) -> str:
+    """Return the name of the argument that a caller would shorten."""
+    texts = {name: len(value) for name, value in arguments.items() if isinstance(value, str)}
+    return max(texts, key=lambda name: texts[name], default=WHOLE_COMMAND)
 
 
 def _quoted(value: object) -> str:
@@ -358,7 +356,7 @@ def _read(field: Field, value: Any) -> Any:
 def _read_integer(value: Any) -> int:
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         value = int(value)
-    elif isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
         value = int(value)
     if not isinstance(value, int) or not -_INT64 <= value < _INT64:
         raise _Malformed("is not a whole number")
@@ -409,9 +407,7 @@ def _object(payload: bytes) -> dict[str, Any]:
         raise _Malformed("Not a JSON object.")
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
         raise _Malformed(f"Nested more than {MAX_DEPTH} levels deep.")
-    if "\0" in text or _UNPRINTABLE_ESCAPE.search(text):
-        body = _clean(body)
-    return body
+    return dict(_clean(body)) if "\0" in text or _UNPRINTABLE_ESCAPE.search(text) else body
 
 
 def _depth(value: Any) -> int:
@@ -528,8 +524,8 @@ Agreement = Literal["no", "perhaps", "yes"]
 def agreement(api: Api, arguments: Mapping[str, object], answer: Answer) -> Agreement:
     """Say whether an answer can be the one to a command of the same api with these (prepared) arguments.
 
-    "no": a field that it should repeat differs. "perhaps": none differs, but some could not be read whole. "yes": all agree; an api
-    that repeats nothing always says yes.
+    "no": a field that it should repeat differs. "perhaps": none differs, but some could not be read whole. "yes": all agree; an
+    api that repeats nothing always says yes.
     """
     verdict: Agreement = "yes"
     for name in api.echo:

@@ -4,8 +4,8 @@
     server/{device}/{api}               a device to the portal
     $SYS/portal/connections/{device}    the broker: this device came or went
 
-A device id is 32 lower-case hex digits. An api name is one topic level of small letters, digits and `_` (`devices.profiles.API_NAME`
-says why), so no name can carry a wildcard, a further level, or AMQP's separator into a topic.
+A device id is 32 lower-case hex digits. An api name is one topic level of small letters, digits and `_`
+(`devices.profiles.API_NAME` says why), so no name can carry a wildcard, a further level, or AMQP's separator into a topic.
 """
 
 from __future__ import annotations
