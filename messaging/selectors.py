@@ -1,0 +1,490 @@
+"""Reads of the history, for the pages and the API.
+
+Everything here is scoped to the accounts of which the user is a member, deleted devices included: their history stays theirs.
+
+Pages are cut by key set on (time, id), newest first: page 1,000 costs what page 1 costs. A filter that no index serves (api,
+direction, text) looks at `SCAN` messages at most and then says how far it came: a page may hold fewer rows than asked for and
+still have a `next`. So no request takes longer because somebody kept more.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import heapq
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from django.db import connection
+
+from accounts.access import Action, roles_for
+from accounts.models import User
+from devices.models import Device
+from messaging.models import Command, Direction, Message, Outcome
+
+SCAN = 20_000  # messages that one request looks at, at most (about 15 ms)
+COUNT = 10_000  # counted exactly up to here, "10,000+" above
+RECENT = timedelta(minutes=30)
+RECENT_POINTS = 44  # of a sparkline
+_CLOCKS = timedelta(seconds=1)  # the portal's and the bridge's clock may differ by this much
+_LATEST_ANSWER = timedelta(seconds=35)  # the longest timeout and the time in which a late answer is still recorded
+
+Row = TypeVar("Row", Message, Command)
+_Params = list[Any]
+_Key = tuple[UUID, str, str, str]  # device, direction, api, payload
+
+
+class BadCursor(ValueError):
+    """The text is no cursor that the portal gave out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place between two rows, and the way to go on from it."""
+
+    time: datetime
+    id: UUID
+    newer: bool = False
+
+    def __str__(self) -> str:
+        """Return it as it stands in a URL."""
+        micros = (self.time - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+        return base64.urlsafe_b64encode(struct.pack(">?q16s", self.newer, micros, self.id.bytes)).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Read a cursor back. Raises BadCursor."""
+        try:
+            packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            newer, micros, key = struct.unpack(">?q16s", packed)
+            return cls(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros), UUID(bytes=key), newer)
+        except (struct.error, binascii.Error, ValueError, OverflowError) as error:
+            raise BadCursor("This is no cursor.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """What to show: times are [since, until), empty means any. `text` is looked for in api and message, whatever its case."""
+
+    device_id: UUID | None = None
+    api: str = ""
+    direction: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Rows, newest first, and the cursors to what is older (`next`) and newer (`previous`).
+
+    `scanned_to`: the search stopped here because it had looked at enough; older rows were not looked at yet.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    next: str | None = None
+    previous: str | None = None
+    scanned_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many rows there are: exactly, or at least."""
+
+    number: int
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.number:,}{'+' if self.at_least else ''}"
+
+
+def account_ids(user: User) -> list[UUID]:
+    """Return the accounts whose history the user may read."""
+    return list(user.memberships.filter(role__in=roles_for(Action.READ)).values_list("account_id", flat=True))
+
+
+def history_device(user: User, device_id: UUID) -> Device | None:
+    """Return the device, deleted or not, if the user may read its history."""
+    return Device.objects.filter(pk=device_id, account_id__in=account_ids(user)).first()
+
+
+def device_names(ids: Iterable[UUID]) -> dict[UUID, Device]:
+    """Return the devices of these ids, deleted ones included."""
+    return Device.objects.in_bulk(set(ids))
+
+
+def messages(user: User, wanted: MessageFilter, cursor: str | None = None, limit: int = 50) -> Page[Message]:
+    """Return one page of the user's messages. Raises BadCursor."""
+    return _page(Message, user, wanted, cursor, limit)
+
+
+def commands(user: User, wanted: MessageFilter, cursor: str | None = None, limit: int = 50) -> Page[Command]:
+    """Return one page of the user's commands; `direction` says nothing here. Raises BadCursor."""
+    return _page(Command, user, wanted, cursor, limit)
+
+
+def count_messages(user: User, wanted: MessageFilter) -> Count:
+    """Count the messages of a filter, up to `COUNT` and looking at `SCAN` at most."""
+    total, looked_at_all = 0, True
+    for scope in _scopes(Message, user, wanted):
+        sql, params = scope.inner("DESC", SCAN if scope.narrow else COUNT + 1)
+        sql = f"SELECT count(*), count(*) FILTER (WHERE {scope.outer}) FROM ({sql}) m"  # noqa: S608  # made of constants
+        with connection.cursor() as db:
+            db.execute(sql, [*scope.outer_params, *params])
+            seen, matching = db.fetchone() or (0, 0)
+        total += matching
+        looked_at_all = looked_at_all and seen < (SCAN if scope.narrow else COUNT + 1)
+    if total > COUNT:
+        return Count(COUNT, at_least=True)
+    return Count(total, at_least=not looked_at_all)
+
+
+def last_message(user: User, device_id: UUID | None = None) -> Message | None:
+    """Return the newest message of all, or of one device: what an empty page can point to."""
+    return next(iter(_page(Message, user, MessageFilter(device_id=device_id), None, 1).rows), None)
+
+
+# --- how a page is read ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The rows of one index: of one device, or of one account."""
+
+    table: str
+    where: str  # what the index serves
+    params: _Params
+    outer: str  # what is looked at row by row
+    outer_params: _Params
+
+    @property
+    def narrow(self) -> bool:
+        return self.outer != "TRUE"
+
+    def inner(self, order: str, limit: int) -> tuple[str, _Params]:
+        """Return the SQL of the newest (or oldest) `limit` rows of the index range."""
+        sql = f"SELECT * FROM {self.table} WHERE {self.where} ORDER BY time {order}, id {order} LIMIT %s"  # noqa: S608  # constants
+        return sql, [*self.params, limit]
+
+    def page(self, order: str, limit: int) -> tuple[str, _Params]:
+        """Return the SQL of the newest (or oldest) `limit` rows that match, among `SCAN`."""
+        sql, params = self.inner(order, SCAN if self.narrow else limit)
+        if self.narrow:
+            sql = f"SELECT * FROM ({sql}) m WHERE {self.outer} ORDER BY time {order}, id {order} LIMIT %s"  # noqa: S608  # constants
+            params = [*params, *self.outer_params, limit]
+        return sql, params
+
+
+def _scopes(model: type[Message | Command], user: User, wanted: MessageFilter, cursor: Cursor | None = None) -> list[_Scope]:
+    where: list[str] = ["TRUE"]
+    params: _Params = []
+    if wanted.since:
+        where.append("time >= %s")
+        params.append(wanted.since)
+    if wanted.until:
+        where.append("time < %s")
+        params.append(wanted.until)
+    if cursor:  # the first half lets PostgreSQL leave out partitions, the second is the exact place
+        sign = ">" if cursor.newer else "<"
+        where.append(f"time {sign}= %s AND (time, id) {sign} (%s, %s)")
+        params += [cursor.time, cursor.time, cursor.id]
+    outer, outer_params = _row_by_row(model, wanted)
+    table, rest = model._meta.db_table, " AND ".join(where)
+    accounts = account_ids(user)
+    if wanted.device_id:
+        starts: list[tuple[str, _Params]] = [("device_id = %s AND account_id = ANY(%s)", [wanted.device_id, accounts])]
+    else:
+        starts = [("account_id = %s", [account]) for account in accounts]
+    return [_Scope(table, f"{start} AND {rest}", [*first, *params], outer, outer_params) for start, first in starts]
+
+
+def _row_by_row(model: type[Message | Command], wanted: MessageFilter) -> tuple[str, _Params]:
+    clauses: list[str] = []
+    params: _Params = []
+    if wanted.api:
+        clauses.append("api = %s")
+        params.append(wanted.api)
+    if wanted.direction and issubclass(model, Message):
+        clauses.append("direction = %s")
+        params.append(wanted.direction)
+    if wanted.text:
+        columns = ["api", "payload"] if issubclass(model, Message) else ["api", "payload", "answer"]
+        clauses.append("(" + " OR ".join(f"{column} ILIKE %s" for column in columns) + ")")
+        params += [f"%{_escaped(wanted.text)}%"] * len(columns)
+    return " AND ".join(clauses) or "TRUE", params
+
+
+def _escaped(text: str) -> str:
+    """Take the meaning from LIKE's own characters."""
+    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+
+
+def _page(model: type[Row], user: User, wanted: MessageFilter, cursor: str | None, limit: int) -> Page[Row]:
+    place = Cursor.parse(cursor) if cursor else None
+    backwards = place is not None and place.newer
+    order = "ASC" if backwards else "DESC"
+    found: list[list[Row]] = []
+    stops: list[Cursor] = []
+    for scope in _scopes(model, user, wanted, place):
+        rows = list(model.objects.raw(*scope.page(order, limit + 1)))
+        found.append(rows)
+        if scope.narrow and len(rows) <= limit and (stop := _end_of_scan(scope, order)):
+            stops.append(stop)
+    return _cut(found, stops, place, limit)
+
+
+def _end_of_scan(scope: _Scope, order: str) -> Cursor | None:
+    """Return the place at which a scan that found too little had looked at `SCAN` rows, or None where it saw them all."""
+    sql = f"SELECT time, id FROM {scope.table} WHERE {scope.where} ORDER BY time {order}, id {order} OFFSET %s LIMIT 1"  # noqa: S608
+    with connection.cursor() as db:
+        db.execute(sql, [*scope.params, SCAN - 1])
+        row = db.fetchone()
+    return Cursor(row[0], row[1], newer=order == "ASC") if row else None
+
+
+def _cut(found: list[list[Row]], stops: list[Cursor], place: Cursor | None, limit: int) -> Page[Row]:
+    """Merge what the accounts gave into one page."""
+    backwards = place is not None and place.newer
+    merged: Iterable[Row] = heapq.merge(*found, key=_key, reverse=not backwards)
+    stop = None
+    if stops:  # rows beyond the first place where a scan stopped may have neighbours that nobody looked at
+        stop = (min if backwards else max)(stops, key=_key)
+        sign, end_of_scan = (1, _key(stop)) if backwards else (-1, _key(stop))
+        merged = [row for row in merged if _key(row) == end_of_scan or (_key(row) < end_of_scan) == (sign > 0)]
+    taken = list(islice(merged, limit + 1))
+    more, rows = len(taken) > limit, taken[:limit]
+    end = Cursor(rows[-1].time, rows[-1].id) if more else stop
+    start = Cursor(rows[0].time, rows[0].id) if rows else place
+    scanned_to = stop.time if stop and not more else None
+    if backwards:
+        older = start and Cursor(start.time, start.id)
+        return Page(rows[::-1], _text(older), _text(end and Cursor(end.time, end.id, newer=True)), scanned_to)
+    newer = start and Cursor(start.time, start.id, newer=True)
+    return Page(rows, _text(end), _text(newer if place else None), scanned_to)
+
+
+def _key(row: Message | Command | Cursor) -> tuple[datetime, UUID]:
+    return row.time, row.id
+
+
+def _text(cursor: Cursor | None) -> str | None:
+    return str(cursor) if cursor else None
+
+
+# --- which answer belongs to which question --------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class HistoryRow:
+    """A message with what is known of the command it was part of.
+
+    On the answer: `elapsed_ms` since the command was accepted, and whether it came `late`. On the question: `silent_s`, the
+    timeout after which nothing had come, or the `outcome` that kept it from being answered well.
+    """
+
+    message: Message
+    paired: bool = False
+    elapsed_ms: float | None = None
+    late: bool = False
+    silent_s: float | None = None
+    outcome: str = ""
+    device: Device | None = None
+
+
+def pair(messages: Sequence[Message], commands: Iterable[Command]) -> list[HistoryRow]:
+    """Attach to each message the command whose question or answer it is.
+
+    Nothing on the wire links the two, so a row is the command's when device, api and text are the same and it lies in the time in
+    which the command was open; every row is used once, the earliest that fits.
+    """
+    rows = [HistoryRow(message) for message in messages]
+    waiting: dict[_Key, list[HistoryRow]] = {}
+    for row in reversed(rows):  # oldest first
+        m = row.message
+        waiting.setdefault((m.device_id, m.direction, m.api, m.payload), []).append(row)
+    for command in sorted(commands, key=lambda one: (one.time, one.id)):
+        asked = _take(waiting, (command.device_id, Direction.TO, command.api, command.payload), command)
+        if asked:
+            asked.paired = True
+            asked.outcome = command.outcome
+            asked.silent_s = command.timeout_s if command.outcome == Outcome.TIMEOUT else None
+        if command.answer is None:
+            continue
+        answered = _take(waiting, (command.device_id, Direction.FROM, command.api, command.answer), command)
+        if answered:
+            answered.paired, answered.late = True, command.late_ms is not None
+            answered.elapsed_ms = command.late_ms if command.late_ms is not None else command.delivered_ms or command.answered_ms
+            answered.outcome = command.outcome
+    return rows
+
+
+def _take(waiting: dict[_Key, list[HistoryRow]], key: _Key, command: Command) -> HistoryRow | None:
+    rows = waiting.get(key, [])
+    for index, row in enumerate(rows):
+        if command.time - _CLOCKS <= row.message.time <= command.time + _LATEST_ANSWER:
+            return rows.pop(index)
+    return None
+
+
+def commands_around(messages: Sequence[Message]) -> list[Command]:
+    """Return the commands that the questions and answers among `messages` (of one user, newest first) can belong to."""
+    if not messages:
+        return []
+    oldest, newest = messages[-1].time, messages[0].time
+    devices = {message.device_id for message in messages}
+    near = Command.objects.filter(device_id__in=devices, time__gte=oldest - _LATEST_ANSWER, time__lte=newest + _CLOCKS)
+    return list(near.order_by("-time", "-id")[: 4 * len(messages) + 50])
+
+
+def history_rows(messages: Sequence[Message]) -> list[HistoryRow]:
+    """Return the rows of a page: paired, and with their devices."""
+    rows = pair(messages, commands_around(messages))
+    devices = device_names(message.device_id for message in messages)
+    for row in rows:
+        row.device = devices.get(row.message.device_id)
+    return rows
+
+
+# --- what a device did lately ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrips:
+    """The latest commands of a device within `RECENT`, oldest first; None is one that was not answered."""
+
+    points: tuple[float | None, ...] = ()
+
+    @property
+    def answered(self) -> list[float]:
+        """The times of those that were answered, in ms, sorted."""
+        return sorted(point for point in self.points if point is not None)
+
+    def percentile(self, share: float) -> float | None:
+        """Return the time within which `share` (0–1) of the answered commands were delivered."""
+        times = self.answered
+        return times[min(len(times) - 1, int(share * len(times)))] if times else None
+
+    @property
+    def median(self) -> float | None:
+        """The time in the middle, in ms."""
+        return self.percentile(0.5)
+
+
+def recent_round_trips(device_ids: Sequence[UUID], now: datetime) -> dict[UUID, RoundTrips]:
+    """Return the last round trips of each device, at most `RECENT_POINTS` and `RECENT` old: one index probe a device."""
+    if not device_ids:
+        return {}
+    sql = """
+        SELECT d.id, array_agg(c.ms ORDER BY c.time)
+        FROM unnest(%s) AS d(id) CROSS JOIN LATERAL (
+            SELECT time, CASE WHEN outcome <> 'timeout' THEN coalesce(delivered_ms, answered_ms) END AS ms
+            FROM messaging_command WHERE device_id = d.id AND time > %s AND outcome NOT IN ('abandoned', 'disconnected')
+            ORDER BY time DESC, id DESC LIMIT %s
+        ) c GROUP BY d.id
+    """
+    with connection.cursor() as db:
+        db.execute(sql, [list(device_ids), now - RECENT, RECENT_POINTS])
+        return {row[0]: RoundTrips(tuple(row[1])) for row in db.fetchall()}
+
+
+# --- figures of a range ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What happened in one step of a chart; times in ms."""
+
+    to: int = 0
+    from_: int = 0
+    silent: int = 0
+    p50: float | None = None
+    p95: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of [since, until): in all, and in equal steps of `step`. `cut`: only the newest messages were counted."""
+
+    since: datetime
+    until: datetime
+    step: timedelta
+    buckets: list[Bucket]
+    messages: int
+    p50: float | None
+    p95: float | None
+    silent: int
+    cut: bool
+
+
+def figures(user: User, wanted: MessageFilter, *, since: datetime, until: datetime, steps: int = 60) -> Figures:
+    """Count messages and round trips in `steps` steps of the range, or of its newest `SCAN` messages where it has more."""
+    asked = replace(wanted, since=since, until=until)
+    starts = [start for scope in _scopes(Message, user, asked) if (start := _end_of_scan(scope, "DESC"))]
+    if starts:
+        since = max(start.time for start in starts)
+        asked = replace(asked, since=since)
+    step = max((until - since) / steps, timedelta(milliseconds=1))
+    traffic: dict[int, list[int]] = {}
+    for scope in _scopes(Message, user, asked):
+        for bucket, to, from_ in _traffic(scope, since, step):
+            mine = traffic.setdefault(bucket, [0, 0])
+            mine[0] += to
+            mine[1] += from_
+    trips, (silent, p50, p95) = _trips(_scopes(Command, user, asked), since, step)
+    buckets = [_bucket(traffic.get(index), trips.get(index)) for index in range(steps)]
+    total = sum(to + from_ for to, from_ in traffic.values())
+    return Figures(since, until, step, buckets, total, p50, p95, silent, bool(starts))
+
+
+def _bucket(traffic: list[int] | None, trips: tuple[int, float | None, float | None] | None) -> Bucket:
+    to, from_ = traffic or (0, 0)
+    silent, p50, p95 = trips or (0, None, None)
+    return Bucket(to, from_, silent, p50, p95)
+
+
+def _steps(since: datetime, step: timedelta) -> tuple[str, _Params]:
+    return "floor(extract(epoch FROM time - %s) / %s)::int", [since, step.total_seconds()]
+
+
+def _traffic(scope: _Scope, since: datetime, step: timedelta) -> list[tuple[int, int, int]]:
+    bucket, bucket_params = _steps(since, step)
+    sql, params = scope.inner("DESC", SCAN)
+    sql = f"""
+        SELECT {bucket}, count(*) FILTER (WHERE direction = 'to'), count(*) FILTER (WHERE direction = 'from')
+        FROM ({sql}) m WHERE {scope.outer} GROUP BY 1
+    """  # noqa: S608  # made of constants
+    with connection.cursor() as db:
+        db.execute(sql, [*bucket_params, *params, *scope.outer_params])
+        return list(db.fetchall())
+
+
+_Trips = tuple[int, float | None, float | None]
+
+
+def _trips(scopes: list[_Scope], since: datetime, step: timedelta) -> tuple[dict[int, _Trips], _Trips]:
+    """Return silent, p50 and p95 of each step and of all."""
+    if not scopes:
+        return {}, (0, None, None)
+    bucket, bucket_params = _steps(since, step)
+    parts: list[str] = []
+    params: _Params = []
+    for scope in scopes:
+        sql, inner_params = scope.inner("DESC", SCAN // 2)
+        parts.append(f"(SELECT time, outcome, coalesce(delivered_ms, answered_ms) AS ms FROM ({sql}) m WHERE {scope.outer})")  # noqa: S608
+        params += [*inner_params, *scope.outer_params]
+    sql = f"""
+        SELECT {bucket}, count(*) FILTER (WHERE outcome = 'timeout'),
+               percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY ms) FILTER (WHERE outcome = 'answered')
+        FROM ({" UNION ALL ".join(parts)}) c GROUP BY GROUPING SETS ((1), ())
+    """  # noqa: S608  # made of constants
+    with connection.cursor() as db:
+        db.execute(sql, [*bucket_params, *params])
+        rows = db.fetchall()
+    found = {row[0]: (row[1], *(row[2] or (None, None))) for row in rows}
+    whole = found.pop(None, (0, None, None))
+    return found, whole
