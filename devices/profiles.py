@@ -73,10 +73,12 @@ class Field:
 class Api:
     """One thing a device can be asked, told, or say by itself.
 
-    `kind`: "get" reads, "set" acts, "event" comes from the device unasked and cannot be sent to it. `echo` names the fields of
-    the answer that repeat the command's. `safe_late`: harmless when it runs long after it was asked, so it may wait for an offline
-    device. `retry_read`: may be asked a second time when the first asking met silence. `recover_text`: firmware is known to
-    answer with unescaped quotes and cut at 127 bytes. `declared` is false for a name that the profile only passes through.
+    `kind`: "get" reads, "set" acts, "event" comes from the device unasked and cannot be sent to it.
+    `echo`: the fields of the answer that repeat the command's.
+    `safe_late`: harmless when it runs long after it was asked, so it may wait for an offline device.
+    `retry_read`: may be asked a second time when the first asking met silence.
+    `recover_text`: firmware is known to answer with unescaped quotes and cut at 127 bytes.
+    `declared`: false for a name that the profile only passes through.
     """
 
     name: str
@@ -97,10 +99,12 @@ class Api:
 class Profile:
     """A kind of device. There is one object per slug, so profiles compare by identity.
 
-    `lane`: how much of the device one command occupies, its "api" or the whole "device". `settle_s`: seconds the lane stays
-    closed after an answer, because the device does not listen yet. `retry_silent_read` with `retry_after_s`: ask an unanswered read once
-    more after so many seconds. `payload_limit_bytes`: its buffer. `echo_id`, `presence`, `errors`: the optional parts of the
-    protocol it speaks. `open`: api names it does not declare pass through.
+    `lane`: how much of the device one command occupies, its "api" or the whole "device".
+    `settle_s`: seconds the lane stays closed after an answer, because the device does not listen yet.
+    `retry_silent_read`, `retry_after_s`: ask an unanswered read once more after so many seconds.
+    `payload_limit_bytes`: its buffer.
+    `echo_id`, `presence`, `errors`: the optional parts of the protocol that it speaks.
+    `open`: api names it does not declare pass through.
     """
 
     slug: str

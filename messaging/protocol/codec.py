@@ -64,9 +64,11 @@ class DeviceError:
 class Answer:
     """What a device said, as far as it could be read.
 
-    `fields`: declared ones in their declared type, others as they came. `malformed`: not what the api's answer should be;
-    `reason` says why. `text`: what was recovered from broken JSON (then `fields` hold it too, and the command counts as answered).
-    `cut`: the recovered text may be only the beginning. `error`: the device refused. `id`: the command's, where it is repeated.
+    `fields`: declared ones in their declared type, others as they came.
+    `malformed`: not what the api's answer should be; `reason` says why.
+    `text`: what was recovered from broken JSON; then `fields` hold it too, and the command counts as answered.
+    `cut`: the recovered text may be only the beginning.
+    `error`: the device refused. `id`: the command's, where the device repeats it.
     """
 
     fields: dict[str, Any]
