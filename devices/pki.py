@@ -279,6 +279,12 @@ def service_certificates(common_name: str) -> list[ServiceCertificate]:
     return [certificate for certificate in found if certificate is not None]
 
 
+def server_certificate() -> x509.Certificate | None:
+    """Return the broker's certificate, None before the first `set_up`."""
+    path = _path("server.pem")
+    return _load_certificate(path) if path.exists() else None
+
+
 # --- setting up ------------------------------------------------------------------------------------------------------------
 
 
@@ -378,7 +384,8 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _names_of(certificate: x509.Certificate) -> set[str]:
+def names_of(certificate: x509.Certificate) -> set[str]:
+    """Return the host names and addresses of a certificate, addresses in their shortest form."""
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return {str(name.value) for name in names}
 
@@ -398,7 +405,8 @@ def _is_good(path: Path, key: ec.EllipticCurvePrivateKey, issuing: x509.Certific
 def _make_server(authority: Authority, wanted: set[str] | None) -> list[str]:
     path = _path("server.pem")
     key, written = _key_at("server.key")
-    present = _names_of(_load_certificate(path)) if path.exists() else set()
+    found = server_certificate()
+    present = names_of(found) if found else set()
     names = server_names(present) if wanted is None else wanted
     if names == present and _is_good(path, key, authority.issuing):
         return written

@@ -1,4 +1,4 @@
-"""Every write of the registry that has a consequence, and what a device's owner takes home."""
+"""Every write of the registry that has a consequence."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from django.utils import timezone
 
 from accounts.models import Account
 from devices import hooks, pki, sealing
+from devices.downloads import DeviceFiles, KeyUnavailable, device_files, device_zip
 from devices.models import Certificate, Device, Pin
 from devices.names import PIN_NAME_LENGTH, InvalidName, clean_name
 from devices.pki import KeyAlgorithm
 from devices.profiles import UnknownProfile, get_profile
 
 __all__ = [
-    "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "KeyUnavailable", "NameTaken", "Registered", "UnknownKeyAlgorithm",
-    "UnknownProfile", "active_certificate", "change_profile", "delete_device", "device_files", "forget_key", "name_pin",
-    "private_key", "register_device", "rename_device", "replace_certificate",
+    "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "KeyUnavailable", "NameTaken", "Registered",
+    "UnknownKeyAlgorithm", "UnknownProfile", "change_profile", "delete_device", "device_files", "device_zip", "forget_key",
+    "name_pin", "register_device", "rename_device", "replace_certificate",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
-HIGHEST_PIN = 32767  # of the column; a profile may say less for its devices
+HIGHEST_PIN = 255  # what every profile allows at the most
 
 
 class NameTaken(Exception):
@@ -38,10 +39,6 @@ class DeviceGone(Exception):
 
     def __str__(self) -> str:
         return "This device was deleted."
-
-
-class KeyUnavailable(Exception):
-    """The portal has no private key of the device to give; the message says why."""
 
 
 class InvalidPin(ValueError):
@@ -59,15 +56,6 @@ class Registered:
     device: Device
     certificate: Certificate
     private_key_pem: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceFiles:
-    """What a device needs to connect, each as PEM; the key is None once it was forgotten."""
-
-    root_ca: bytes
-    certificate: bytes
-    private_key: bytes | None
 
 
 # --- registering, changing, deleting -----------------------------------------------------------------------------------------
@@ -222,44 +210,7 @@ def replace_certificate(*, device: Device, key_algorithm: str = KeyAlgorithm.EC)
     return Registered(device, certificate, pki.private_key_pem(key))
 
 
-def active_certificate(device: Device) -> Certificate | None:
-    """Return the certificate the device is to use."""
-    return device.certificates.filter(status=Certificate.Status.ACTIVE).first()
-
-
-def private_key(device: Device) -> bytes:
-    """Return the kept private key of the device's active certificate, PKCS #8 PEM.
-
-    Raises:
-        KeyUnavailable: it was forgotten, or never kept, or its seal does not open.
-    """
-    certificate = active_certificate(device)
-    if certificate is None or certificate.sealed_key is None:
-        raise KeyUnavailable("The portal does not keep this device's private key.")
-    try:
-        return sealing.unseal(bytes(certificate.sealed_key), device.id)
-    except sealing.SealError as error:
-        # An operator's problem: the seal key was changed, or the row was. The owner is told as much as helps him.
-        logger.error("the sealed key of device %s does not open: %s", device.hex, error)
-        raise KeyUnavailable(
-            "The portal cannot open this device's private key. Its operator can tell from the log why."
-        ) from error
-
-
 def forget_key(*, device: Device) -> None:
     """Destroy the portal's copy of the device's private key; the device keeps working with its own."""
     device.certificates.update(sealed_key=None)
     logger.info("private key of device %s forgotten", device.hex)
-
-
-def device_files(device: Device) -> DeviceFiles:
-    """Return what the device needs to connect; the key is None if the portal does not keep it.
-
-    Raises:
-        KeyUnavailable: the key is kept but cannot be opened, or the device has no certificate (it was deleted).
-    """
-    certificate = active_certificate(device)
-    if certificate is None:
-        raise KeyUnavailable("This device has no certificate.")
-    key = private_key(device) if certificate.sealed_key is not None else None
-    return DeviceFiles(pki.authority().root_pem, certificate.pem.encode("ascii"), key)

@@ -1,0 +1,181 @@
+"""What a device's owner takes home: root certificate, certificate, key, the runnable zip, the header for firmware."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.conf import settings
+
+from devices import pki, sealing
+from devices.config_header import HeaderValues, config_header
+from devices.models import Certificate, Device
+from simulators.bundle import build_device_zip, zip_filename
+
+logger = logging.getLogger(__name__)
+
+NOT_KEPT = "The portal does not keep this device's private key."
+
+
+class KeyUnavailable(Exception):
+    """The portal has no private key of the device to give; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFiles:
+    """What a device needs to connect, each as PEM; the key is None once it was forgotten."""
+
+    root_ca: bytes
+    certificate: bytes
+    private_key: bytes | None
+
+
+class File(StrEnum):
+    """The files there are, by their name in the URL."""
+
+    ROOT_CA = "root-ca.pem"
+    CERTIFICATE = "device.crt"
+    PRIVATE_KEY = "device.key"
+    ZIP = "device.zip"
+    HEADER = "iot_config.h"
+
+
+# The types under which browsers save a file rather than install a certificate.
+_TYPES = {
+    File.ROOT_CA: "application/x-pem-file",
+    File.CERTIFICATE: "application/x-pem-file",
+    File.PRIVATE_KEY: "application/x-pem-file",
+    File.ZIP: "application/zip",
+    File.HEADER: "text/x-c; charset=utf-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file as it is sent: its name on the owner's disk, its media type, its bytes."""
+
+    filename: str
+    content_type: str
+    content: bytes
+
+
+def download(device: Device, file: File) -> Download:
+    """Return one of the device's files.
+
+    Raises:
+        KeyUnavailable: the file has the private key in it, and the portal has none to give; or the device has no certificate.
+    """
+    makers = {
+        File.ROOT_CA: lambda: pki.authority().root_pem,
+        File.CERTIFICATE: lambda: _certificate(device).pem.encode("ascii"),
+        File.PRIVATE_KEY: lambda: private_key(device),
+        File.ZIP: lambda: device_zip(device),
+        File.HEADER: lambda: header(device).encode("ascii"),
+    }
+    return Download(_filename(device, file), _TYPES[file], makers[file]())
+
+
+def _filename(device: Device, file: File) -> str:
+    """Return the name on the owner's disk: after the device where there is one of them per device."""
+    name, _, ending = file.partition(".")
+    return f"{slug(device)}.{ending}" if name == "device" else str(file)
+
+
+def slug(device: Device) -> str:
+    """Return the device's name as a file or folder can be called: a-z, 0-9 and hyphens; the id's beginning if nothing is left."""
+    return zip_filename(device.name, device.hex).removesuffix(".zip")
+
+
+def active_certificate(device: Device) -> Certificate | None:
+    """Return the certificate the device is to use."""
+    return device.certificates.filter(status=Certificate.Status.ACTIVE).first()
+
+
+def _certificate(device: Device) -> Certificate:
+    certificate = active_certificate(device)
+    if certificate is None:
+        raise KeyUnavailable("This device has no certificate.")
+    return certificate
+
+
+def private_key(device: Device) -> bytes:
+    """Return the kept private key of the device's active certificate, PKCS #8 PEM.
+
+    Raises:
+        KeyUnavailable: it was forgotten, or never kept, or its seal does not open.
+    """
+    key = _unsealed(_certificate(device))
+    if key is None:
+        raise KeyUnavailable(NOT_KEPT)
+    return key
+
+
+def _unsealed(certificate: Certificate) -> bytes | None:
+    """Return the certificate's key, None if it is not kept."""
+    if certificate.sealed_key is None:
+        return None
+    try:
+        return sealing.unseal(bytes(certificate.sealed_key), certificate.device_id)
+    except sealing.SealError as error:
+        # An operator's problem: the seal key was changed, or the row was. The owner is told as much as helps him.
+        logger.error("the sealed key of device %s does not open: %s", certificate.device_id.hex, error)
+        raise KeyUnavailable("The portal cannot open this device's private key; its operator's log says why.") from error
+
+
+def device_files(device: Device) -> DeviceFiles:
+    """Return what the device needs to connect; the key is None if the portal does not keep it.
+
+    Raises:
+        KeyUnavailable: the key is kept but cannot be opened, or the device has no certificate (it was deleted).
+    """
+    certificate = _certificate(device)
+    return DeviceFiles(pki.authority().root_pem, certificate.pem.encode("ascii"), _unsealed(certificate))
+
+
+def device_config(device: Device) -> dict[str, str | int]:
+    """Return what the simulators' `config.json` says of the device."""
+    return {
+        "device_id": device.hex,
+        "name": device.name,
+        "host": settings.DEVICE_HOST,
+        "port": settings.DEVICE_PORT,
+        "profile": device.profile,
+    }
+
+
+def device_zip(device: Device) -> bytes:
+    """Return the zip that Python runs as a simulator of the device; without the key if the portal does not keep it.
+
+    Raises:
+        KeyUnavailable: as `device_files`.
+    """
+    files = device_files(device)
+    extra = {} if files.private_key is None else {str(File.HEADER): _header(device, files, files.private_key).encode("ascii")}
+    return build_device_zip(device_config(device), files.root_ca, files.certificate, files.private_key, extra)
+
+
+def header(device: Device) -> str:
+    """Return `iot_config.h` for the device's firmware.
+
+    Raises:
+        KeyUnavailable: as `private_key`; firmware without its key would be of no use.
+    """
+    files = device_files(device)
+    if files.private_key is None:
+        raise KeyUnavailable(NOT_KEPT)
+    return _header(device, files, files.private_key)
+
+
+def _header(device: Device, files: DeviceFiles, key: bytes) -> str:
+    values = HeaderValues(
+        device_id=device.hex,
+        name=device.name,
+        profile=device.profile,
+        host=settings.DEVICE_HOST,
+        port=settings.DEVICE_PORT,
+        root_ca=files.root_ca,
+        certificate=files.certificate,
+        private_key=key,
+    )
+    return config_header(values)

@@ -1,0 +1,83 @@
+"""Settings that can be read but cannot work, told by `manage.py check` before anybody waits for an answer.
+
+What cannot be read at all stops the start in `iotportal.env`. Errors are what breaks the portal; what only a public
+installation must not do is a warning of `check --deploy`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.http.request import validate_host
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check what every process needs."""
+    return [*_portal_url(), *_hosts(), *_addresses()]
+
+
+def check_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check what a public installation must have besides (`check --deploy`)."""
+    found: list[CheckMessage] = []
+    if not settings.PORTAL_URL.startswith("https://"):
+        hint = "Set PORTAL_URL to https://… and let a proxy hold the certificate; sign-in and tokens pass in the clear otherwise."
+        found.append(Warning("The portal is not served over HTTPS.", hint=hint, id="iotportal.W001"))
+    if settings.DEVICE_HOST in _HERE:
+        hint = "Set PORTAL_DEVICE_HOST to the name or address at which devices reach the broker."
+        found.append(
+            Warning(f"Devices are told to connect to {settings.DEVICE_HOST}, themselves.", hint=hint, id="iotportal.W002")
+        )
+    if "*" in settings.ALLOWED_HOSTS:
+        hint = "Name the hosts in PORTAL_ALLOWED_HOSTS; links in mails are built from the name that a request brings."
+        found.append(Warning("Any host name is taken.", hint=hint, id="iotportal.W003"))
+    return found
+
+
+def _portal_url() -> list[CheckMessage]:
+    parts = urlsplit(settings.PORTAL_URL)
+    if (
+        parts.scheme in {"http", "https"}
+        and parts.hostname
+        and not (parts.path or parts.query or parts.fragment or parts.username)
+    ):
+        return []
+    hint = "Only scheme, host and port, such as https://portal.example.com or http://localhost:8000."
+    return [Error(f"PORTAL_URL is {settings.PORTAL_URL!r}, which is no base URL.", hint=hint, id="iotportal.E001")]
+
+
+def _hosts() -> list[CheckMessage]:
+    host = urlsplit(settings.PORTAL_URL).hostname
+    if not host:
+        return []  # said already
+    if validate_host(f"[{host}]" if ":" in host else host, settings.ALLOWED_HOSTS):
+        return []
+    hint = f"Add {host} to PORTAL_ALLOWED_HOSTS, or every page answers 400 under the portal's own URL."
+    return [Error("PORTAL_ALLOWED_HOSTS does not have the host of PORTAL_URL.", hint=hint, id="iotportal.E002")]
+
+
+def _addresses() -> list[CheckMessage]:
+    values = {"PORTAL_DEVICE_HOST": settings.DEVICE_HOST, "MQTT_HOST": settings.MQTT_HOST}
+    hint = "A host name or an address, without scheme or port; the port has a variable of its own."
+    return [
+        Error(f"{name} is {value!r}, which is no host.", hint=hint, id="iotportal.E003")
+        for name, value in values.items()
+        if not _is_host(value)
+    ]
+
+
+def _is_host(value: str) -> bool:
+    if _HOST_NAME.match(value):  # IPv4 addresses too
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(value).version == 6
+    return False
