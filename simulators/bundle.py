@@ -9,8 +9,10 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
+
+import paho
 
 from simulators.settings import CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE
 
@@ -151,11 +153,9 @@ def _static_part() -> bytes:
 
 def _paho_files() -> dict[str, bytes]:
     """Return the installed paho package and its licence files, by their name in the zip."""
-    found: dict[str, bytes] = {}
+    package = Path(paho.__file__).parent
+    found = {f"paho/{path.relative_to(package).as_posix()}": path.read_bytes() for path in package.rglob("*.py")}
     for file in importlib.metadata.files("paho-mqtt") or ():
-        path = PurePosixPath(file)
-        if path.parts[0] == "paho" and path.suffix == ".py":
-            found[str(path)] = file.read_binary()
-        elif "dist-info" in path.parts[0] and (path.parent.name == "licenses" or path.name.lower().startswith("licen")):
-            found[f"paho_mqtt-licenses/{path.name}"] = file.read_binary()
+        if "dist-info" in file.parts[0] and (file.parent.name == "licenses" or file.name.lower().startswith("licen")):
+            found[f"paho_mqtt-licenses/{file.name}"] = file.read_binary()
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import signal
 import ssl
@@ -325,16 +326,16 @@ def _add_device_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--profile", choices=sorted(PROFILES), help="kind of device, in place of the one in config.json")
     group.add_argument("--gpio", action="append", default=[], metavar="N=in|out[:NAME]", help="a wired pin; may be repeated")
     group.add_argument("--no-rtc", action="store_true", help="a board without a clock: never answers get_rtc and set_rtc")
-    group.add_argument("--rtc-offset-s", type=float, default=0.0, metavar="S", help="how wrong its clock is at first")
-    group.add_argument("--rtc-drift-ppm", type=float, metavar="PPM", help="how fast its clock goes wrong (a few ppm)")
+    group.add_argument("--rtc-offset-s", type=_number, default=0.0, metavar="S", help="how wrong its clock is at first")
+    group.add_argument("--rtc-drift-ppm", type=_number, metavar="PPM", help="how fast its clock goes wrong (a few ppm)")
     group.add_argument("--keyword", default=Setup.keyword, help="text on the UART that raises a notification (%(default)s)")
     group.add_argument("--recipient", default=Setup.recipient, help="stored recipient of notifications")
     group.add_argument("--message", default=Setup.message, help="stored message of notifications")
     group.add_argument("--presence", action="store_true", help="last will and presence also for a profile without them")
     group.add_argument("--mqtt31", action="store_true", help="speak MQTT 3.1 instead of 3.1.1")
-    group.add_argument("--keepalive-s", type=int, default=60, metavar="S", help="MQTT keepalive (%(default)s)")
-    group.add_argument("--reboot-s", type=float, default=2.0, metavar="S", help="how long a restart takes (%(default)s)")
-    group.add_argument("--deaf-ms", type=float, metavar="MS", help="ft900: how long it stays deaf after an answer (30)")
+    group.add_argument("--keepalive-s", type=_keepalive, default=60, metavar="S", help="MQTT keepalive (%(default)s)")
+    group.add_argument("--reboot-s", type=_not_negative, default=2.0, metavar="S", help="how long a restart takes (%(default)s)")
+    group.add_argument("--deaf-ms", type=_not_negative, metavar="MS", help="ft900: how long it stays deaf after an answer (30)")
 
 
 def _add_fault_options(group: argparse._ArgumentGroup) -> None:
@@ -353,14 +354,26 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _keepalive(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError("a keepalive is 1 to 65535 seconds")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise argparse.ArgumentTypeError("must be a finite number")
+    return number
+
+
 def _not_negative(text: str) -> float:
-    if not 0 <= (number := float(text)) < float("inf"):
+    if (number := _number(text)) < 0:
         raise argparse.ArgumentTypeError("must not be negative")
     return number
 
 
 def _probability(text: str) -> float:
-    if not 0 <= (number := float(text)) <= 1:
+    if not 0 <= (number := _number(text)) <= 1:
         raise argparse.ArgumentTypeError("a probability is 0 to 1")
     return number
 
