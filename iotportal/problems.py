@@ -41,7 +41,9 @@ TITLES = {
 class Problem(Exception):
     """An error that a caller is told as it is."""
 
-    def __init__(self, status: int, code: str, detail: str, *, errors: Errors | None = None, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, detail: str, *, errors: Errors | None = None, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
@@ -84,11 +86,17 @@ def _errors_of(detail: object) -> dict[str, list[str]]:
     return found
 
 
+def _content_type(context: dict[str, Any]) -> str | None:
+    """Return the media type of a problem, unless the browsable pages show it."""
+    renderer = getattr(context.get("request"), "accepted_renderer", None)
+    return None if renderer is not None and renderer.format != "json" else CONTENT_TYPE
+
+
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Turn every exception of a DRF view into a problem; what is not known stays an exception (500)."""
     if isinstance(exc, Problem):
         headers = {"Retry-After": str(exc.retry_after_s)} if exc.retry_after_s is not None else None
-        return Response(exc.body(), status=exc.status, headers=headers, content_type=CONTENT_TYPE)
+        return Response(exc.body(), status=exc.status, headers=headers, content_type=_content_type(context))
     if isinstance(exc, Http404):
         exc = exceptions.NotFound(str(exc) or "Not found.")
     elif isinstance(exc, PermissionDenied):
@@ -100,5 +108,5 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     detail = "Some fields are not right." if errors else str(exc.detail)
     code = "invalid" if errors else str(exc.get_codes())
     response.data = problem_body(response.status_code, code, detail, errors)
-    response.content_type = CONTENT_TYPE
+    response.content_type = _content_type(context)
     return response

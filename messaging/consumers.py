@@ -118,7 +118,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
             answer |= {"ok": False, "problem": problem.body(), "command": None}
         except Exception:
             logger.exception("a command failed")
-            answer |= {"ok": False, "problem": Problem(500, "error", "Something went wrong here. It has been noted.").body(), "command": None}
+            answer |= {
+                "ok": False,
+                "problem": Problem(500, "error", "Something went wrong here. It has been noted.").body(),
+                "command": None,
+            }
         else:
             answer |= {"ok": True, "command": result}
         await self._say(answer)

@@ -116,7 +116,9 @@ class Presence(models.Model):
 
     class Meta:
         indexes: ClassVar = [
-            models.Index(fields=["device"], name="presence_connected", condition=Q(connected=True)),  # the bridge's reset after a broker restart
+            models.Index(
+                fields=["device"], name="presence_connected", condition=Q(connected=True)
+            ),  # the bridge's reset after a broker restart
         ]
 
     def __str__(self) -> str:
@@ -149,7 +151,9 @@ class JournalEntry(models.Model):
     sequence = models.BigIntegerField()
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["session", "sequence"], name="journal_by_sequence")]  # the bridge drops what is old
+        indexes: ClassVar = [
+            models.Index(fields=["session", "sequence"], name="journal_by_sequence")
+        ]  # the bridge drops what is old
 
     def __str__(self) -> str:
         return f"{self.session} {self.packet_id}"

@@ -131,10 +131,19 @@ _ALL = (
     Operation("GET", "status", "Ask whether the device runs", lambda number, body: [("get_status", {})]),
     Operation("POST", "restart", "Restart the device", lambda number, body: [("set_status", {"value": "restart"})]),
     Operation("GET", "gpio", "Read a pin", lambda number, body: [("get_gpio", {"number": number})], numbered=True),
-    Operation("PUT", "gpio", "Set a pin", lambda number, body: [("set_gpio", {"number": number, **_pick(body, "value")})], ("value",), numbered=True),
+    Operation(
+        "PUT",
+        "gpio",
+        "Set a pin",
+        lambda number, body: [("set_gpio", {"number": number, **_pick(body, "value")})],
+        ("value",),
+        numbered=True,
+    ),
     Operation("GET", "rtc", "Read the clock", lambda number, body: [("get_rtc", {})]),
     Operation("PUT", "rtc", "Set the clock", lambda number, body: [("set_rtc", _pick(body, "value"))], ("value",)),
-    Operation("GET", "ethernet", "Read address, mask, gateway and MAC", lambda number, body: [(api, {}) for api in ETHERNET.values()]),
+    Operation(
+        "GET", "ethernet", "Read address, mask, gateway and MAC", lambda number, body: [(api, {}) for api in ETHERNET.values()]
+    ),
     Operation("POST", "uart", "Write to the UART", lambda number, body: [("write_uart", _pick(body, "value"))], ("value",)),
     Operation(
         "POST",

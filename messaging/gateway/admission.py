@@ -122,7 +122,9 @@ def _refusal(reason: str) -> Problem:
     return Problem(known.status, known.code, known.detail, retry_after_s=known.retry_after_s)
 
 
-async def admit(valkey: Valkey, caller: Caller, device: str, api: str, *, take_lane: bool, owner: str, lease_s: float) -> Admission:
+async def admit(
+    valkey: Valkey, caller: Caller, device: str, api: str, *, take_lane: bool, owner: str, lease_s: float
+) -> Admission:
     """Decide whether `caller` may send to `device`; counts the command and may take its lane.
 
     Raises:
@@ -162,7 +164,9 @@ async def admit(valkey: Valkey, caller: Caller, device: str, api: str, *, take_l
                 await _fill(valkey, cache.access_key(int(user), device), entry, buried=bool(buried))
             case [reason, *_]:
                 raise _refusal(reason)
-    raise Problem(503, "unavailable", "Something about this device is changing right now. Nothing was sent; try again.", retry_after_s=1)
+    raise Problem(
+        503, "unavailable", "Something about this device is changing right now. Nothing was sent; try again.", retry_after_s=1
+    )
 
 
 def refund(valkey: Valkey, admission: Admission) -> None:
@@ -195,11 +199,12 @@ def _access_entry(user_id: int, device: str) -> str | None:
     if found is None:
         return None
     role = (
-        Membership.objects.filter(user_id=user_id, user__is_active=True, account_id=found["account_id"]).values_list("role", flat=True).first()
+        Membership.objects.filter(user_id=user_id, user__is_active=True, account_id=found["account_id"])
+        .values_list("role", flat=True)
+        .first()
     )
     if role is None:
         return None
     profile = get_profile(found["profile"])
-    lane_kind = "none" if profile.echo_id else profile.lane
+    lane_kind = "none" if profile.echo_id and profile.lane == "api" else profile.lane  # as the matcher decides
     return f"{role} {profile.slug} {lane_kind} {found['account_id'].hex} {message_limit(found['account_id'])}"
-

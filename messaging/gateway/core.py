@@ -12,7 +12,6 @@ import json
 import logging
 import random
 import secrets
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 MIN_TIMEOUT_S, MAX_TIMEOUT_S = 1.0, 30.0
 LEASE_S = 8.0  # a lane whose process died is free again after this; longer than the default timeout and its grace
+_LEASE_MS = str(int(LEASE_S * 1000))
 RENEW_S = 2.5
 LANE_POLL_S = (0.003, 0.006, 0.012, 0.025)  # while another process has the lane
 BROKER_WAIT_S = 3.0
@@ -78,7 +78,7 @@ class _Pending:
     admission: Admission
     device: str
     api: Api
-    payload: bytes
+    prepared: codec.Prepared
     timeout_s: float
     accepted: float  # loop time
     done: asyncio.Future[codec.Answer]
@@ -91,13 +91,22 @@ class _Pending:
 
 @dataclass(slots=True)
 class _Device:
-    """What this process has going on with one device."""
+    """What this process has going on with one device. `granted`: the lanes whose lock the matcher was given."""
 
     id: str
     profile: Profile
     lanes: matcher.Lanes
     timer: asyncio.TimerHandle | None = None
     locking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    granted: set[str] = field(default_factory=set)
+
+    def lane(self, api_name: str) -> str:
+        """Return the key of the lane that an api runs on, as the matcher names it."""
+        return "*" if self.profile.lane == "device" else api_name
+
+    def lock(self, lane: str) -> str:
+        """Return the key of a lane's lock, as the admission script names it."""
+        return f"lane:{self.id}" if lane == "*" else f"lane:{self.id}:{lane}"
 
 
 class Gateway:
@@ -108,9 +117,9 @@ class Gateway:
         self._valkey = valkey
         self._owner = secrets.token_hex(8)  # this process, in lane locks
         self._devices: OrderedDict[str, _Device] = OrderedDict()
-        self._pending: dict[UUID, _Pending] = {}
+        self._pending: dict[str, _Pending] = {}
         self._held: dict[str, float] = {}  # lane lock -> when it was last renewed, loop time
-        self._sent: OrderedDict[UUID, _Pending] = OrderedDict()  # ghosts: so that a late answer finds its command
+        self._sent: OrderedDict[str, _Pending] = OrderedDict()  # ghosts: so that a late answer finds its command
         self._renewing: asyncio.Task[None] | None = None
         transport.on_answer = self._on_answer
         transport.on_lost = self._on_lost
@@ -155,13 +164,26 @@ class Gateway:
             raise not_found()
         device_id = key.hex
         if not API_NAME.fullmatch(api_name):
-            raise Problem(400, "invalid", "Some fields are not right.", errors={"api": ["Lower-case letters, digits and _, at most 64."]})
+            raise Problem(
+                400, "invalid", "Some fields are not right.", errors={"api": ["Lower-case letters, digits and _, at most 64."]}
+            )
         admission = await admit(
-            self._valkey, caller, device_id, api_name, take_lane=not self._holds_lane(device_id, api_name), owner=self._owner, lease_s=LEASE_S
+            self._valkey,
+            caller,
+            device_id,
+            api_name,
+            take_lane=not self._holds_lane(device_id, api_name),
+            owner=self._owner,
+            lease_s=LEASE_S,
         )
         device = self._device(device_id, admission.profile)
-        pending = self._prepare(caller, admission, device, api_name, arguments, timeout_s, accepted)
-        return await self._run(device, pending)
+        if admission.lane_taken:
+            self._held[device.lock(device.lane(api_name))] = self.loop.time()
+        try:
+            pending = self._prepare(caller, admission, device, api_name, arguments, timeout_s, accepted)
+            return await self._run(device, pending)
+        finally:
+            self._release_unused(device, device.lane(api_name))
 
     # --- one command ------------------------------------------------------------------------------------------------------
 
@@ -175,52 +197,54 @@ class Gateway:
         timeout_s: float,
         accepted: float,
     ) -> _Pending:
-        """Check and encode; what cannot be sent costs nothing and opens the lane again."""
-        lane = self._lock_key(device, matcher.lane_key(device.profile, api_name))
-        if admission.lane_taken:
-            self._held[lane] = self.loop.time()
+        """Check and encode; what cannot be sent costs nothing."""
         command_id = uuid7()
         try:
             api = device.profile.api(api_name)
-            payload = codec.encode_command(device.profile, api, arguments, command_id.hex if device.profile.echo_id else None)
+            prepared = codec.prepare_command(device.profile, api, arguments, command_id.hex)
         except (codec.InvalidArguments, KeyError) as error:
             refund(self._valkey, admission)
-            if admission.lane_taken and not device.lanes.holds(matcher.lane_key(device.profile, api_name)):
-                self._release(lane)
-            errors = error.errors if isinstance(error, codec.InvalidArguments) else {"api": [f"{device.profile.name} has no {api_name}."]}
+            errors = (
+                error.errors
+                if isinstance(error, codec.InvalidArguments)
+                else {"api": [f"{device.profile.name} has no {api_name}."]}
+            )
             raise Problem(400, "invalid", "Some fields are not right.", errors=errors) from error
         done: asyncio.Future[codec.Answer] = self.loop.create_future()
-        return _Pending(command_id, caller, admission, device.id, api, payload, timeout_s, accepted, done)
+        return _Pending(command_id, caller, admission, device.id, api, prepared, timeout_s, accepted, done)
 
     async def _run(self, device: _Device, pending: _Pending) -> CommandResult:
         deadline = pending.accepted + pending.timeout_s
-        lane = matcher.lane_key(device.profile, pending.api.name)
+        key = pending.id.hex
         try:
             await self._transport.wait_connected(min(BROKER_WAIT_S, deadline - self.loop.time()))
             await self._transport.bind(device.id)
         except BrokerUnavailable as error:
             refund(self._valkey, pending.admission)
-            self._release_if_idle(device, lane)
-            raise Problem(503, "broker_unavailable", "The portal has no connection to the devices right now. Nothing was sent.", retry_after_s=2) from error
-        except BaseException:
-            self._release_if_idle(device, lane)
-            raise
-        self._pending[pending.id] = pending
-        command = matcher.Command(pending.id, pending.api, _arguments(pending.payload), deadline)
-        self._carry_out(device, device.lanes.submit(command, self.loop.time()))
-        self._release_if_idle(device, lane)
+            raise _broker_lost(sent=False) from error
+        self._pending[key] = pending
         try:
+            self._submit(device, matcher.Command(key, pending.api, pending.prepared.arguments, deadline))
             answer = await pending.done
         except Problem as problem:
             self._record(pending, _OUTCOMES.get(problem.code, Outcome.TIMEOUT))
             raise
         except asyncio.CancelledError:
-            self._carry_out(device, device.lanes.cancel(pending.id, self.loop.time()))
+            self._carry_out(device, device.lanes.cancel(key, self.loop.time()))
             self._record(pending, Outcome.ABANDONED)
             raise
         finally:
-            self._pending.pop(pending.id, None)
+            self._pending.pop(key, None)
         return self._finish(pending, answer)
+
+    def _submit(self, device: _Device, command: matcher.Command) -> None:
+        """Give a command to the matcher, and the lane's lock with it where we have it already."""
+        lane = device.lane(command.api.name)
+        actions = device.lanes.submit(command, self.loop.time())
+        if device.lock(lane) in self._held and lane not in device.granted:
+            actions = [action for action in actions if not isinstance(action, matcher.WantLock)]
+            actions += self._grant(device, lane)
+        self._carry_out(device, actions)
 
     def _finish(self, pending: _Pending, answer: codec.Answer) -> CommandResult:
         """Judge the answer that is ours.
@@ -231,13 +255,26 @@ class Gateway:
         if answer.error is not None:
             self._record(pending, Outcome.DEVICE_ERROR)
             raise Problem(502, "device_error", f"The device reports: {answer.error.message or answer.error.code}")
-        if answer.malformed and answer.text is None:
+        if answer.failed:
             self._record(pending, Outcome.MALFORMED)
             raise Problem(502, "malformed_answer", f"The answer was not valid: {answer.reason}. It is kept in the history.")
         delivered = self._record(pending, Outcome.ANSWERED)
-        timeline = {"accepted": 0.0, "sent": pending.sent_ms, "broker": pending.broker_ms, "answered": pending.answered_ms, "delivered": delivered}
+        timeline = {
+            "accepted": 0.0,
+            "sent": pending.sent_ms,
+            "broker": pending.broker_ms,
+            "answered": pending.answered_ms,
+            "delivered": delivered,
+        }
         return CommandResult(
-            pending.id, pending.device, pending.api.name, pending.payload.decode(), answer.fields, answer.text, timeline, pending.attempts
+            pending.id,
+            pending.device,
+            pending.api.name,
+            pending.prepared.payload.decode(),
+            answer.fields,
+            answer.text,
+            timeline,
+            pending.attempts,
         )
 
     def _record(self, pending: _Pending, outcome: Outcome) -> float:
@@ -255,7 +292,7 @@ class Gateway:
             "user": pending.admission.user_id,
             "source": pending.caller.source,
             "api": pending.api.name,
-            "payload": pending.payload.decode(),
+            "payload": pending.prepared.payload.decode(),
             "outcome": outcome,
             "answer": _text(pending.raw),
             "attempts": pending.attempts,
@@ -276,8 +313,11 @@ class Gateway:
 
     # --- what the matcher decides ---------------------------------------------------------------------------------------------
 
-    def _carry_out(self, device: _Device, actions: Iterable[matcher.Action]) -> None:
-        """Do what the matcher says, including what follows from doing it, then set the next timer."""
+    def _carry_out(self, device: _Device, actions: Iterable[matcher.Action], payload: bytes = b"") -> None:
+        """Do what the matcher says, including what follows from doing it, then set the next timer.
+
+        `payload`: the message that the actions follow from, as it came.
+        """
         queue = list(actions)
         while queue:
             action = queue.pop(0)
@@ -287,31 +327,32 @@ class Gateway:
                 case matcher.Deliver():
                     pending = self._pending.get(action.command_id)
                     if pending is not None and not pending.done.done():
-                        pending.answered_ms = self._ms(pending)
+                        pending.answered_ms, pending.raw = self._ms(pending), payload
                         pending.done.set_result(action.answer)
                 case matcher.TimedOut():
-                    self._time_out(action.command_id)
+                    self._time_out(action.command_id, sent=action.sent)
                 case matcher.Late():
-                    self._record_late(action.command_id, action.answer)
+                    self._record_late(action, payload)
                 case matcher.WantLock():
-                    queue.extend(self._want_lock(device, action.lane_key))
+                    queue.extend(self._want_lock(device, action.lane))
                 case matcher.ReleaseLock():
-                    self._release(self._lock_key(device, action.lane_key))
+                    device.granted.discard(action.lane)
+                    self._release(device.lock(action.lane))
                 case matcher.Unsolicited():
                     pass  # every web process bound to the device sees every answer; most are another's
         self._set_timer(device)
 
-    def _transmit(self, device: _Device, command_id: UUID) -> list[matcher.Action]:
+    def _transmit(self, device: _Device, command_id: str) -> list[matcher.Action]:
         pending = self._pending.get(command_id)
         if pending is None:
-            return list(device.lanes.cancel(command_id, self.loop.time()))
+            return device.lanes.cancel(command_id, self.loop.time(), sent=False)
         topic = topics.command_topic(device.id, pending.api.name)
         try:
-            self._transport.publish(topic, pending.payload, lambda: self._on_taken(pending))
+            self._transport.publish(topic, pending.prepared.payload, lambda: self._on_taken(pending))
         except BrokerUnavailable:
             if not pending.done.done():
                 pending.done.set_exception(_broker_lost(sent=pending.sent_ms is not None))
-            return list(device.lanes.cancel(command_id, self.loop.time()))
+            return device.lanes.cancel(command_id, self.loop.time(), sent=False)
         pending.attempts += 1
         if pending.sent_ms is None:
             pending.sent_ms = self._ms(pending)
@@ -324,55 +365,53 @@ class Gateway:
 
     def _remember(self, pending: _Pending) -> None:
         """Keep enough of a sent command to name the late answer's command."""
-        self._sent[pending.id] = pending
+        self._sent[pending.id.hex] = pending
         while len(self._sent) > MAX_DEVICES:
             self._sent.popitem(last=False)
 
-    def _time_out(self, command_id: UUID) -> None:
+    def _time_out(self, command_id: str, *, sent: bool) -> None:
         pending = self._pending.get(command_id)
         if pending is None or pending.done.done():
             return
-        if pending.sent_ms is None:
+        if not sent:
             detail = f"Other commands kept this device busy for {pending.timeout_s:g} s. Nothing was sent."
             pending.done.set_exception(Problem(504, "device_busy", detail))
-        else:
-            detail = f"No answer in {pending.timeout_s:g} s."
-            if pending.api.kind != "get":
-                detail += " The device may still have done it."
-            pending.done.set_exception(Problem(504, "device_timeout", detail))
+            return
+        detail = f"No answer in {pending.timeout_s:g} s."
+        if pending.api.kind != "get":
+            detail += " The device may still have done it."
+        pending.done.set_exception(Problem(504, "device_timeout", detail))
 
-    def _record_late(self, command_id: UUID, answer: codec.Answer) -> None:
-        pending = self._sent.pop(command_id, None)
+    def _record_late(self, late: matcher.Late, payload: bytes) -> None:
+        """Leave word of an answer that came when nobody waited for it any more."""
+        pending = self._sent.pop(late.command_id, None)
         if pending is None:
             return
         self._stream(
             {
                 "v": 1,
-                "late": command_id.hex,
-                "time": time_of(command_id).timestamp(),
+                "late": late.command_id,
+                "time": time_of(pending.id).timestamp(),
                 "device": pending.device,
                 "account": pending.admission.account,
                 "api": pending.api.name,
-                "answer": _text(self._raw),
+                "answer": _text(payload),
                 "late_ms": self._ms(pending),
             }
         )
-
-    _raw: bytes = b""  # the payload that is being looked at
 
     def _on_answer(self, topic: str, payload: bytes) -> None:
         """Take a message of a bound device to the commands that wait for it."""
         parsed = topics.parse(topic)
         device = self._devices.get(parsed.device_id) if parsed is not None else None
-        if parsed is None or device is None or not device.lanes.busy():
+        if parsed is None or device is None or device.lanes.idle:
             return
-        answer = codec.decode_answer(device.profile, device.profile.api(parsed.api), payload)
-        self._raw = payload
-        actions = list(device.lanes.answer(parsed.api, answer, self.loop.time()))
-        for action in actions:
-            if isinstance(action, matcher.Deliver) and action.command_id in self._pending:
-                self._pending[action.command_id].raw = payload
-        self._carry_out(device, actions)
+        try:
+            api = device.profile.api(parsed.api)
+        except KeyError:  # the device says something its profile does not have; nobody here can have asked for it
+            return
+        answer = codec.decode_answer(device.profile, api, payload)
+        self._carry_out(device, device.lanes.answer(parsed.api, answer, self.loop.time()), payload)
 
     def _on_lost(self) -> None:
         """The broker is gone: who has sent learns that it is not known; who waits for a lane goes on waiting."""
@@ -381,7 +420,7 @@ class Gateway:
                 pending.done.set_exception(_broker_lost(sent=True))
                 device = self._devices.get(pending.device)
                 if device is not None:
-                    self._carry_out(device, device.lanes.cancel(pending.id, self.loop.time()))
+                    self._carry_out(device, device.lanes.cancel(pending.id.hex, self.loop.time()))
 
     def _fail_all(self, problem: Problem) -> None:
         for pending in list(self._pending.values()):
@@ -393,13 +432,13 @@ class Gateway:
     def _device(self, device_id: str, profile_slug: str) -> _Device:
         """Return the state of a device, made anew when its profile changed and nothing is going on."""
         device = self._devices.get(device_id)
-        if device is not None and (device.profile.slug == profile_slug or device.lanes.busy()):
+        if device is not None and (device.profile.slug == profile_slug or not device.lanes.idle):
             self._devices.move_to_end(device_id)
             return device
         profile = get_profile(profile_slug)
         device = self._devices[device_id] = _Device(device_id, profile, matcher.Lanes(profile, grace_s=settings.COMMAND_GRACE_S))
         if len(self._devices) > MAX_DEVICES:
-            idle = next((key for key, other in self._devices.items() if other is not device and not other.lanes.busy()), None)
+            idle = next((key for key, other in self._devices.items() if other is not device and other.lanes.idle), None)
             if idle is not None:
                 del self._devices[idle]
         return device
@@ -418,62 +457,77 @@ class Gateway:
 
     # --- lane locks across processes -----------------------------------------------------------------------------------------------
 
-    def _lock_key(self, device: _Device, lane_key: str) -> str:
-        """Name the lock as the admission script does."""
-        return f"lane:{device.id}" if device.profile.lane == "device" else f"lane:{device.id}:{lane_key}"
-
     def _holds_lane(self, device_id: str, api_name: str) -> bool:
         device = self._devices.get(device_id)
-        return device is not None and device.lanes.busy() and device.lanes.holds(matcher.lane_key(device.profile, api_name))
+        return device is not None and device.lock(device.lane(api_name)) in self._held
 
-    def _want_lock(self, device: _Device, lane_key: str) -> list[matcher.Action]:
+    def _grant(self, device: _Device, lane: str) -> list[matcher.Action]:
+        """Give the matcher a lock that is ours; it may give it back at once."""
+        device.granted.add(lane)
+        return device.lanes.lock_granted(lane, self.loop.time())
+
+    def _want_lock(self, device: _Device, lane: str) -> list[matcher.Action]:
         """Grant a lane that the admission took already; otherwise go and get it."""
-        lock = self._lock_key(device, lane_key)
-        if lock in self._held:
-            return list(device.lanes.lock_granted(lane_key, self.loop.time()))
-        if lane_key not in device.locking:
-            device.locking[lane_key] = self.loop.create_task(self._get_lock(device, lane_key, lock))
+        if device.lock(lane) in self._held and lane not in device.granted:
+            return self._grant(device, lane)
+        if lane not in device.locking:
+            device.locking[lane] = self.loop.create_task(self._get_lock(device, lane))
         return []
 
-    async def _get_lock(self, device: _Device, lane_key: str, lock: str) -> None:
-        """Ask for a lane that another process has until it is ours or nobody here wants it any more."""
+    async def _get_lock(self, device: _Device, lane: str) -> None:
+        """Ask for a lane that another process has until it is ours."""
+        lock = device.lock(lane)
         attempt = 0
         try:
-            while device.lanes.wants(lane_key):
+            while lock not in self._held:
                 with contextlib.suppress(ValkeyUnavailable):
-                    if await self._valkey.run(HOLD, (lock,), (self._owner, str(int(LEASE_S * 1000)))):
+                    if await self._valkey.run(HOLD, (lock,), (self._owner, _LEASE_MS)):
                         self._held[lock] = self.loop.time()
                         break
                 pause = LANE_POLL_S[min(attempt, len(LANE_POLL_S) - 1)]
                 attempt += 1
                 await asyncio.sleep(pause * random.uniform(0.6, 1.4))  # noqa: S311
         finally:
-            device.locking.pop(lane_key, None)
-        if lock in self._held:
-            if device.lanes.wants(lane_key):
-                self._carry_out(device, device.lanes.lock_granted(lane_key, self.loop.time()))
-            else:
-                self._release_if_idle(device, lane_key)
+            device.locking.pop(lane, None)
+        if lane not in device.granted:
+            self._carry_out(device, self._grant(device, lane))
 
     def _release(self, lock: str) -> None:
         if self._held.pop(lock, None) is not None:
             self._valkey.post_run(RELEASE, (lock,), (self._owner,))
 
-    def _release_if_idle(self, device: _Device, lane_key: str) -> None:
-        """Open a lane that was taken with the admission but that the matcher has no use for."""
-        lock = self._lock_key(device, lane_key)
-        if lock in self._held and not device.lanes.holds(lane_key) and not device.lanes.wants(lane_key):
+    def _release_unused(self, device: _Device, lane: str) -> None:
+        """Open a lane that was taken with the admission and that the matcher was never given."""
+        lock = device.lock(lane)
+        if lock in self._held and lane not in device.granted:
             self._release(lock)
 
     async def _renew_leases(self) -> None:
-        """Keep the locks of long commands."""
+        """Keep the locks of long commands, and notice those that were lost."""
         while True:
             await asyncio.sleep(RENEW_S)
             now = self.loop.time()
-            for lock, since in list(self._held.items()):
-                if now - since >= RENEW_S:
-                    self._held[lock] = now
-                    self._valkey.post_run(HOLD, (lock,), (self._owner, str(int(LEASE_S * 1000))))
+            due = [lock for lock, since in self._held.items() if now - since >= RENEW_S]
+            for lock in due:
+                try:
+                    ours = await self._valkey.run(HOLD, (lock,), (self._owner, _LEASE_MS))
+                except ValkeyUnavailable:
+                    break
+                if lock in self._held:
+                    if ours:
+                        self._held[lock] = now
+                    else:
+                        self._lose(lock)
+
+    def _lose(self, lock: str) -> None:
+        """Another process has a lane that we thought ours: Valkey lost it, or we were too slow."""
+        logger.warning("lost the lock %s", lock)
+        self._held.pop(lock, None)
+        _, device_id, *api = lock.split(":")
+        device, lane = self._devices.get(device_id), api[0] if api else "*"
+        if device is not None:
+            device.granted.discard(lane)
+            self._carry_out(device, device.lanes.lock_lost(lane, self.loop.time()))
 
 
 _OUTCOMES = {"device_timeout": Outcome.TIMEOUT, "broker_lost": Outcome.DISCONNECTED, "unavailable": Outcome.DISCONNECTED}
@@ -483,13 +537,9 @@ def _broker_lost(*, sent: bool) -> Problem:
     if sent:
         detail = "The portal lost its connection to the broker. The device may or may not have got the command."
         return Problem(503, "broker_lost", detail, retry_after_s=2)
-    return Problem(503, "broker_unavailable", "The portal has no connection to the devices right now. Nothing was sent.", retry_after_s=2)
-
-
-def _arguments(payload: bytes) -> Mapping[str, object]:
-    """Return the fields as they were sent, which is what the device's echo is compared with."""
-    fields: Mapping[str, object] = json.loads(payload)
-    return fields
+    return Problem(
+        503, "broker_unavailable", "The portal has no connection to the devices right now. Nothing was sent.", retry_after_s=2
+    )
 
 
 def _text(payload: bytes | None) -> str | None:
