@@ -28,6 +28,7 @@ from pathlib import Path
 from uuid import UUID
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -47,6 +48,11 @@ SERVICES = {"portal.gateway": "gateway", "portal.bridge": "bridge"}  # common na
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
+_NOT_ISSUED = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+)  # what verify_directly_issued_by raises: other name, kind of key, signature
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*\Z")
 
 
@@ -231,7 +237,7 @@ def _load_authority() -> Authority:
         raise PkiError("issuing-ca.key is not the key of issuing-ca.pem.")
     try:
         issuing.verify_directly_issued_by(root)
-    except Exception as error:  # cryptography raises several kinds; each means the same here
+    except _NOT_ISSUED as error:
         raise PkiError("issuing-ca.pem was not issued by root-ca.pem.") from error
     return Authority(root, issuing, key)
 
@@ -277,6 +283,11 @@ def service_certificates(common_name: str) -> list[ServiceCertificate]:
     name = SERVICES[common_name]
     found = [_service_certificate(_path(file)) for file in (f"{name}.pem", f"{name}.previous.pem")]
     return [certificate for certificate in found if certificate is not None]
+
+
+def is_usable(pem: bytes) -> bool:
+    """Say whether a certificate comes from the present issuing CA and has some time left."""
+    return _is_recent(x509.load_pem_x509_certificate(pem), authority().issuing)
 
 
 def server_certificate() -> x509.Certificate | None:
@@ -395,11 +406,15 @@ def _is_good(path: Path, key: ec.EllipticCurvePrivateKey, issuing: x509.Certific
     if not path.exists():
         return False
     certificate = _load_certificate(path)
+    return certificate.public_key() == key.public_key() and _is_recent(certificate, issuing)
+
+
+def _is_recent(certificate: x509.Certificate, issuing: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuing)
-    except Exception:  # whatever is wrong with it, a new one is the cure
+    except _NOT_ISSUED:
         return False
-    return certificate.public_key() == key.public_key() and certificate.not_valid_after_utc - datetime.now(UTC) >= RENEW_BEFORE
+    return certificate.not_valid_after_utc - datetime.now(UTC) >= RENEW_BEFORE
 
 
 def _make_server(authority: Authority, wanted: set[str] | None) -> list[str]:
