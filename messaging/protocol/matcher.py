@@ -310,18 +310,18 @@ class Lanes:
                 return (candidates[0] if answer.malformed and len(candidates) == 1 else None), False
             return next((flight for flight in candidates if flight.command.id == answer.id), None), True
         verdicts = [(agreement(flight.command.api, flight.command.arguments, answer), flight) for flight in candidates]
+        if certain := next((flight for verdict, flight in verdicts if verdict == "yes"), None):
+            return certain, True
         # A device answers in the order it was asked, so what can be told no better belongs to the oldest.
-        for wanted in ("yes", "perhaps"):
-            if found := next((flight for verdict, flight in verdicts if verdict == wanted), None):
-                return found, wanted == "yes"
-        return None, False
+        possible = [flight for verdict, flight in verdicts if verdict == "perhaps"]
+        return (possible[0] if possible else None), len(possible) == 1 and answer.text is not None
 
     def _answered(self, lane: _Lane, flight: _Flight, answer: Answer, sure: bool, now: float) -> Action:
         """Book an answer on its command: deliver it, or say what else it is."""
         if self._profile.settle_s:
             lane.settled_at = now + self._profile.settle_s
         first = not flight.answered
-        if sure or answer.text is not None:  # else the answer that the device owes may still be another one
+        if sure:  # else the answer that the device owes may still be another one
             flight.unanswered -= 1
             flight.answered = True
         if flight in lane.ghosts:
