@@ -3,6 +3,7 @@
 import asyncio
 import json
 import queue
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,6 @@ from simulators.tests.pki import Authority, Issued, write
 from simulators.transport import make_context
 
 DEADLINE_S = 10.0
-GATEWAY = "portal.gateway"
 
 
 class Portal:
@@ -78,7 +78,11 @@ class Portal:
 
     def caller(self, *device_ids: str) -> "AbstractAsyncContextManager[Caller]":
         """Return a connected client that hears the answers of `device_ids`."""
-        return _connected(self, device_ids)
+        return _connected(self, "portal.gateway", [f"server/{device_id}/#" for device_id in device_ids])
+
+    def watcher(self) -> "AbstractAsyncContextManager[Caller]":
+        """Return a connected client that hears who comes and goes."""
+        return _connected(self, "portal.bridge", ["$SYS/portal/#"])
 
 
 class Caller:
@@ -103,28 +107,40 @@ class Caller:
         assert topic == f"{device_id}/{api}"
         return answer
 
-    def silent(self) -> bool:
-        return self._heard.empty()
+    async def event(self, kind: str) -> dict[str, Any]:
+        """Return the next event of this kind from the broker's own announcements."""
+        while True:
+            _, payload = await self.hear()
+            found: dict[str, Any] = json.loads(payload)
+            if found["event"] == kind:
+                return found
 
 
 @asynccontextmanager
-async def _connected(portal: Portal, device_ids: tuple[str, ...]) -> AsyncIterator[Caller]:
+async def _connected(portal: Portal, name: str, filters: list[str]) -> AsyncIterator[Caller]:
     loop = asyncio.get_running_loop()
     heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
     subscribed: queue.Queue[int] = queue.Queue()
-    issued = portal.authority.device(GATEWAY)
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=GATEWAY)
+    issued = portal.authority.device(name)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name)
     client.tls_set(
         str(write(portal.folder, "ca.pem", portal.authority.root)),
-        str(write(portal.folder, "gateway.pem", issued.certificate)),
-        str(write(portal.folder, "gateway.key", issued.key)),
+        str(write(portal.folder, f"{name}.pem", issued.certificate)),
+        str(write(portal.folder, f"{name}.key", issued.key)),
     )
 
     def on_message(_: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
         loop.call_soon_threadsafe(heard.put_nowait, (message.topic, bytes(message.payload)))
 
+    def on_connect(*_: Any) -> None:
+        client.subscribe([(topic_filter, 1) for topic_filter in filters])
+
+    def on_socket_open(_: mqtt.Client, __: Any, sock: Any) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    client.on_socket_open = on_socket_open
     client.on_message = on_message
-    client.on_connect = lambda *_: client.subscribe([(f"server/{device_id}/#", 1) for device_id in device_ids])
+    client.on_connect = on_connect
     client.on_subscribe = lambda *_: subscribed.put(1)
     # The broker runs in this loop: connecting must not block it.
     await asyncio.to_thread(client.connect, "localhost", portal.port)

@@ -15,8 +15,14 @@ from simulators.transport import make_context
 CONFIG = {"device_id": "a" * 32, "name": "pump", "host": "portal.example", "port": 8883, "profile": "modern"}
 
 
-def make_zip(path: Path, config: object = CONFIG, *, leave_out: str = "", **more: bytes) -> Path:
-    files = {"config.json": json.dumps(config).encode(), "root-ca.pem": b"CA", "device.crt": b"CRT", "device.key": b"KEY", **more}
+def make_zip(path: Path, config: object = CONFIG, *, leave_out: str = "", more: dict[str, bytes] | None = None) -> Path:
+    files = {
+        "config.json": json.dumps(config).encode(),
+        "root-ca.pem": b"CA",
+        "device.crt": b"CRT",
+        "device.key": b"KEY",
+        **(more or {}),
+    }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
@@ -42,7 +48,7 @@ def test_it_reads_a_zip_and_unpacks_it_for_this_user_only(tmp_path: Path, scratc
 
 
 def test_it_unpacks_only_the_files_it_knows(tmp_path: Path, scratch: Path) -> None:
-    load(make_zip(tmp_path / "pump.zip", **{"../../escape": b"!", "__main__.py": b"!"}), Overrides(), scratch)
+    load(make_zip(tmp_path / "pump.zip", more={"../../escape": b"!", "__main__.py": b"!"}), Overrides(), scratch)
     found = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
     assert found == ["config.json", "device.crt", "device.key", "pump.zip", "root-ca.pem"]
 
@@ -103,7 +109,7 @@ def test_it_refuses_what_is_no_download(tmp_path: Path, scratch: Path) -> None:
     with pytest.raises(SettingsError, match="not a zip"):
         load(write(tmp_path, "text.zip", b"hello"), Overrides(), scratch)
     with pytest.raises(SettingsError, match="far too large"):
-        load(make_zip(tmp_path / "huge.zip", **{"root-ca.pem": b"x" * 300_000}), Overrides(), scratch)
+        load(make_zip(tmp_path / "huge.zip", more={"root-ca.pem": b"x" * 300_000}), Overrides(), scratch)
     with pytest.raises(SettingsError, match="neither"):
         load_fleet(empty, Overrides(), scratch)
     with pytest.raises(SettingsError, match="also needs --ca"):
