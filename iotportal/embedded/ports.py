@@ -37,16 +37,12 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def require_free(host: str, port: int, variable: str) -> None:
-    """Stop the start if the port is taken, naming who holds it and the variable that changes it.
-
-    Raises:
-        StartError: the port is taken.
-    """
-    if is_free(host, port):
-        return
-    other = next((number for number in range(port + 1, min(port + 200, 65536)) if is_free(host, number)), free_port(host))
-    raise StartError(f"Port {port} is taken{_holder(port)}. Choose another: make run {variable}={other}")
+def next_free(host: str, port: int, avoid: set[int]) -> int:
+    """Return a free port near `port`, the one to suggest in its place."""
+    for number in range(port + 1, min(port + 200, 65536)):
+        if number not in avoid and is_free(host, number):
+            return number
+    return free_port()
 
 
 def _family(host: str) -> socket.AddressFamily:
@@ -56,7 +52,7 @@ def _family(host: str) -> socket.AddressFamily:
         return socket.AF_INET
 
 
-def _holder(port: int) -> str:
+def holder(port: int) -> str:
     """Return ' (by NAME, process N)', or nothing where the system does not tell us."""
     try:
         links = psutil.net_connections(kind="tcp")

@@ -1,0 +1,96 @@
+"""`python -m iotportal.embedded run|stop|manage`: what `make run`, `make stop` and `make manage` do."""
+
+import argparse
+import asyncio
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from iotportal.embedded.errors import StartError
+from iotportal.embedded.lock import AlreadyRunning, RunLock
+from iotportal.embedded.state import CHECKOUT, State, default_state, read_json
+
+_STOP_S = 30.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m iotportal.embedded", description="The portal with all its servers.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="start everything and stay until Ctrl-C")
+    commands.add_parser("stop", help="stop what runs from this checkout")
+    manage = commands.add_parser("manage", help="run a management command with the running stack's settings")
+    manage.add_argument("words", nargs=argparse.REMAINDER)
+    options = parser.parse_args(argv)
+    state = default_state()
+    try:
+        if options.command == "run":
+            return _run(state)
+        if options.command == "stop":
+            return _stop(state)
+        return _manage(state, options.words)
+    except StartError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+
+
+def _run(state: State) -> int:
+    os.umask(0o077)  # logs, keys and data are for this user alone
+    state.make()
+    _log_to(state)
+    from iotportal.embedded import portal  # here, because circus sets up logging as soon as it is imported
+
+    try:
+        return asyncio.run(portal.run(state))
+    except AlreadyRunning as other:
+        print(
+            f"The portal of this checkout is already running (process {other.pid}): {other.url}\nStop it with: make stop",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _log_to(state: State) -> None:
+    """Keep what the supervisor itself says beside the logs of its processes."""
+    handler = logging.handlers.RotatingFileHandler(state.log / "supervisor.log", maxBytes=2_000_000, backupCount=1)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _stop(state: State) -> int:
+    lock = RunLock(state)
+    if not state.run.is_dir() or not lock.is_taken():
+        print("Nothing of this checkout is running.")
+        return 0
+    pid = lock.holder().pid
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except (ProcessLookupError, PermissionError) as error:
+        raise StartError(f"Process {pid}, which runs the portal, cannot be stopped from here: {error.strerror}.") from error
+    deadline = time.monotonic() + _STOP_S
+    while lock.is_taken():
+        if time.monotonic() > deadline:
+            raise StartError(f"Process {pid} has not stopped within {_STOP_S:g} s. See {state.log}/supervisor.log")
+        time.sleep(0.1)
+    print("Stopped.")
+    return 0
+
+
+def _manage(state: State, words: list[str]) -> int:
+    """Become manage.py with the environment that the last `make run` wrote down."""
+    kept = read_json(state.run / "environment.json")
+    if not kept:
+        raise StartError("There is nothing to manage yet: start the portal with make run first.")
+    os.chdir(CHECKOUT)
+    env = {**os.environ, **{name: str(value) for name, value in kept.items()}}
+    for name in kept:
+        env.pop(name.removesuffix("_FILE") if name.endswith("_FILE") else "", None)
+    os.execve(sys.executable, [sys.executable, "manage.py", *words], env)  # noqa: S606 - becoming it is the point
+
+
+if __name__ == "__main__":
+    sys.exit(main())

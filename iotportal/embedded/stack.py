@@ -1,0 +1,226 @@
+"""The processes of the stack, what each is told, and how it shows that it is ready. Data only: `supervisor` runs them."""
+
+import base64
+import http.client
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from iotportal.embedded import postgres, valkey
+from iotportal.embedded.children import Child
+from iotportal.embedded.config import Config
+from iotportal.embedded.state import State, write_private
+
+_LOCAL = "127.0.0.1"
+_WELL_KNOWN = "demo-portal"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A process that runs for as long as the stack.
+
+    `ready` asks (it may block for a few seconds) whether it can be used; `ready_line` is what it prints then, for a process
+    that listens on nothing. With neither it counts as ready at once.
+    """
+
+    child: Child
+    ready: Callable[[], bool] | None = None
+    ready_line: bytes | None = None
+    start_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """All processes in the order of their start. Those in one group start together and are stopped together."""
+
+    databases: tuple[Service, ...]
+    first_run: Child  # migrations, keys, demo: runs to its end before anything after it starts
+    servers: tuple[Service, ...]
+    workers: tuple[Service, ...]
+    devices: tuple[Service, ...]
+
+    def groups(self) -> list[tuple[Child, ...]]:
+        """Return the processes in the order of their start; they are stopped in the reverse one."""
+        before, after = (self.databases,), (self.servers, self.workers, self.devices)
+        return [*map(_children, before), (self.first_run,), *map(_children, after)]
+
+
+def _children(services: tuple[Service, ...]) -> tuple[Child, ...]:
+    return tuple(service.child for service in services)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What was made on the first run and is kept in var/secrets."""
+
+    postgres_superuser: str
+    postgres_portal: str
+    valkey: str
+    demo_password: str
+
+
+def make_secrets(state: State, config: Config) -> Secrets:
+    """Read or make all secrets, and write the URLs that carry one into files of their own."""
+    made = Secrets(
+        postgres_superuser=state.secret("postgres-superuser"),
+        postgres_portal=state.secret("postgres-portal"),
+        valkey=state.secret("valkey"),
+        demo_password=_demo_password(state, config.addresses.is_loopback),
+    )
+    state.secret("secret-key", lambda: secrets.token_urlsafe(50))
+    state.secret("seal-key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
+    write_private(state.secrets / "database-url", postgres.url(config.postgres, made.postgres_portal) + "\n")
+    write_private(state.secrets / "valkey-url", valkey.url(config.valkey, made.valkey) + "\n")
+    return made
+
+
+def _demo_password(state: State, is_loopback: bool) -> str:
+    """Return the demo user's password: the one everybody knows does no harm only while nobody else can connect.
+
+    Once it has been changed for the network it stays changed.
+    """
+    password = state.secret("demo-password", lambda: _WELL_KNOWN)
+    if password == _WELL_KNOWN and not is_loopback:
+        password = secrets.token_urlsafe(9)
+        write_private(state.secrets / "demo-password", password + "\n")
+    return password
+
+
+def environment(state: State, config: Config, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of every Django process: ours over what the shell has, secrets as names of files."""
+    names = config.addresses.names
+    ours = {
+        "DJANGO_SETTINGS_MODULE": "iotportal.settings",
+        "PORTAL_URL": config.url,
+        "PORTAL_ALLOWED_HOSTS": ",".join(_as_host(name) for name in names),
+        "PORTAL_TRUSTED_ORIGINS": ",".join(f"http://{_as_host(name)}:{config.web}" for name in names),
+        "PORTAL_STATE_DIR": str(state.root),
+        "PORTAL_PKI_DIR": str(state.pki),
+        "PORTAL_EMAIL_HOST": _LOCAL,
+        "PORTAL_EMAIL_PORT": str(config.smtp),
+        "PORTAL_BROKER_BIND": config.addresses.bind,
+        "PORTAL_DEVICE_HOST": config.addresses.public,
+        "PORTAL_DEVICE_PORT": str(config.mqtt),
+        "MQTT_HOST": config.addresses.inside,
+        "MQTT_PORT": str(config.mqtt),
+        "PYTHONUNBUFFERED": "1",
+    }
+    files = {
+        "PORTAL_SECRET_KEY": "secret-key",
+        "PORTAL_SEAL_KEY": "seal-key",
+        "DATABASE_URL": "database-url",
+        "VALKEY_URL": "valkey-url",
+        "PORTAL_DEMO_PASSWORD": "demo-password",
+    }
+    # Without byte code each of the processes would compile all of our modules at every start.
+    dropped = {"PYTHONDONTWRITEBYTECODE", "PORTAL_BRIDGE", "CELERY_BROKER_URL", "CELERY_BROKER_URL_FILE", *files}
+    result = {name: value for name, value in inherited.items() if name not in dropped}
+    return result | ours | {f"{name}_FILE": str(state.secrets / file) for name, file in files.items()}
+
+
+def _as_host(name: str) -> str:
+    return f"[{name}]" if ":" in name else name
+
+
+def build(state: State, config: Config, kept: Secrets, where: postgres.Place, env: Mapping[str, str]) -> Stack:
+    """Return the stack. `env` is what `environment` returned."""
+    bind, inside = config.addresses.bind, config.addresses.inside
+    python = sys.executable
+
+    def django(name: str, *argv: str, grace_s: float = 3.0, **more: str) -> Child:
+        return Child(name=name, argv=(python, *argv), env={**env, **more}, grace_s=grace_s)
+
+    names = [word for name in config.addresses.names for word in ("--name", name)]
+    return Stack(
+        databases=(
+            Service(
+                postgres.child(where, config.postgres),
+                ready=lambda: postgres.answers(config.postgres, kept.postgres_superuser),
+            ),
+            Service(
+                valkey.child(state, config.valkey, kept.valkey),
+                ready=lambda: valkey.answers(config.valkey, kept.valkey),
+            ),
+        ),
+        first_run=django("first-run", "-m", "iotportal.embedded.first_run", *names),
+        servers=(
+            Service(django("broker", "manage.py", "run_broker"), ready=lambda: listens(inside, config.mqtt)),
+            Service(
+                django(
+                    "web", "-m", "uvicorn", "iotportal.asgi:application",
+                    "--host", bind, "--port", str(config.web),
+                    "--loop", "uvloop", "--http", "httptools", "--ws", "websockets",
+                    "--timeout-graceful-shutdown", "2", "--no-access-log", "--no-server-header",
+                ),
+                ready=lambda: page_answers(inside, config.web),
+            ),
+            Service(
+                django(
+                    "mail", "-m", "iotportal.embedded.mailcatcher",
+                    "--smtp-port", str(config.smtp), "--page-port", str(config.mail_page),
+                    grace_s=2.0,
+                ),
+                ready=lambda: listens(_LOCAL, config.smtp) and listens(_LOCAL, config.mail_page),
+            ),
+        ),
+        workers=(
+            Service(
+                django(
+                    "worker", "-m", "celery", "-A", "iotportal", "worker",
+                    "-P", "threads", "-c", "4", "-Q", "celery,bridge", "-n", "portal@%h",
+                    "--without-mingle", "--without-gossip", "--loglevel", "INFO",
+                    PORTAL_BRIDGE="1",
+                ),
+                ready_line=b" ready.",
+            ),
+            Service(
+                django("beat", "-m", "celery", "-A", "iotportal", "beat", "--pidfile=", "--loglevel", "INFO"),
+                ready_line=b"beat: Starting",
+            ),
+        ),
+        devices=(
+            Service(
+                django(
+                    "devices", "-m", "simulators.mqtt", "--fleet", str(state.root / "simulators"),
+                    "--host", inside, "--port", str(config.mqtt), "--quiet",
+                    grace_s=2.0,
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something takes connections there."""
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def page_answers(host: str, port: int) -> bool:
+    """Whether the portal's first page is really there, signed out: a page, or the way to the sign-in page."""
+    link = http.client.HTTPConnection(host, port, timeout=15)
+    target = "/"
+    try:
+        for _ in range(4):
+            link.request("GET", target, headers={"Host": "localhost"})
+            answer = link.getresponse()
+            answer.read()
+            target = answer.getheader("Location", "")
+            if answer.status not in (301, 302) or not target.startswith("/"):
+                return answer.status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        link.close()
+    return False
+
+
+def environment_file(state: State) -> Path:
+    """Return where the environment of the running stack is kept for `make manage`."""
+    return state.run / "environment.json"
