@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
+from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.hooks import token_revoked
+from accounts.hooks import password_changed, token_revoked, user_deactivated
 from accounts.models import Account, ApiToken, Membership, Role, User
 from accounts.tokens import hash_token, looks_like_token, new_token
+
+logger = logging.getLogger(__name__)
 
 LAST_USED_EVERY = timedelta(minutes=1)  # a token in use writes its row this often, not on every request
 
 
 class NameTaken(Exception):
     """The user has a token of that name."""
+
+
+class TooManyTokens(Exception):
+    """The user has as many tokens as one user may have."""
+
+
+@transaction.atomic
+def create_user(*, username: str, email: str, password: str, first_name: str, last_name: str) -> User:
+    """Make a user whose e-mail is taken as confirmed, with the personal account: for commands and tests, not for sign-up."""
+    user = User.objects.create_user(username, email.lower(), password, first_name=first_name, last_name=last_name)
+    EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+    create_personal_account(user)
+    return user
 
 
 @transaction.atomic
@@ -26,21 +44,71 @@ def create_personal_account(user: User) -> Account:
     return account
 
 
+def _find_personal_account(user: User) -> Account | None:
+    return Account.objects.filter(kind=Account.Kind.PERSONAL, memberships__user=user, memberships__role=Role.OWNER).first()
+
+
 def personal_account(user: User) -> Account:
     """Return the user's own account, made now if an operator created the user by hand."""
-    found = Account.objects.filter(kind=Account.Kind.PERSONAL, memberships__user=user, memberships__role=Role.OWNER).first()
-    return found or create_personal_account(user)
+    found = _find_personal_account(user)
+    if found is not None:
+        return found
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)  # two first requests must not make two accounts
+        return _find_personal_account(user) or create_personal_account(user)
 
 
-def create_token(*, user: User, name: str, scope: str = ApiToken.Scope.CONTROL, expires_at: datetime | None = None) -> tuple[ApiToken, str]:
+@transaction.atomic
+def abandon_sign_up(*, user: User) -> bool:
+    """Remove a user who never confirmed the e-mail, so that they can sign up again with the same user name.
+
+    Returns whether that was done: a user who ever signed in, has a confirmed address or works here stays.
+    """
+    locked = User.objects.select_for_update().filter(pk=user.pk, last_login=None, is_staff=False, is_superuser=False).first()
+    if locked is None or EmailAddress.objects.filter(user=locked, verified=True).exists():
+        return False
+    Account.objects.filter(kind=Account.Kind.PERSONAL, memberships__user=locked, memberships__role=Role.OWNER).delete()
+    locked.delete()
+    return True
+
+
+@transaction.atomic
+def change_password(*, user: User, password: str) -> None:
+    """Set a new password and end every session (their hash no longer fits) and API token of `user`."""
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    revoke_all_tokens(user=user)
+    password_changed(user)
+    logger.info("The password of user %s was changed", user.pk)
+
+
+@transaction.atomic
+def deactivate_user(*, user: User) -> None:
+    """Shut `user` out: sign-in, sessions and tokens end now. The devices stay as they are."""
+    user.is_active = False
+    user.save(update_fields=["is_active"])
+    revoke_all_tokens(user=user)
+    user_deactivated(user)
+    logger.info("User %s was deactivated", user.pk)
+
+
+def create_token(
+    *, user: User, name: str, scope: str = ApiToken.Scope.CONTROL, expires_at: datetime | None = None
+) -> tuple[ApiToken, str]:
     """Make an API token; the second value is the secret, to be shown now and never again.
+
+    Locks the user's row, so that two requests at once cannot pass the limit.
 
     Raises:
         NameTaken: the user has a token of that name.
+        TooManyTokens: the user has `API_TOKENS_PER_USER` tokens.
     """
     secret = new_token()
     try:
         with transaction.atomic():
+            User.objects.select_for_update(no_key=True).get(pk=user.pk)
+            if ApiToken.objects.filter(user=user).count() >= settings.API_TOKENS_PER_USER:
+                raise TooManyTokens
             token = ApiToken.objects.create(
                 user=user, name=name, scope=scope, prefix=secret[:10], token_hash=hash_token(secret), expires_at=expires_at
             )
@@ -54,6 +122,13 @@ def revoke_token(*, token: ApiToken) -> None:
     """End a token at once, everywhere."""
     token_revoked(token.token_hash)
     token.delete()
+
+
+@transaction.atomic
+def revoke_all_tokens(*, user: User) -> None:
+    """End all tokens of `user` at once, everywhere."""
+    for token in ApiToken.objects.filter(user=user):
+        revoke_token(token=token)
 
 
 def find_token(secret: str) -> ApiToken | None:

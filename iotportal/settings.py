@@ -29,7 +29,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django.contrib.humanize",
     "django.contrib.postgres",
     "channels",
     "rest_framework",
@@ -57,6 +56,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "iotportal.middleware.user_time_zone",
 ]
 
 TEMPLATES = [
@@ -71,6 +71,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "iotportal.context.portal",
             ],
+            "libraries": {"ui": "iotportal.templatetags.ui"},
         },
     },
 ]
@@ -110,6 +111,43 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "devices:list"
+LOGOUT_REDIRECT_URL = "account_login"
+CODE_MINUTES = 10  # how long a code from a mail works
+CODE_TRIES = 5
+CODE_RESEND_S = 30  # the shortest time between two mails with codes to one address
+API_TOKENS_PER_USER = 50
+ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "length": 6, "dashed": False}
+ALLAUTH_TRUSTED_PROXY_COUNT = int(env.boolean("PORTAL_BEHIND_PROXY", default=False))  # whose word on a caller's address counts
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_FORMS = {
+    "login": "accounts.forms.SignInForm",
+    "signup": "accounts.forms.SignUpForm",
+    "confirm_email_verification_code": "accounts.forms.ConfirmEmailForm",
+    "reset_password": "accounts.forms.RecoverForm",
+    "confirm_password_reset_code": "accounts.forms.RecoverCodeForm",
+    "reset_password_from_key": "accounts.forms.NewPasswordForm",
+}
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
+ACCOUNT_USERNAME_BLACKLIST = ["admin", "administrator", "portal", "root", "support", "system"]
+ACCOUNT_USERNAME_MIN_LENGTH = 3
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = CODE_MINUTES * 60
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_MAX_ATTEMPTS = ACCOUNT_PASSWORD_RESET_BY_CODE_MAX_ATTEMPTS = CODE_TRIES
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = 5  # codes after the first one, in one go
+ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_LOGIN_TIMEOUT = 3600  # a sign-in half done; longer than all codes of one go
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # a mail tells the owner that the password was changed
+ACCOUNT_RATE_LIMITS = {  # "key" is the user name or e-mail that was typed
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/5m/key",
+    "signup": "20/m/ip",
+    "confirm_email": f"1/{CODE_RESEND_S}s/key,10/h/key",
+    "reset_password": "20/m/ip,5/m/key",
+    "reset_password_from_key": "20/m/ip",
+}
 
 # --- mail ----------------------------------------------------------------------------------------------------------------
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"

@@ -1,0 +1,114 @@
+"""How allauth's flows meet our models, words and mails."""
+
+from __future__ import annotations
+
+import logging
+import smtplib
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.userkit import filter_users_by_email
+from allauth.core import context as allauth_context
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.internal import ratelimit
+from django.conf import settings
+from django.core.cache import cache
+from django.core.mail import EmailMessage
+from django.db import transaction
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from accounts import services
+from accounts.models import User
+from accounts.validators import validate_plain_address, validate_user_name
+
+logger = logging.getLogger(__name__)
+
+_ALLAUTH_MAILS = "account/email/"
+_OUR_MAILS = "emails/"
+_RECOVER_MAIL = "emails/password_reset_code"
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
+    """Our rules for names, our wording, our mails, and a personal account for everybody who signs up."""
+
+    error_messages: ClassVar[dict[str, Any]] = {
+        **DefaultAccountAdapter.error_messages,
+        "username_password_mismatch": "User name and password do not match.",
+        "email_password_mismatch": "User name and password do not match.",
+        "too_many_login_attempts": "Too many tries. Wait 5 minutes, then try again.",
+        "username_taken": "That user name is taken.",
+        "username_blacklisted": "That user name is taken.",
+        "email_taken": "That e-mail address is taken.",
+        "incorrect_code": "That code is not right.",
+        "rate_limited": "Too many requests. Wait a minute, then try again.",
+    }
+
+    def clean_username(self, username: str, shallow: bool = False) -> str:
+        """Check the shape; a name with @ is left to the form, which knows whether it is the person's own address."""
+        validate_user_name(username)
+        return str(super().clean_username(username, shallow=shallow or "@" in username))
+
+    def clean_email(self, email: str) -> str:
+        """Refuse look-alike letters."""
+        validate_plain_address(email)
+        return email
+
+    def save_user(self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True) -> User:
+        """Save who signs up, together with their personal account."""
+        with transaction.atomic():
+            saved: User = super().save_user(request, user, form, commit=commit)
+            if commit:
+                services.create_personal_account(saved)
+        return saved
+
+    def set_password(self, user: User, password: str) -> None:
+        """Change the password and end what the old one had opened."""
+        services.change_password(user=user, password=password)
+
+    def tries_left(self) -> int | None:
+        """Return how many wrong passwords are left for the name that was just tried, or None if nothing was counted."""
+        usage = getattr(self, "_login_failed_rl_usage", None)
+        rates = ratelimit.get_rates(app="allauth.account", action="login_failed")
+        if not usage or len(usage.usage) != len(rates):
+            return None
+        counts = (rate.amount - len(cache.get(used.cache_key, [])) for rate, used in zip(rates, usage.usage, strict=True))
+        return max(0, min(counts))
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        """Leave word for the form of how many tries are left."""
+        request.tries_left = self.tries_left()  # type: ignore[attr-defined]
+
+    def render_mail(
+        self, template_prefix: str, email: str | list[str], context: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> EmailMessage:
+        """Build the mail from `templates/emails/`, with links to the portal's own address whatever host was asked for."""
+        name = template_prefix.replace(_ALLAUTH_MAILS, _OUR_MAILS, 1)
+        ours = {**context, "portal_url": settings.PORTAL_URL, "code_minutes": settings.CODE_MINUTES}
+        if name == _RECOVER_MAIL:
+            users = filter_users_by_email(str(email), is_active=True, prefer_verified=True, for_login=True)
+            ours["user_name"] = users[0].get_username() if users else ""
+        message: EmailMessage = super().render_mail(name, email, ours, headers)
+        return message
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send a mail now; when the mail server does not take it, the caller's request ends with a page that says so."""
+        try:
+            super().send_mail(template_prefix, email, context)
+        except (OSError, smtplib.SMTPException) as error:
+            logger.error("Could not send mail %s: %s", template_prefix, type(error).__name__)
+            raise ImmediateHttpResponse(_mail_failed(allauth_context.request)) from error
+
+    def send_notification_mail(
+        self, template_prefix: str, user: User, context: dict[str, Any] | None = None, email: str | None = None
+    ) -> None:
+        """Tell the owner about a change; it stands even if the mail cannot be sent."""
+        with suppress(ImmediateHttpResponse):
+            super().send_notification_mail(template_prefix, user, context, email)
+
+
+def _mail_failed(request: HttpRequest) -> HttpResponse:
+    """Return the page that says that no mail went out."""
+    return render(request, "account/mail_failed.html", status=503)

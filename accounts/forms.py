@@ -1,0 +1,240 @@
+"""Forms of the door (sign up, sign in, codes, recovery) and of the account page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any, ClassVar
+from zoneinfo import available_timezones
+
+from allauth.account import forms as allauth_forms
+from allauth.account.adapter import get_adapter
+from allauth.account.internal import flows
+from django import forms
+from django.contrib.auth.hashers import make_password
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from accounts.models import ApiToken, User
+from accounts.validators import validate_visible_text
+
+PASSWORD_MAX_LENGTH = 256
+PASSWORD_HINT = "10 characters or more."
+
+
+def dress(form: forms.BaseForm, **autocomplete: str) -> None:
+    """Take allauth's placeholders away (our labels stay visible) and set the `autocomplete` words password managers go by."""
+    for name, field in form.fields.items():
+        attrs = field.widget.attrs
+        attrs.pop("placeholder", None)
+        if isinstance(field.widget, forms.PasswordInput) and isinstance(field, forms.CharField):
+            limit_length(field, PASSWORD_MAX_LENGTH)
+        if name in autocomplete:
+            attrs["autocomplete"] = autocomplete[name]
+
+
+def limit_length(field: forms.CharField, length: int) -> None:
+    """Limit `field` to `length` characters, in the browser and here."""
+    field.max_length = length
+    field.validators.append(MaxLengthValidator(length, "At most %(limit_value)d characters."))
+    field.widget.attrs["maxlength"] = str(length)
+
+
+def plain_names(form: forms.BaseForm) -> None:
+    """Type user names and addresses without a phone's capitals and corrections."""
+    for name in ("login", "username", "email"):
+        if name in form.fields:
+            form.fields[name].widget.attrs.update(autocapitalize="none", spellcheck="false")
+
+
+class SignInForm(allauth_forms.LoginForm):  # type: ignore[misc]  # allauth has no types
+    """User name or e-mail, password, remember me."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].label = "User name or e-mail"
+        self.fields["remember"].label = "Keep me signed in on this device"
+        self.fields["password"].help_text = ""
+        limit_length(self.fields["login"], 254)
+        dress(self, login="username", password="current-password")
+        plain_names(self)
+
+    def clean(self) -> dict[str, Any]:
+        """Say at the password that they do not match, and how many tries are left."""
+        try:
+            cleaned: dict[str, Any] = super().clean()
+        except ValidationError as error:
+            left = getattr(self.request, "tries_left", None)
+            if str(error.code).endswith("_password_mismatch") and left is not None:
+                error = ValidationError(f"{error.message} {counted(left)}", code=error.code)
+            self.add_error("password", error)
+            cleaned = self.cleaned_data
+        return cleaned
+
+
+def counted(left: int) -> str:
+    """Return "4 tries left." and its like."""
+    return {0: "No tries left for now.", 1: "1 try left."}.get(left, f"{left} tries left.")
+
+
+class SignUpForm(allauth_forms.SignupForm):  # type: ignore[misc]  # allauth has no types
+    """First and last name, user name, e-mail, password."""
+
+    first_name = forms.CharField(label="First name", max_length=150, validators=[validate_visible_text])
+    last_name = forms.CharField(label="Last name", max_length=150, validators=[validate_visible_text])
+    field_order: ClassVar = ["first_name", "last_name", "username", "email", "password1"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "User name"
+        self.fields["username"].help_text = "May be your e-mail address."
+        self.fields["email"].label = "E-mail"
+        self.fields["password1"].label = "Password"
+        self.fields["password1"].help_text = PASSWORD_HINT
+        limit_length(self.fields["email"], 254)
+        dress(
+            self,
+            first_name="given-name",
+            last_name="family-name",
+            username="username",
+            email="email",
+            password1="new-password",
+        )
+        plain_names(self)
+
+    def clean(self) -> dict[str, Any]:
+        """Let a name with @ be nothing but the person's own address, so that nobody signs in as another's address."""
+        cleaned: dict[str, Any] = super().clean()
+        username, email = cleaned.get("username", ""), cleaned.get("email")
+        if "@" in username and email and username.lower() != email.lower():
+            self.add_error("username", "A user name with @ must be your own e-mail address.")
+        return cleaned
+
+    def save(self, request: HttpRequest) -> User:
+        """Save user, address and personal account, all or nothing."""
+        with transaction.atomic():
+            user: User = super().save(request)
+        return user
+
+    def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
+        """Save the user, or answer as if: a known address gets a mail, and here the same page in about the same time.
+
+        Raises:
+            ValidationError: somebody took the user name after it was checked.
+        """
+        if self.account_already_exists:
+            make_password(self.cleaned_data["password1"])  # as long as saving takes
+        else:
+            try:
+                user, response = super().try_save(request)
+                return user, response
+            except IntegrityError as error:
+                self._lost_race(error)
+        return None, flows.signup.prevent_enumeration(request, email=self.cleaned_data["email"])
+
+    def _lost_race(self, error: IntegrityError) -> None:
+        """Find out which of two sign-ups at once was first: by user name (raise) or by address (return)."""
+        constraint = str(getattr(getattr(error.__cause__, "diag", None), "constraint_name", ""))
+        own_address = self.cleaned_data["username"].lower() == self.cleaned_data["email"].lower()
+        if "email" in constraint or ("username" in constraint and own_address):
+            return
+        if "username" in constraint:
+            raise get_adapter().validation_error("username_taken") from error
+        raise error
+
+
+class CodeForm(forms.Form):
+    """The look of the six-digit field."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["code"]
+        field.label = "Code"
+        field.error_messages["required"] = "Type the 6 digits from the mail."
+        field.widget.attrs.pop("placeholder", None)
+        field.widget.attrs.update(
+            {"class": "six", "inputmode": "numeric", "maxlength": "6", "pattern": "[0-9]{6}", "autofocus": True}
+        )
+
+
+class ConfirmEmailForm(CodeForm, allauth_forms.ConfirmEmailVerificationCodeForm):  # type: ignore[misc]
+    """The code that confirms the e-mail address."""
+
+
+class RecoverCodeForm(CodeForm, allauth_forms.ConfirmPasswordResetCodeForm):  # type: ignore[misc]
+    """The code that allows a new password."""
+
+
+class RecoverForm(allauth_forms.ResetPasswordForm):  # type: ignore[misc]
+    """The address that the code goes to."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = "E-mail"
+        limit_length(self.fields["email"], 254)
+        dress(self, email="email")
+        plain_names(self)
+
+
+class NewPasswordForm(allauth_forms.ResetPasswordKeyForm):  # type: ignore[misc]
+    """The new password, once: a second field only doubles the typing errors."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.fields["password2"]
+        self.fields["password1"].label = "New password"
+        self.fields["password1"].help_text = PASSWORD_HINT
+        dress(self, password1="new-password")
+
+
+def _time_zones() -> Iterator[tuple[str, Any]]:
+    """Return the choices of time zones, grouped by continent, UTC first."""
+    yield "UTC", "UTC"
+    named = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
+    for continent, zones in groupby(named, key=lambda name: name.partition("/")[0]):
+        yield continent, [(zone, zone.partition("/")[2].replace("_", " ").replace("/", ", ")) for zone in zones]
+
+
+class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    """What a person can change about themselves."""
+
+    time_zone = forms.ChoiceField(label="Time zone", choices=lambda: list(_time_zones()))
+
+    class Meta:
+        model = User
+        fields = ("first_name", "last_name", "time_zone", "theme")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("first_name", "last_name"):
+            self.fields[name].validators.append(validate_visible_text)
+        dress(self, first_name="given-name", last_name="family-name")
+
+
+class TokenForm(forms.Form):
+    """Name, scope and end of a new API token."""
+
+    name = forms.CharField(
+        max_length=60, validators=[validate_visible_text], help_text="What will use it, for example “grafana”."
+    )
+    scope = forms.ChoiceField(label="It may", choices=ApiToken.Scope.choices, initial=ApiToken.Scope.CONTROL)
+    lifetime = forms.TypedChoiceField(
+        label="It ends",
+        choices=[("", "Never"), ("7", "In 7 days"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year")],
+        coerce=int,
+        empty_value=None,
+        required=False,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        dress(self, name="off")
+
+    def expires_at(self) -> datetime | None:
+        """Return the moment the token is to end, or None."""
+        days = self.cleaned_data["lifetime"]
+        return timezone.now() + timedelta(days=days) if days else None

@@ -1,0 +1,11 @@
+"""Requests as views see them."""
+
+from django.http import HttpRequest
+
+from accounts.models import User
+
+
+class AuthedRequest(HttpRequest):
+    """A request behind `login_required`: its user is never anonymous."""
+
+    user: User

@@ -1,0 +1,37 @@
+"""Where people get in, and where they look after their account.
+
+The door keeps allauth's names (`account_login` …), because its flows look for them. Of allauth's pages only those that the
+portal has are here; the rest comes with its features.
+"""
+
+from allauth.account import views as allauth_views
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from accounts import views
+
+_door = [
+    path("login/", views.SignInView.as_view(), name="account_login"),
+    path("logout/", allauth_views.logout, name="account_logout"),
+    path("inactive/", allauth_views.account_inactive, name="account_inactive"),
+    path("signup/", views.SignUpView.as_view(), name="account_signup"),
+    path("start-over/", views.start_over, name="account_start_over"),
+    path("confirm-email/", views.ConfirmEmailView.as_view(), name="account_email_verification_sent"),
+    path("password/reset/", allauth_views.password_reset, name="account_reset_password"),
+    path("password/reset/confirm/", views.RecoverCodeView.as_view(), name="account_confirm_password_reset_code"),
+    path("password/reset/complete/", allauth_views.complete_password_reset, name="account_complete_password_reset"),
+    path("password/reset/done/", allauth_views.password_reset_from_key_done, name="account_password_reset_completed"),
+    path("email/", RedirectView.as_view(pattern_name="accounts:account"), name="account_email"),
+]
+
+_account = [
+    path("", views.account, name="account"),
+    path("profile/", views.profile, name="profile"),
+    path("tokens/new/", views.new_token, name="new_token"),
+    path("tokens/<uuid:token_id>/revoke/", views.revoke_token, name="revoke_token"),
+]
+
+urlpatterns = [
+    path("accounts/", include(_door)),
+    path("account/", include((_account, "accounts"))),
+]

@@ -1,0 +1,178 @@
+"""The door (on allauth's views) and the account page."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from uuid import UUID
+
+from allauth.account import views as allauth_views
+from allauth.account.internal.flows.email_verification_by_code import EMAIL_VERIFICATION_CODE_SESSION_KEY
+from allauth.account.internal.stagekit import clear_login, get_pending_stage
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts import services
+from accounts.forms import ProfileForm, TokenForm, counted
+from accounts.http import AuthedRequest
+from accounts.models import ApiToken
+
+
+class SignInView(allauth_views.LoginView):  # type: ignore[misc]  # allauth has no types
+    """Sign in with user name or e-mail."""
+
+    def form_invalid(self, form: BaseForm) -> HttpResponse:
+        """Answer 429 rather than 200 once there were too many tries."""
+        response: HttpResponse = super().form_invalid(form)
+        if form.has_error("password", "too_many_login_attempts"):
+            response.status_code = 429
+        return response
+
+
+class SignUpView(allauth_views.SignupView):  # type: ignore[misc]
+    """Sign up; the code page follows."""
+
+    def form_valid(self, form: BaseForm) -> HttpResponse:
+        """Show a user name that went to somebody else a moment ago as taken, like any other."""
+        try:
+            response: HttpResponse = super().form_valid(form)
+        except ValidationError as error:
+            form.add_error("username", error)
+            response = self.form_invalid(form)
+        return response
+
+
+class CodeTriesMixin:
+    """Counts wrong codes aloud, and does not count an empty field as one."""
+
+    request: HttpRequest
+    _process: Any
+
+    def wrong_code(self, form: BaseForm, start_again: str) -> HttpResponse:
+        """Show the page again with the tries left, or send the person to `start_again` when there are none."""
+        if form.has_error("code", "required") or self._process.record_invalid_attempt():
+            left = self._process.max_attempts - self._process.state["failed_attempts"]
+            context = self.get_context_data(form=form, tries_left=counted(left))  # type: ignore[attr-defined]
+            response: HttpResponse = self.render_to_response(context)  # type: ignore[attr-defined]
+            return response
+        messages.error(self.request, f"{settings.CODE_TRIES} wrong codes, so that code no longer works. Ask for a new one.")
+        return redirect(start_again)
+
+
+class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCodeView):  # type: ignore[misc]
+    """The six digits that confirm the address, and the button that sends new ones."""
+
+    def _wait_s(self) -> int:
+        """Return the seconds until another code may be asked for."""
+        since = time.time() - self._process.state["at"]
+        return max(0, int(settings.CODE_RESEND_S - since + 0.999))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add how long the code works and when the next may be sent."""
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        return {**context, "code_minutes": settings.CODE_MINUTES, "wait_s": self._wait_s(), "sender": settings.DEFAULT_FROM_EMAIL}
+
+    def _resend_form_valid(self, form: BaseForm) -> HttpResponse:
+        """Send a new code, which replaces the old one, has its own ten minutes and tries; too early, say when."""
+        if self._wait_s():
+            context = self.get_context_data(form=self._get_verify_form_class()(), too_early=True)
+            too_early: HttpResponse = self.render_to_response(context)
+            return too_early
+        self._process.state.update(at=time.time(), failed_attempts=0)
+        response: HttpResponse = super()._resend_form_valid(form)
+        return response
+
+    def _verify_form_invalid(self, form: BaseForm) -> HttpResponse:
+        return self.wrong_code(form, "account_login")
+
+
+class RecoverCodeView(CodeTriesMixin, allauth_views.ConfirmPasswordResetCodeView):  # type: ignore[misc]
+    """The six digits that allow a new password."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add how long the code works."""
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        return {**context, "code_minutes": settings.CODE_MINUTES, "sender": settings.DEFAULT_FROM_EMAIL}
+
+    def form_invalid(self, form: BaseForm) -> HttpResponse:
+        """Count the wrong code."""
+        return self.wrong_code(form, "account_reset_password")
+
+
+@require_POST
+def start_over(request: HttpRequest) -> HttpResponse:
+    """Leave a sign-up or sign-in half done and sign up again; what this browser signed up a moment ago is forgotten."""
+    stage = get_pending_stage(request)
+    if stage is not None and stage.login.signup and stage.login.user is not None:
+        services.abandon_sign_up(user=stage.login.user)
+    clear_login(request)
+    request.session.pop(EMAIL_VERIFICATION_CODE_SESSION_KEY, None)
+    return redirect("account_signup")
+
+
+@login_required
+@require_safe
+@never_cache
+def account(request: AuthedRequest) -> HttpResponse:
+    """Show profile, subscription and API tokens."""
+    context = {
+        "account": services.personal_account(request.user),
+        "confirmed": EmailAddress.objects.filter(user=request.user, email=request.user.email.lower(), verified=True).exists(),
+        "tokens": request.user.api_tokens.all(),
+    }
+    return render(request, "accounts/account.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+@never_cache
+def profile(request: AuthedRequest) -> HttpResponse:
+    """Change name, time zone and theme."""
+    form = ProfileForm(request.POST or None, instance=request.user)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        return redirect("accounts:account")
+    return render(request, "accounts/profile.html", {"form": form})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+@never_cache
+def new_token(request: AuthedRequest) -> HttpResponse:
+    """Make an API token and show it, this once; it is never stored, so there is no page to come back to."""
+    form = TokenForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            token, secret = services.create_token(
+                user=request.user, name=data["name"], scope=data["scope"], expires_at=form.expires_at()
+            )
+        except services.NameTaken:
+            form.add_error("name", "You have a token of that name.")
+        except services.TooManyTokens:
+            limit = settings.API_TOKENS_PER_USER
+            form.add_error(None, f"You have {limit} tokens, and that is the most. Revoke one that you no longer use.")
+        else:
+            command = f'curl -H "Authorization: Bearer {secret}" {settings.PORTAL_URL}/api/v1/devices'
+            return render(request, "accounts/token_made.html", {"token": token, "secret": secret, "command": command})
+    return render(request, "accounts/token_new.html", {"form": form})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+@never_cache
+def revoke_token(request: AuthedRequest, token_id: UUID) -> HttpResponse:
+    """Ask, then end a token."""
+    token = get_object_or_404(ApiToken, pk=token_id, user=request.user)
+    if request.method == "POST":
+        services.revoke_token(token=token)
+        return redirect("accounts:account")
+    return render(request, "accounts/token_revoke.html", {"token": token})
