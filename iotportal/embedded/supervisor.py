@@ -136,6 +136,12 @@ class OrderedArbiter(Arbiter):  # type: ignore[misc]  # circus has no types
         )
 
     @gen.coroutine
+    def manage_watchers(self) -> Iterator[Any]:
+        """Look after the processes, unless a start or stop is under way: circus would complain of the conflict in the log."""
+        if self._exclusive_running_command is None:
+            yield super().manage_watchers()
+
+    @gen.coroutine
     def _stop_watchers(self, close_output_streams: bool = False, watcher_iter_func: Any = None) -> Iterator[Any]:
         for _, group in groupby(self.iter_watchers(reverse=False), key=lambda watcher: watcher.priority):
             yield [watcher._stop(close_output_streams) for watcher in group]
