@@ -12,7 +12,8 @@ from circus.stream import FileStream
 _MAX_BYTES = 5 * 1024 * 1024
 _BACKUPS = 2
 _ATTENTION = re.compile(rb"\b(WARNING|ERROR|CRITICAL|FATAL|PANIC)\b|^Traceback |^CommandError")
-_HARMLESS = re.compile(rb"Memory overcommit must be enabled")  # Valkey, about snapshots, on most systems as they come
+# Valkey about snapshots, on most systems as they come; PostgreSQL to our own question whether it is up.
+_HARMLESS = re.compile(rb"Memory overcommit must be enabled|the database system is starting up")
 _COLOURS = (36, 35, 34, 33, 32, 31)
 _LINES_PER_BURST = 6
 _BURST_S = 30.0
