@@ -74,8 +74,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         rates = ratelimit.get_rates(app="allauth.account", action="login_failed")
         if not usage or len(usage.usage) != len(rates):
             return None
-        counts = (rate.amount - len(cache.get(used.cache_key, [])) for rate, used in zip(rates, usage.usage, strict=True))
-        return max(0, min(counts))
+        counts = [rate.amount - len(cache.get(used.cache_key, [])) for rate, used in zip(rates, usage.usage, strict=True)]
+        return max(0, min(map(int, counts)))
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Leave word for the form of how many tries are left."""

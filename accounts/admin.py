@@ -8,7 +8,8 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from accounts import services
 from accounts.models import Account, ApiToken, Membership, User
@@ -17,6 +18,14 @@ admin.site.site_header = "IoT Portal operators"
 admin.site.site_title = "IoT Portal"
 admin.site.index_title = "Operations"
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # one sign-in, with its limits, for all
+
+
+def change_own_password(request: HttpRequest, extra_context: object = None) -> HttpResponse:
+    """Send operators where everybody changes the password: that also ends the tokens made with the old one."""
+    return redirect("account_reset_password")
+
+
+admin.site.password_change = change_own_password  # type: ignore[assignment, method-assign]
 
 _STANDING = ("is_staff", "is_superuser", "groups", "user_permissions")  # only a superuser may lend these
 
@@ -66,7 +75,7 @@ class UserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Let nobody change what identifies a user, nor anybody but a superuser hand out rights."""
         fixed = ("username", "email", "uuid", "date_joined", "last_login", "time_zone", "theme")
-        return fixed if request.user.is_superuser else (*fixed, *_STANDING)  # type: ignore[union-attr]
+        return fixed if request.user.is_superuser else (*fixed, *_STANDING)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """People sign up themselves."""
@@ -78,7 +87,7 @@ class UserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Keep operators from changing a superuser."""
-        if obj is not None and obj.is_superuser and not request.user.is_superuser:  # type: ignore[union-attr]
+        if obj is not None and obj.is_superuser and not request.user.is_superuser:
             return False
         return super().has_change_permission(request, obj)
 
@@ -121,7 +130,7 @@ class ApiTokenAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Ask for the right that Django's permissions name."""
-        return admin.ModelAdmin.has_delete_permission(self, request, obj)  # type: ignore[arg-type]
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
 
     def delete_model(self, request: HttpRequest, obj: ApiToken) -> None:
         """Revoke."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Any, ClassVar
-from zoneinfo import available_timezones
 
 from allauth.account import forms as allauth_forms
 from allauth.account.adapter import get_adapter
@@ -191,27 +188,17 @@ class NewPasswordForm(allauth_forms.ResetPasswordKeyForm):  # type: ignore[misc]
         dress(self, password1="new-password")
 
 
-def _time_zones() -> Iterator[tuple[str, Any]]:
-    """Return the choices of time zones, grouped by continent, UTC first."""
-    yield "UTC", "UTC"
-    named = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
-    for continent, zones in groupby(named, key=lambda name: name.partition("/")[0]):
-        yield continent, [(zone, zone.partition("/")[2].replace("_", " ").replace("/", ", ")) for zone in zones]
-
-
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
-    """What a person can change about themselves."""
-
-    time_zone = forms.ChoiceField(label="Time zone", choices=lambda: list(_time_zones()))
+    """What a person can change about themselves; how the portal looks to them is on the Settings page."""
 
     class Meta:
         model = User
-        fields = ("first_name", "last_name", "time_zone", "theme")
+        fields = ("first_name", "last_name")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("first_name", "last_name"):
-            self.fields[name].validators.append(validate_visible_text)
+        for field in self.fields.values():
+            field.validators.append(validate_visible_text)
         dress(self, first_name="given-name", last_name="family-name")
 
 

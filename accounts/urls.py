@@ -17,9 +17,9 @@ _door = [
     path("signup/", views.SignUpView.as_view(), name="account_signup"),
     path("start-over/", views.start_over, name="account_start_over"),
     path("confirm-email/", views.ConfirmEmailView.as_view(), name="account_email_verification_sent"),
-    path("password/reset/", allauth_views.password_reset, name="account_reset_password"),
+    path("password/reset/", views.RecoverView.as_view(), name="account_reset_password"),
     path("password/reset/confirm/", views.RecoverCodeView.as_view(), name="account_confirm_password_reset_code"),
-    path("password/reset/complete/", allauth_views.complete_password_reset, name="account_complete_password_reset"),
+    path("password/reset/complete/", views.NewPasswordView.as_view(), name="account_complete_password_reset"),
     path("password/reset/done/", allauth_views.password_reset_from_key_done, name="account_password_reset_completed"),
     path("email/", RedirectView.as_view(pattern_name="accounts:account"), name="account_email"),
 ]

@@ -25,19 +25,24 @@ from accounts.forms import ProfileForm, TokenForm, counted
 from accounts.http import AuthedRequest
 from accounts.models import ApiToken
 
+AREA = {"area": "menu"}
 
-class SignInView(allauth_views.LoginView):  # type: ignore[misc]  # allauth has no types
-    """Sign in with user name or e-mail."""
+
+class BadRequestMixin:
+    """Answers 400 with a form that has errors, 429 once there were too many tries; allauth answers 200."""
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
-        """Answer 429 rather than 200 once there were too many tries."""
-        response: HttpResponse = super().form_invalid(form)
-        if form.has_error("password", "too_many_login_attempts"):
-            response.status_code = 429
+        """Set the status."""
+        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
+        response.status_code = 429 if form.has_error("password", "too_many_login_attempts") else 400
         return response
 
 
-class SignUpView(allauth_views.SignupView):  # type: ignore[misc]
+class SignInView(BadRequestMixin, allauth_views.LoginView):  # type: ignore[misc]  # allauth has no types
+    """Sign in with user name or e-mail."""
+
+
+class SignUpView(BadRequestMixin, allauth_views.SignupView):  # type: ignore[misc]
     """Sign up; the code page follows."""
 
     def form_valid(self, form: BaseForm) -> HttpResponse:
@@ -61,7 +66,7 @@ class CodeTriesMixin:
         if form.has_error("code", "required") or self._process.record_invalid_attempt():
             left = self._process.max_attempts - self._process.state["failed_attempts"]
             context = self.get_context_data(form=form, tries_left=counted(left))  # type: ignore[attr-defined]
-            response: HttpResponse = self.render_to_response(context)  # type: ignore[attr-defined]
+            response: HttpResponse = self.render_to_response(context, status=400)  # type: ignore[attr-defined]
             return response
         messages.error(self.request, f"{settings.CODE_TRIES} wrong codes, so that code no longer works. Ask for a new one.")
         return redirect(start_again)
@@ -84,7 +89,7 @@ class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCod
         """Send a new code, which replaces the old one, has its own ten minutes and tries; too early, say when."""
         if self._wait_s():
             context = self.get_context_data(form=self._get_verify_form_class()(), too_early=True)
-            too_early: HttpResponse = self.render_to_response(context)
+            too_early: HttpResponse = self.render_to_response(context, status=429, headers={"Retry-After": str(self._wait_s())})
             return too_early
         self._process.state.update(at=time.time(), failed_attempts=0)
         response: HttpResponse = super()._resend_form_valid(form)
@@ -92,6 +97,10 @@ class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCod
 
     def _verify_form_invalid(self, form: BaseForm) -> HttpResponse:
         return self.wrong_code(form, "account_login")
+
+
+class RecoverView(BadRequestMixin, allauth_views.PasswordResetView):  # type: ignore[misc]
+    """Ask for the user name and a new password."""
 
 
 class RecoverCodeView(CodeTriesMixin, allauth_views.ConfirmPasswordResetCodeView):  # type: ignore[misc]
@@ -105,6 +114,10 @@ class RecoverCodeView(CodeTriesMixin, allauth_views.ConfirmPasswordResetCodeView
     def form_invalid(self, form: BaseForm) -> HttpResponse:
         """Count the wrong code."""
         return self.wrong_code(form, "account_reset_password")
+
+
+class NewPasswordView(BadRequestMixin, allauth_views.CompletePasswordResetView):  # type: ignore[misc]
+    """The new password, after the code."""
 
 
 @require_POST
@@ -124,6 +137,7 @@ def start_over(request: HttpRequest) -> HttpResponse:
 def account(request: AuthedRequest) -> HttpResponse:
     """Show profile, subscription and API tokens."""
     context = {
+        **AREA,
         "account": services.personal_account(request.user),
         "confirmed": EmailAddress.objects.filter(user=request.user, email=request.user.email.lower(), verified=True).exists(),
         "tokens": request.user.api_tokens.all(),
@@ -135,12 +149,12 @@ def account(request: AuthedRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @never_cache
 def profile(request: AuthedRequest) -> HttpResponse:
-    """Change name, time zone and theme."""
+    """Change the name."""
     form = ProfileForm(request.POST or None, instance=request.user)
     if request.method == "POST" and form.is_valid():
         form.save()
         return redirect("accounts:account")
-    return render(request, "accounts/profile.html", {"form": form})
+    return render(request, "accounts/profile.html", {**AREA, "form": form}, status=400 if form.errors else 200)
 
 
 @login_required
@@ -162,8 +176,8 @@ def new_token(request: AuthedRequest) -> HttpResponse:
             form.add_error(None, f"You have {limit} tokens, and that is the most. Revoke one that you no longer use.")
         else:
             command = f'curl -H "Authorization: Bearer {secret}" {settings.PORTAL_URL}/api/v1/devices'
-            return render(request, "accounts/token_made.html", {"token": token, "secret": secret, "command": command})
-    return render(request, "accounts/token_new.html", {"form": form})
+            return render(request, "accounts/token_made.html", {**AREA, "token": token, "secret": secret, "command": command})
+    return render(request, "accounts/token_new.html", {**AREA, "form": form}, status=400 if form.errors else 200)
 
 
 @login_required
@@ -175,4 +189,4 @@ def revoke_token(request: AuthedRequest, token_id: UUID) -> HttpResponse:
     if request.method == "POST":
         services.revoke_token(token=token)
         return redirect("accounts:account")
-    return render(request, "accounts/token_revoke.html", {"token": token})
+    return render(request, "accounts/token_revoke.html", {**AREA, "token": token})

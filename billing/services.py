@@ -1,5 +1,7 @@
 """What an account may use and has used."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from functools import lru_cache
 from uuid import UUID
@@ -9,7 +11,7 @@ from django.conf import settings
 
 
 @lru_cache(maxsize=1)
-def _valkey() -> redis.Redis:
+def _valkey() -> redis.Redis[str]:
     return redis.Redis.from_url(settings.VALKEY_URL, decode_responses=True)
 
 

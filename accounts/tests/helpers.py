@@ -25,6 +25,11 @@ def sign_up_data(**changes: str) -> dict[str, str]:
     }
 
 
+def has_code(mail: EmailMessage) -> bool:
+    """Say whether there are six digits in a mail."""
+    return re.search(r"\b\d{6}\b", str(mail.body)) is not None
+
+
 def code_in(mail: EmailMessage) -> str:
     """Return the six digits of a mail."""
     found = re.search(r"\b(\d{6})\b", str(mail.body))
