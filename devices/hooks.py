@@ -1,8 +1,10 @@
 """What happens in the registry and others may react to."""
 
 from devices.models import Device
+from devices.selectors import DeviceList
 from iotportal.hooks import Hook
 
 device_registered: Hook[Device] = Hook()
 device_changed: Hook[Device] = Hook()  # its name or profile
 device_deleted: Hook[Device] = Hook()
+device_list_shown: Hook[DeviceList] = Hook()  # a page of the Devices page, which apps on the right add to

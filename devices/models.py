@@ -55,12 +55,18 @@ class Device(models.Model):
         ordering: ClassVar = ["created_at", "id"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                "account", Lower("name"), name="device_name_unique", condition=Q(deleted_at=None), violation_error_message="You have a device of that name already."
+                "account",
+                Lower("name"),
+                name="device_name_unique",
+                condition=Q(deleted_at=None),
+                violation_error_message="You have a device of that name already.",
             ),
             models.CheckConstraint(condition=~Q(name=""), name="device_name_given"),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["account", "created_at", "id"], name="device_of_account", condition=Q(deleted_at=None)),  # the Devices page
+            models.Index(
+                fields=["account", "created_at", "id"], name="device_of_account", condition=Q(deleted_at=None)
+            ),  # the Devices page
         ]
 
     def __str__(self) -> str:
@@ -97,7 +103,10 @@ class Certificate(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["device"], name="certificate_one_active", condition=Q(status="active")),
             models.CheckConstraint(condition=Q(status__in=["active", "revoked"]), name="certificate_status_known"),
-            models.CheckConstraint(condition=Q(status="active", revoked_at=None) | Q(status="revoked", revoked_at__isnull=False), name="certificate_revoked_when"),
+            models.CheckConstraint(
+                condition=Q(status="active", revoked_at=None) | Q(status="revoked", revoked_at__isnull=False),
+                name="certificate_revoked_when",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from accounts.access import Action, scope_may
 from accounts.models import ApiToken
+
+if TYPE_CHECKING:  # rest_framework.views loads this module while it is being loaded itself
+    from rest_framework.views import APIView
 
 
 class TokenScope(BasePermission):

@@ -15,6 +15,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic  # not loop.time(): uvloop counts whole milliseconds
 from uuid import UUID
 
 from django.conf import settings
@@ -80,7 +81,7 @@ class _Pending:
     api: Api
     prepared: codec.Prepared
     timeout_s: float
-    accepted: float  # loop time
+    accepted: float  # monotonic clock
     done: asyncio.Future[codec.Answer]
     sent_ms: float | None = None
     broker_ms: float | None = None
@@ -118,7 +119,7 @@ class Gateway:
         self._owner = secrets.token_hex(8)  # this process, in lane locks
         self._devices: OrderedDict[str, _Device] = OrderedDict()
         self._pending: dict[str, _Pending] = {}
-        self._held: dict[str, float] = {}  # lane lock -> when it was last renewed, loop time
+        self._held: dict[str, float] = {}  # lane lock -> when it was last renewed
         self._sent: OrderedDict[str, _Pending] = OrderedDict()  # ghosts: so that a late answer finds its command
         self._renewing: asyncio.Task[None] | None = None
         transport.on_answer = self._on_answer
@@ -157,7 +158,7 @@ class Gateway:
         Raises:
             Problem: as `docs/api.md` lists them; the command was not sent unless the problem says that it may have been.
         """
-        accepted = self.loop.time()
+        accepted = monotonic()
         timeout_s = check_timeout(timeout_s)
         key = parse_device_id(device_id)
         if key is None:
@@ -178,7 +179,7 @@ class Gateway:
         )
         device = self._device(device_id, admission.profile)
         if admission.lane_taken:
-            self._held[device.lock(device.lane(api_name))] = self.loop.time()
+            self._held[device.lock(device.lane(api_name))] = monotonic()
         try:
             pending = self._prepare(caller, admission, device, api_name, arguments, timeout_s, accepted)
             return await self._run(device, pending)
@@ -217,7 +218,7 @@ class Gateway:
         deadline = pending.accepted + pending.timeout_s
         key = pending.id.hex
         try:
-            await self._transport.wait_connected(min(BROKER_WAIT_S, deadline - self.loop.time()))
+            await self._transport.wait_connected(min(BROKER_WAIT_S, deadline - monotonic()))
             await self._transport.bind(device.id)
         except BrokerUnavailable as error:
             refund(self._valkey, pending.admission)
@@ -230,7 +231,7 @@ class Gateway:
             self._record(pending, _OUTCOMES.get(problem.code, Outcome.TIMEOUT))
             raise
         except asyncio.CancelledError:
-            self._carry_out(device, device.lanes.cancel(key, self.loop.time()))
+            self._carry_out(device, device.lanes.cancel(key, monotonic()))
             self._record(pending, Outcome.ABANDONED)
             raise
         finally:
@@ -240,7 +241,7 @@ class Gateway:
     def _submit(self, device: _Device, command: matcher.Command) -> None:
         """Give a command to the matcher, and the lane's lock with it where we have it already."""
         lane = device.lane(command.api.name)
-        actions = device.lanes.submit(command, self.loop.time())
+        actions = device.lanes.submit(command, monotonic())
         if device.lock(lane) in self._held and lane not in device.granted:
             actions = [action for action in actions if not isinstance(action, matcher.WantLock)]
             actions += self._grant(device, lane)
@@ -309,7 +310,7 @@ class Gateway:
         self._valkey.post("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", json.dumps(record))
 
     def _ms(self, pending: _Pending) -> float:
-        return round((self.loop.time() - pending.accepted) * 1000, 2)
+        return round((monotonic() - pending.accepted) * 1000, 2)
 
     # --- what the matcher decides ---------------------------------------------------------------------------------------------
 
@@ -345,14 +346,14 @@ class Gateway:
     def _transmit(self, device: _Device, command_id: str) -> list[matcher.Action]:
         pending = self._pending.get(command_id)
         if pending is None:
-            return device.lanes.cancel(command_id, self.loop.time(), sent=False)
+            return device.lanes.cancel(command_id, monotonic(), sent=False)
         topic = topics.command_topic(device.id, pending.api.name)
         try:
             self._transport.publish(topic, pending.prepared.payload, lambda: self._on_taken(pending))
         except BrokerUnavailable:
             if not pending.done.done():
                 pending.done.set_exception(_broker_lost(sent=pending.sent_ms is not None))
-            return device.lanes.cancel(command_id, self.loop.time(), sent=False)
+            return device.lanes.cancel(command_id, monotonic(), sent=False)
         pending.attempts += 1
         if pending.sent_ms is None:
             pending.sent_ms = self._ms(pending)
@@ -411,7 +412,7 @@ class Gateway:
         except KeyError:  # the device says something its profile does not have; nobody here can have asked for it
             return
         answer = codec.decode_answer(device.profile, api, payload)
-        self._carry_out(device, device.lanes.answer(parsed.api, answer, self.loop.time()), payload)
+        self._carry_out(device, device.lanes.answer(parsed.api, answer, monotonic()), payload)
 
     def _on_lost(self) -> None:
         """The broker is gone: who has sent learns that it is not known; who waits for a lane goes on waiting."""
@@ -420,7 +421,7 @@ class Gateway:
                 pending.done.set_exception(_broker_lost(sent=True))
                 device = self._devices.get(pending.device)
                 if device is not None:
-                    self._carry_out(device, device.lanes.cancel(pending.id.hex, self.loop.time()))
+                    self._carry_out(device, device.lanes.cancel(pending.id.hex, monotonic()))
 
     def _fail_all(self, problem: Problem) -> None:
         for pending in list(self._pending.values()):
@@ -449,11 +450,11 @@ class Gateway:
             device.timer = None
         at = device.lanes.next_wakeup()
         if at is not None:
-            device.timer = self.loop.call_at(at, self._wake, device)
+            device.timer = self.loop.call_later(max(0.0, at - monotonic()), self._wake, device)
 
     def _wake(self, device: _Device) -> None:
         device.timer = None
-        self._carry_out(device, device.lanes.tick(self.loop.time()))
+        self._carry_out(device, device.lanes.tick(monotonic()))
 
     # --- lane locks across processes -----------------------------------------------------------------------------------------------
 
@@ -464,7 +465,7 @@ class Gateway:
     def _grant(self, device: _Device, lane: str) -> list[matcher.Action]:
         """Give the matcher a lock that is ours; it may give it back at once."""
         device.granted.add(lane)
-        return device.lanes.lock_granted(lane, self.loop.time())
+        return device.lanes.lock_granted(lane, monotonic())
 
     def _want_lock(self, device: _Device, lane: str) -> list[matcher.Action]:
         """Grant a lane that the admission took already; otherwise go and get it."""
@@ -482,7 +483,7 @@ class Gateway:
             while lock not in self._held:
                 with contextlib.suppress(ValkeyUnavailable):
                     if await self._valkey.run(HOLD, (lock,), (self._owner, _LEASE_MS)):
-                        self._held[lock] = self.loop.time()
+                        self._held[lock] = monotonic()
                         break
                 pause = LANE_POLL_S[min(attempt, len(LANE_POLL_S) - 1)]
                 attempt += 1
@@ -506,7 +507,7 @@ class Gateway:
         """Keep the locks of long commands, and notice those that were lost."""
         while True:
             await asyncio.sleep(RENEW_S)
-            now = self.loop.time()
+            now = monotonic()
             due = [lock for lock, since in self._held.items() if now - since >= RENEW_S]
             for lock in due:
                 try:
@@ -527,7 +528,7 @@ class Gateway:
         device, lane = self._devices.get(device_id), api[0] if api else "*"
         if device is not None:
             device.granted.discard(lane)
-            self._carry_out(device, device.lanes.lock_lost(lane, self.loop.time()))
+            self._carry_out(device, device.lanes.lock_lost(lane, monotonic()))
 
 
 _OUTCOMES = {"device_timeout": Outcome.TIMEOUT, "broker_lost": Outcome.DISCONNECTED, "unavailable": Outcome.DISCONNECTED}

@@ -13,6 +13,7 @@ import random
 import secrets
 import socket
 import ssl
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -160,7 +161,7 @@ class MqttTransport:
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.connect_timeout = 5.0
-        await self._loop.run_in_executor(None, client.connect, self._host, self._port, KEEPALIVE_S)
+        await self._connect_in_thread(client)
         sock = client.socket()
         if sock is None:
             raise OSError("the connection closed at once")
@@ -172,6 +173,32 @@ class MqttTransport:
         self._loop.add_reader(self._socket, self._read, client, sock)
         client.loop_write()
         self._read(client, sock)
+
+    async def _connect_in_thread(self, client: mqtt.Client) -> None:
+        """Let paho connect and shake hands, which blocks; a daemon thread, so that a silent broker delays nobody's exit."""
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def finish(error: OSError | None) -> None:
+            if done.cancelled():
+                _close(client)
+            elif error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+        def connect() -> None:
+            error: OSError | None = None
+            try:
+                client.connect(self._host, self._port, KEEPALIVE_S)
+            except OSError as failure:
+                error = failure
+            except ValueError as failure:
+                error = OSError(str(failure))
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is interested any more
+                self._loop.call_soon_threadsafe(finish, error)
+
+        threading.Thread(target=connect, name="mqtt-connect", daemon=True).start()
+        await done
 
     def _read(self, client: mqtt.Client, sock: Any) -> None:
         """Read all there is: TLS may hold more decrypted bytes than the socket shows as readable."""
@@ -223,10 +250,8 @@ class MqttTransport:
             self._loop.remove_writer(self._socket)
             self._socket = None
         client, self._client = self._client, None
-        sock = client.socket() if client is not None else None
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.close()
+        if client is not None:
+            _close(client)
         waiting = list(self._bindings.values())
         self._bindings.clear()
         self._subscribing.clear()
@@ -236,3 +261,11 @@ class MqttTransport:
                 binding.set_exception(BrokerUnavailable("lost the broker"))
         if was_connected:
             self.on_lost()
+
+
+def _close(client: mqtt.Client) -> None:
+    """Close a client's socket, if it has one."""
+    sock = client.socket()
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.close()
