@@ -1,0 +1,198 @@
+"""`make run` as a whole: the real processes of the portal, from the first page to the last stop."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import psutil
+import pytest
+
+from iotportal.embedded.ports import free_port
+from iotportal.embedded.stack import listens, page_answers
+from iotportal.embedded.state import CHECKOUT
+from tests.embedded.helpers import clean_environment, lines, runs, wait_for
+
+pytestmark = pytest.mark.slow
+
+_START_S = 90.0
+
+
+class Run:
+    """One `python -m iotportal.embedded run` on a state folder, with what it has printed so far."""
+
+    def __init__(self, state: Path, **variables: str) -> None:
+        self.state = state
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "iotportal.embedded", "run"],
+            cwd=CHECKOUT,
+            env=clean_environment(PORTAL_STATE_DIR=str(state), **variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._said: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._said.append(line)
+
+    @property
+    def said(self) -> str:
+        return "".join(self._said)
+
+    def ready(self) -> Self:
+        """Wait until it has printed where the portal is."""
+        wait_for(lambda: "Sign in" in self.said or self.process.poll() is not None, f"the start: {self.said}", seconds=_START_S)
+        assert "Sign in" in self.said, self.said
+        return self
+
+    def complete(self) -> Self:
+        """Wait until the last process, the simulated devices, has been started too."""
+        wait_for(lambda: "devices" in self.pids(), "the simulated devices", seconds=_START_S)
+        return self
+
+    def pids(self) -> dict[str, int]:
+        """Return the processes by name."""
+        known = json.loads((self.state / "run/processes.json").read_text())
+        return {name: entry["pid"] for name, entry in known.items()}
+
+
+def ports() -> dict[str, str]:
+    return {name: str(free_port()) for name in ("PORT", "MQTT_PORT", "MAIL_PORT", "MAIL_PAGE_PORT")}
+
+
+@pytest.fixture(scope="module")
+def state() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="iotportal-run-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def chosen() -> dict[str, str]:
+    return ports()
+
+
+@pytest.fixture(scope="module")
+def portal(state: Path, chosen: dict[str, str]) -> Iterator[Run]:
+    with Run(state, **chosen) as run:
+        yield run.ready().complete()
+
+
+def test_its_first_page_mail_page_and_broker_answer(portal: Run, chosen: dict[str, str]) -> None:
+    assert f"http://127.0.0.1:{chosen['PORT']}" in portal.said
+    assert "demo-portal" in portal.said
+    assert page_answers("127.0.0.1", int(chosen["PORT"]))
+    assert listens("127.0.0.1", int(chosen["MQTT_PORT"]))
+    link = http.client.HTTPConnection("127.0.0.1", int(chosen["MAIL_PAGE_PORT"]), timeout=10)
+    link.request("GET", "/messages.json")
+    assert json.loads(link.getresponse().read()) == []
+    link.close()
+
+
+def test_it_runs_every_process_and_listens_only_on_this_machine(portal: Run) -> None:
+    pids = portal.pids()
+    assert set(pids) == {"postgres", "valkey", "broker", "web", "mail", "worker", "beat", "devices"}
+    listening = {
+        link.laddr.ip
+        for pid in pids.values()
+        for link in psutil.Process(pid).net_connections(kind="tcp")
+        if link.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_no_process_carries_a_secret_where_others_could_read_it(portal: Run) -> None:
+    kept = [path.read_text().strip() for path in (portal.state / "secrets").iterdir()]
+    passwords = [value for value in kept if value != "demo-portal"]
+    for pid in portal.pids().values():
+        process = psutil.Process(pid)
+        visible = " ".join([*process.cmdline(), *process.environ().values()])
+        assert not [value for value in passwords if value in visible]
+
+
+def test_a_second_run_says_where_the_first_one_is(portal: Run, chosen: dict[str, str]) -> None:
+    with Run(portal.state, **ports()) as second:
+        assert second.process.wait(20) == 1
+    assert f"already running (process {portal.process.pid}): http://127.0.0.1:{chosen['PORT']}" in second.said
+    assert portal.process.poll() is None
+
+
+def test_a_taken_port_stops_the_start_before_anything_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = str(server.getsockname()[1])
+        with Run(tmp_path, **ports() | {"PORT": taken}) as run:
+            assert run.process.wait(20) == 1
+    assert f"Port {taken} is taken" in run.said
+    assert "make run PORT=" in run.said
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_a_crashed_process_comes_back(portal: Run) -> None:
+    pid = portal.pids()["mail"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: portal.pids().get("mail", pid) != pid, "another mail catcher")
+    assert "mail | ended (SIGKILL)" in portal.said
+
+
+def test_management_commands_reach_the_running_portal(portal: Run) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "iotportal.embedded", "manage", "migrate", "--check"],
+        cwd=CHECKOUT,
+        env=clean_environment(PORTAL_STATE_DIR=str(portal.state)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_survives_kill_9_keeps_its_data_and_stops_in_order() -> None:
+    with tempfile.TemporaryDirectory(prefix="iotportal-run-") as folder:
+        state, chosen = Path(folder), ports()
+        with Run(state, **chosen) as first:
+            first.ready().complete()
+            pids = first.pids()
+            first.process.kill()
+            first.process.wait()
+            wait_for(lambda: not any(map(runs, pids.values())), "the orphans to end")
+            secret = (state / "secrets/secret-key").read_text()
+
+        with Run(state, **chosen) as second:
+            second.ready().complete()
+            assert (state / "secrets/secret-key").read_text() == secret
+            assert any("demo" in line and "there" in line for line in lines(state / "log/first-run.log"))
+            pids = second.pids()
+            second.process.send_signal(signal.SIGINT)
+            assert second.process.wait(15) == 0
+            assert not any(map(runs, pids.values()))
+            assert "database system is shut down" in (state / "log/postgres.log").read_text()
+        stopped = [line.split()[-2] for line in lines(state / "log/supervisor.log") if line.endswith(" stopped")]
+        order = [stopped.index(name) for name in ("devices", "worker", "web", "postgres")]
+        assert order == sorted(order)
