@@ -187,7 +187,7 @@ class Link:
         pause_s = self._pause.take(refused=trouble.refused)
         if str(trouble) != self._said:
             self._said = str(trouble)
-            self._shared.console.trouble(self.device.name, f"{trouble} (next try in {pause_s:.0f} s)")
+            self._shared.console.trouble(self.device.name, f"{trouble} (next try in {pause_s:.1f} s)")
         await self._sleep(pause_s)
 
     async def _reboot(self) -> None:
@@ -306,12 +306,12 @@ class Link:
             return
         self._said, self.refusal = "", None
         self.listening.set()
-        if self._presence:
-            self._publish(Outgoing("presence", b'{"value": "online"}'))
         version = getattr(client.socket(), "version", lambda: "TLS")()
         self._shared.console.event(
             self.device.name, f"connected to {self.settings.host}:{self.settings.port} ({version}), listens to {self._filter}"
         )
+        if self._presence:
+            self._publish(Outgoing("presence", b'{"value": "online"}'))
 
     def _on_acknowledged(self, client: mqtt.Client, userdata: Any, mid: int, *_: Any) -> None:
         waiting = self._acknowledged.pop(mid, None)
