@@ -1,0 +1,176 @@
+"""What operators see of devices: whose they are, their certificates, their pins; never a key. Writes go through the services."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.forms import ChoiceField, Field, ModelForm
+from django.http import HttpRequest
+
+from accounts.admin import ReadOnlyAdmin
+from devices import services
+from devices.access import parse_device_id
+from devices.models import Certificate, Device, Pin
+from devices.names import InvalidName, clean_name
+from devices.profiles import all_profiles
+
+
+class LiveFilter(admin.SimpleListFilter):
+    """Registered or deleted; the registered ones unless asked."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices beside "All"."""
+        return [("live", "Registered"), ("deleted", "Deleted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Device]) -> QuerySet[Device]:
+        """Narrow the list."""
+        return queryset.filter(deleted_at__isnull=self.value() == "live") if self.value() else queryset
+
+
+class CertificateInline(ReadOnlyAdmin, admin.TabularInline):  # type: ignore[type-arg]
+    """The certificates of a device."""
+
+    model = Certificate
+    extra = 0
+    can_delete = False
+    fields = ("serial", "fingerprint", "key_algorithm", "status", "not_before", "not_after", "revoked_at", "key_kept")
+    readonly_fields = fields
+
+    @admin.display(boolean=True, description="key kept")
+    def key_kept(self, certificate: Certificate) -> bool:
+        """Say whether the portal has the sealed key."""
+        return certificate.sealed_key is not None
+
+
+class PinInline(admin.TabularInline):  # type: ignore[type-arg]
+    """The pins somebody used or named."""
+
+    model = Pin
+    extra = 0
+    fields = ("number", "name")
+
+
+class DeviceForm(ModelForm):  # type: ignore[type-arg]
+    """A device's name and profile."""
+
+    def clean_name(self) -> str:
+        """Take the names that the owner could take; the constraint cannot be asked, as the account is not in the form."""
+        try:
+            name = clean_name(self.cleaned_data["name"])
+        except InvalidName as error:
+            raise ValidationError(str(error)) from error
+        others = Device.objects.live().filter(account_id=self.instance.account_id).exclude(pk=self.instance.pk)
+        if others.filter(name__iexact=name).exists():
+            raise ValidationError("The owner has a device of that name already.")
+        return name
+
+
+@admin.register(Device)
+class DeviceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Devices: find by name, id or owner; rename, re-profile, delete."""
+
+    list_display = ("name", "hex", "account", "profile", "created_at", "deleted_at")
+    list_filter = (LiveFilter, "profile", "account__kind")
+    list_select_related = ("account",)
+    search_fields = ("name", "account__name")
+    search_help_text = "Name, device id or owner"
+    ordering = ("-created_at",)
+    show_full_result_count = False  # counting a large table twice a page helps nobody
+    fields = ("hex", "account", "name", "profile", "created_at", "deleted_at")
+    readonly_fields = ("hex", "account", "created_at", "deleted_at")
+    form = DeviceForm
+    inlines: ClassVar = [CertificateInline, PinInline]
+
+    @admin.display(description="device id", ordering="id")
+    def hex(self, device: Device) -> str:
+        """Show the id as devices and topics spell it."""
+        return device.hex
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Device], search_term: str
+    ) -> tuple[QuerySet[Device], bool]:
+        """Look a whole device id up by the key; anything else by name and owner."""
+        device_id = parse_device_id(search_term.strip())
+        if device_id is not None:
+            return queryset.filter(pk=device_id), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Field | None:
+        """Offer the profiles there are."""
+        if db_field.name == "profile":
+            return ChoiceField(choices=[(profile.slug, profile.name) for profile in all_profiles()])
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """A device is registered by its owner, who is shown its key."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Device | None = None) -> bool:
+        """What was deleted stays as it was."""
+        return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Device | None = None) -> bool:
+        """Once is enough."""
+        return super().has_delete_permission(request, obj) and (obj is None or obj.deleted_at is None)
+
+    def save_model(self, request: HttpRequest, obj: Device, form: ModelForm[Device], change: bool) -> None:
+        """Rename and re-profile as the owner's own pages do."""
+        try:
+            if "name" in form.changed_data:
+                services.rename_device(device=obj, name=obj.name)
+            if "profile" in form.changed_data:
+                services.change_profile(device=obj, profile=obj.profile)
+        except (services.NameTaken, services.DeviceGone) as error:  # since the form was checked
+            messages.error(request, f"Not changed: {error}")
+
+    def delete_model(self, request: HttpRequest, obj: Device) -> None:
+        """Revoke its certificates and cut its connection; the row and the history stay."""
+        services.delete_device(device=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
+        """Delete each as one alone would be."""
+        for device in queryset.live():  # type: ignore[attr-defined]  # it is a DeviceQuerySet
+            services.delete_device(device=device)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Tell what really happens: no row goes, so there is nothing that follows and nothing in the way."""
+        lines = [f"{device.name} ({device.hex}): certificates revoked, connection cut, history kept" for device in objs]
+        return lines, {"devices": len(lines)}, set(), []
+
+
+@admin.register(Certificate)
+class CertificateAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Certificates by device, serial number or fingerprint; no key."""
+
+    list_display = ("serial", "device", "account", "key_algorithm", "status", "not_after", "revoked_at")
+    list_filter = ("status", "key_algorithm")
+    list_select_related = ("device__account",)
+    search_fields = ("=serial", "=fingerprint", "device__name")
+    search_help_text = "Serial number or fingerprint (whole, hex), or the device's name"
+    date_hierarchy = "not_after"
+    show_full_result_count = False
+    fields = (
+        "device", "serial", "fingerprint", "key_algorithm", "status", "not_before", "not_after", "created_at", "revoked_at",
+        "key_kept", "pem",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Certificate]:
+        """Leave the long columns out of the list; the page of one certificate reads them by itself."""
+        return super().get_queryset(request).defer("pem", "sealed_key")
+
+    @admin.display(ordering="device__account__name")
+    def account(self, certificate: Certificate) -> str:
+        """Show whose device it is."""
+        return certificate.device.account.name
+
+    @admin.display(boolean=True, description="key kept")
+    def key_kept(self, certificate: Certificate) -> bool:
+        """Say whether the portal has the sealed key."""
+        return certificate.sealed_key is not None
