@@ -149,6 +149,7 @@ class JournalEntry(models.Model):
     packet_id = models.IntegerField()
     crc = models.BigIntegerField()
     sequence = models.BigIntegerField()
+    message_id = models.UUIDField(null=True)  # the history row; None: the position, see messaging.bridge.journal
 
     class Meta:
         indexes: ClassVar = [

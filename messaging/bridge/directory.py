@@ -1,0 +1,100 @@
+"""What the bridge knows of devices and users without asking each time: a short, bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from psycopg2.extensions import cursor as Cursor
+
+from devices.profiles import DEFAULT_PROFILE, Profile, UnknownProfile, get_profile
+
+TTL_S = 60.0
+UNKNOWN_TTL_S = 5.0  # of what is not there, so that a device registered a moment ago is soon seen
+MAX_DEVICES = 50_000
+MAX_USERS = 10_000
+
+FIND_DEVICES = "SELECT id, account_id, profile FROM devices_device WHERE id = ANY(%s) AND deleted_at IS NULL"
+FIND_USERS = "SELECT id, username FROM accounts_user WHERE id = ANY(%s)"
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """A device that is not deleted."""
+
+    id: UUID
+    account_id: UUID
+    profile: Profile
+
+
+class _Memory(Generic[Key, Value]):
+    """Least recently learned goes first; None is remembered too, for a shorter time."""
+
+    def __init__(self, size: int, clock: Callable[[], float]) -> None:
+        self._size = size
+        self._clock = clock
+        self._entries: OrderedDict[Key, tuple[float, Value | None]] = OrderedDict()
+
+    def missing(self, keys: Iterable[Key]) -> list[Key]:
+        now = self._clock()
+        return [key for key in set(keys) if key not in self._entries or self._entries[key][0] <= now]
+
+    def learn(self, key: Key, value: Value | None) -> None:
+        self._entries[key] = (self._clock() + (UNKNOWN_TTL_S if value is None else TTL_S), value)
+        self._entries.move_to_end(key)
+
+    def trim(self, keep: int) -> None:
+        """Forget the oldest, but none of the `keep` that were just asked for."""
+        while len(self._entries) > max(self._size, keep):
+            self._entries.popitem(last=False)
+
+    def get(self, key: Key) -> Value | None:
+        entry = self._entries.get(key)
+        return None if entry is None else entry[1]
+
+
+class Directory:
+    """Looks devices and users up by the batch."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._devices: _Memory[UUID, KnownDevice] = _Memory(MAX_DEVICES, clock)
+        self._users: _Memory[int, str] = _Memory(MAX_USERS, clock)
+
+    def devices(self, cursor: Cursor, ids: Iterable[UUID]) -> Callable[[UUID], KnownDevice | None]:
+        """Return a look-up that knows these devices; None for one that is unknown or deleted."""
+        wanted = set(ids)
+        missing = self._devices.missing(wanted)
+        if missing:
+            cursor.execute(FIND_DEVICES, [missing])
+            found = {row[0]: KnownDevice(row[0], row[1], _profile(row[2])) for row in cursor}
+            for key in missing:
+                self._devices.learn(key, found.get(key))
+            self._devices.trim(len(wanted))
+        return self._devices.get
+
+    def users(self, cursor: Cursor, ids: Iterable[int]) -> Callable[[int], str | None]:
+        """Return a look-up of user names that knows these users."""
+        wanted = set(ids)
+        missing = self._users.missing(wanted)
+        if missing:
+            cursor.execute(FIND_USERS, [missing])
+            found = {row[0]: row[1] for row in cursor}
+            for key in missing:
+                self._users.learn(key, found.get(key))
+            self._users.trim(len(wanted))
+        return self._users.get
+
+
+def _profile(slug: str) -> Profile:
+    """Return a profile; a device whose kind has been withdrawn still has a history."""
+    try:
+        return get_profile(slug)
+    except UnknownProfile:
+        return get_profile(DEFAULT_PROFILE)

@@ -1,0 +1,394 @@
+"""What a message or a command record says: pure, bytes in, facts out.
+
+Nothing here raises for what a device sent; a command record comes from our own gateway and may be refused (`BadRecord`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from devices.profiles import API_NAME, Api, Profile
+from iotportal.uuid7 import time_of
+from messaging.models import Direction, Outcome
+from messaging.protocol import codec, topics
+
+MAX_API = 64
+MAX_RECORD_TEXT = 64 * 1024
+MAX_READING_TEXT = 200
+SAME_ANSWER = timedelta(seconds=2)  # an answer reaches us twice, as a message and in its command's record
+
+_ANY_TOPIC = re.compile(r"(server/)?([0-9a-f]{32})/(.+)", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_FROM_CLOCK_OF_BROKER = timedelta(days=1)  # how far its clock may be from ours before we take our own
+
+
+# --- topics --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message was published."""
+
+    device: UUID
+    direction: Direction
+    api: str
+    proper: bool  # the topic is one of the protocol's
+
+
+def read_topic(topic: str) -> Place | None:
+    """Read a device's topic liberally, so that what it says under an odd name is kept too; None: no device's topic."""
+    parsed = topics.parse(topic)
+    if parsed is not None:
+        return Place(UUID(parsed.device_id), Direction(parsed.direction), parsed.api, proper=True)
+    found = _ANY_TOPIC.fullmatch(topic)
+    if found is None:
+        return None
+    return Place(UUID(found[2]), Direction.FROM if found[1] else Direction.TO, printable(found[3])[:MAX_API], proper=False)
+
+
+# --- payloads ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A payload as the history keeps it."""
+
+    payload: str
+    raw: bytes | None
+    size_bytes: int
+    intact: bool  # it was UTF-8 without zeros and within the bound
+
+
+def as_text(payload: bytes, limit: int) -> Text:
+    r"""Turn a payload into text of at most `limit` bytes; what is no text is escaped as \xNN and kept beside it in `raw`."""
+    kept = payload[:limit]
+    try:
+        text = kept.decode()
+    except UnicodeDecodeError as error:
+        if len(payload) > limit and error.start >= limit - 3 and error.reason == "unexpected end of data":
+            return Text(kept[: error.start].decode(), None, len(payload), intact=False)  # only the cut fell into a character
+        return Text(kept.decode(errors="backslashreplace").replace("\0", "\\x00"), kept, len(payload), intact=False)
+    if "\0" in text:
+        return Text(text.replace("\0", "\\x00"), kept, len(payload), intact=False)
+    return Text(text, None, len(payload), intact=len(payload) <= limit)
+
+
+def printable(text: str) -> str:
+    """Replace what PostgreSQL cannot keep in a text: zeros and half surrogate pairs."""
+    return _SURROGATE.sub("\ufffd", text).replace("\0", "\ufffd")
+
+
+# --- what a device said --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingFact:
+    """A value that a device confirmed."""
+
+    key: str
+    value: str | int | float | bool
+    at: datetime
+    elapsed_ms: float | None = None
+
+    def merged(self, newer: ReadingFact) -> ReadingFact:
+        """Return what is known after `newer` too; the same rule as `writer.UPSERT_READINGS`."""
+        same = self.value == newer.value and abs(newer.at - self.at) < SAME_ANSWER
+        if same:
+            elapsed = self.elapsed_ms if newer.elapsed_ms is None else newer.elapsed_ms
+            return replace(newer, at=max(self.at, newer.at), elapsed_ms=elapsed)
+        return newer if newer.at >= self.at else self
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a message from a device means."""
+
+    malformed: bool
+    running: bool = False  # it answered get_status
+    alive: bool = True  # the device itself spoke: a last will is spoken for it
+    reading: ReadingFact | None = None
+    notification: tuple[str, str] | None = None  # recipient, message
+
+
+def understand(profile: Profile, place: Place, payload: bytes, at: datetime, limit: int) -> Said:
+    """Say what a message from a device means."""
+    alive = not (profile.presence and place.api == "presence")
+    if not place.proper:
+        return Said(malformed=True, alive=alive)
+    api = _api(profile, place.api)
+    answer = codec.decode_answer(profile, api, payload, limit)
+    if answer.failed:
+        return Said(malformed=True, alive=alive)
+    notification = None
+    if place.api == "trigger_notification" and answer.error is None:
+        recipient, message = answer.fields.get("recipient"), answer.fields.get("message")
+        if isinstance(recipient, str) and recipient and isinstance(message, str):
+            notification = (recipient, message)
+    return Said(
+        malformed=False,
+        alive=alive,
+        running=place.api == "get_status",
+        reading=_reading(profile, api, answer, at, None),
+        notification=notification,
+    )
+
+
+def _api(profile: Profile, name: str) -> Api:
+    try:
+        return profile.api(name)
+    except (KeyError, ValueError):
+        return Api(name=name, title=name, kind="set", declared=False)
+
+
+def _reading(profile: Profile, api: Api, answer: codec.Answer, at: datetime, elapsed_ms: float | None) -> ReadingFact | None:
+    """Return the value that an answer confirms, if its api is about a pin, the clock or an address."""
+    subject = api.name.removeprefix("get_").removeprefix("set_")
+    asking = profile.apis.get(f"get_{subject}")
+    if asking is None or asking.tile not in {"gpio", "rtc", "ethernet"} or not api.declared or answer.error is not None:
+        return None
+    value, number = answer.fields.get("value"), answer.fields.get("number")
+    if isinstance(value, str) and not value or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, str):
+        value = printable(value)[:MAX_READING_TEXT]
+    numbered = any(field.name == "number" for field in asking.answer)
+    if not numbered:
+        return ReadingFact(subject, value, at, elapsed_ms)
+    if not isinstance(number, int) or not 0 <= number <= 32_767:  # what a pin's column holds
+        return None
+    return ReadingFact(f"{subject}/{number}", value, at, elapsed_ms)
+
+
+def pin_number(key: str) -> int | None:
+    """Return the pin that a reading's key is about, or None."""
+    subject, _, number = key.partition("/")
+    return int(number) if subject == "gpio" and number else None
+
+
+# --- comings and goings --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFact:
+    """What the broker says of a device's connection; times are the broker's."""
+
+    connected: bool
+    connected_at: datetime | None = None
+    disconnected_at: datetime | None = None
+    reason: str = ""
+    address: str | None = None
+    protocol: str = ""
+    tls: str = ""
+
+    @property
+    def at(self) -> datetime:
+        """When it last changed."""
+        return max(moment for moment in (self.connected_at, self.disconnected_at) if moment is not None)
+
+    def followed_by(self, later: LinkFact) -> LinkFact:
+        """Return both as one; an older one changes nothing."""
+        if later.at < self.at:
+            return self
+        if later.connected:
+            return replace(later, disconnected_at=self.disconnected_at, reason=self.reason)
+        return replace(
+            later,
+            connected_at=self.connected_at,
+            address=self.address,
+            protocol=self.protocol,
+            tls=self.tls,
+        )
+
+
+def read_link(payload: bytes, arrived: datetime) -> LinkFact | None:
+    """Read a presence event of the broker; None where it is not one."""
+    try:
+        event = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or event.get("event") not in {"connected", "disconnected"}:
+        return None
+    at = _moment(event.get("at"), arrived)
+    if event["event"] == "disconnected":
+        return LinkFact(connected=False, disconnected_at=at, reason=_short(event.get("reason"), 16))
+    return LinkFact(
+        connected=True,
+        connected_at=at,
+        address=_address(event.get("address")),
+        protocol=_short(event.get("protocol"), 24),
+        tls=_short(event.get("tls"), 16),
+    )
+
+
+def _moment(value: object, arrived: datetime) -> datetime:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return arrived
+    try:
+        at = datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return arrived
+    return at if at < arrived + _FROM_CLOCK_OF_BROKER else arrived
+
+
+def _address(value: object) -> str | None:
+    try:
+        return str(ipaddress.ip_address(str(value).partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def _short(value: object, length: int) -> str:
+    return printable(value)[:length] if isinstance(value, str) else ""
+
+
+# --- the portal's commands -----------------------------------------------------------------------------------------------
+
+
+class BadRecord(ValueError):
+    """A record of the command stream that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFact:
+    """A finished command; the `_ms` are milliseconds after `time`."""
+
+    id: UUID
+    time: datetime
+    account: UUID
+    device: UUID
+    user_id: int | None
+    api: str
+    payload: str
+    outcome: Outcome
+    answer: str | None
+    attempts: int
+    timeout_s: float
+    sent_ms: float | None
+    broker_ms: float | None
+    answered_ms: float | None
+    delivered_ms: float | None
+
+    @property
+    def ended(self) -> datetime:
+        """When the device answered, or the portal gave up."""
+        waited_ms = self.timeout_s * 1000 if self.answered_ms is None else self.answered_ms
+        return self.time + timedelta(milliseconds=waited_ms)
+
+    @property
+    def running(self) -> bool | None:
+        """What a get_status says of the device; None where it says nothing."""
+        if self.api != "get_status":
+            return None
+        if self.outcome in {Outcome.ANSWERED, Outcome.MALFORMED, Outcome.DEVICE_ERROR}:
+            return True
+        return False if self.outcome == Outcome.TIMEOUT else None
+
+    def reading(self, profile: Profile) -> ReadingFact | None:
+        """Return the value that the answer confirmed, with the time it took."""
+        if self.outcome != Outcome.ANSWERED or self.answer is None:
+            return None
+        api = _api(profile, self.api)
+        answer = codec.decode_answer(profile, api, self.answer.encode())
+        return None if answer.failed else _reading(profile, api, answer, self.ended, self.answered_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class LateFact:
+    """An answer that came after its caller had given up."""
+
+    id: UUID
+    time: datetime
+    device: UUID
+    late_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An entry of the command stream; `fact` None: it could not be read."""
+
+    entry: str
+    fact: CommandFact | LateFact | None
+
+
+def read_record(text: str) -> CommandFact | LateFact:
+    """Read one record of the command stream. Raises BadRecord."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRecord("not JSON") from error
+    if not isinstance(record, dict) or record.get("v") != 1:
+        raise BadRecord("not a record of version 1")
+    try:
+        return _late(record) if "late" in record else _command(record)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BadRecord(f"{type(error).__name__} in a field") from error
+
+
+def _command(record: dict[str, Any]) -> CommandFact:
+    key = _uuid7(record["id"])
+    user = record["user"]
+    if user is not None and not isinstance(user, int):
+        raise BadRecord("user")
+    attempts = record["attempts"]
+    if not isinstance(attempts, int) or not 0 <= attempts <= 32_767:
+        raise BadRecord("attempts")
+    return CommandFact(
+        id=key,
+        time=time_of(key),
+        account=UUID(hex=record["account"]),
+        device=UUID(hex=record["device"]),
+        user_id=user,
+        api=_name(record["api"]),
+        payload=_kept(record["payload"]),
+        outcome=Outcome(record["outcome"]),
+        answer=None if record["answer"] is None else _kept(record["answer"]),
+        attempts=attempts,
+        timeout_s=_number(record["timeout_s"]) or 0.0,
+        sent_ms=_number(record["sent_ms"]),
+        broker_ms=_number(record["broker_ms"]),
+        answered_ms=_number(record["answered_ms"]),
+        delivered_ms=_number(record["delivered_ms"]),
+    )
+
+
+def _late(record: dict[str, Any]) -> LateFact:
+    key = _uuid7(record["late"])
+    late_ms = _number(record["late_ms"])
+    if late_ms is None:
+        raise BadRecord("late_ms")
+    return LateFact(key, time_of(key), UUID(hex=record["device"]), late_ms)
+
+
+def _uuid7(text: str) -> UUID:
+    """Read a command's id; its time is the row's time, so that a record read twice is the same row."""
+    key = UUID(hex=text)
+    if key.version != 7:
+        raise BadRecord("id is no UUIDv7")
+    return key
+
+
+def _name(text: str) -> str:
+    if not API_NAME.fullmatch(text):
+        raise BadRecord("api")
+    return text
+
+
+def _kept(text: str) -> str:
+    return printable(text[:MAX_RECORD_TEXT])
+
+
+def _number(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadRecord("a number")
+    return float(value)
+
+

@@ -1,0 +1,48 @@
+"""The part of a Celery worker that is the bridge: `PORTAL_BRIDGE=1 celery -A iotportal worker -P threads`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+from django.conf import settings
+
+if TYPE_CHECKING:
+    from messaging.bridge.runner import Bridge
+
+logger = logging.getLogger(__name__)
+
+STOP_S = 10.0
+
+
+class BridgeStep(bootsteps.StartStopStep):
+    """Runs the bridge beside the worker's pool, in threads of its own."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._bridge: Bridge | None = None
+
+    def include_if(self, parent: Any) -> bool:
+        """Tell whether this worker was asked to run the bridge."""
+        return bool(settings.BRIDGE)
+
+    def start(self, parent: Any) -> None:
+        """Start the bridge; models can be imported only now that Django is set up."""
+        from messaging.bridge.mqtt import MqttSource
+        from messaging.bridge.runner import Bridge
+
+        self._bridge = Bridge(MqttSource(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR))
+        self._bridge.start()
+
+    def stop(self, parent: Any) -> None:
+        """Let it finish its batch and close its session's connection."""
+        bridge, self._bridge = self._bridge, None
+        if bridge is not None and not bridge.stop(STOP_S):
+            logger.error("the bridge did not stop in %.0f s; what it had not acknowledged will come again", STOP_S)
+
+    def terminate(self, parent: Any) -> None:
+        """Stop, whatever the pool is doing."""
+        self.stop(parent)

@@ -1,0 +1,295 @@
+"""Live events: what open pages are told, one builder a kind, and how it reaches them.
+
+An event is a small JSON object with a `kind`; `docs/live.md` has the shapes for programs. Events travel in batches,
+``{"type": "live.events", "events": [...]}``, one a group (`device.<hex>`, `account.<hex>`), through Channels' pub/sub layer.
+
+The bridge hands over hundreds of groups at once. Through the layer's coroutine each is a round trip of 0.2–0.3 ms; here they
+leave in one pipeline, in the layer's own serialisation on its own channel name. Where the layer is another, its API is used.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import Any, Literal, TypedDict, cast
+from uuid import UUID
+
+import redis
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.conf import settings
+from django.db import transaction
+
+from messaging import cache
+
+# A page that joins late gets the rest from the history; one frame must not make it stutter.
+MAX_FRAME_BYTES = 256 * 1024
+
+
+class MessageEvent(TypedDict):
+    """A message passed the broker."""
+
+    kind: Literal["message"]
+    id: str
+    time: str
+    device: str
+    direction: str
+    api: str
+    payload: str
+    malformed: bool
+
+
+class CommandEvent(TypedDict):
+    """A command ended, or its answer came late."""
+
+    kind: Literal["command"]
+    id: str
+    time: str
+    device: str
+    api: str
+    payload: str
+    outcome: str
+    answer: str | None
+    timeout_s: float
+    attempts: int
+    sent_ms: float | None
+    broker_ms: float | None
+    answered_ms: float | None
+    delivered_ms: float | None
+    late_ms: float | None
+    user: str | None
+
+
+class PresenceEvent(TypedDict):
+    """A device came, went, answered or did not."""
+
+    kind: Literal["presence"]
+    device: str
+    connected: bool
+    connected_at: str | None
+    disconnected_at: str | None
+    reason: str
+    last_seen_at: str | None
+    running: bool | None
+    asked_at: str | None
+    answered_ms: float | None
+    address: str | None
+    protocol: str
+    tls: str
+
+
+class ReadingEvent(TypedDict):
+    """A device confirmed a value."""
+
+    kind: Literal["reading"]
+    device: str
+    key: str
+    value: Any
+    at: str
+    elapsed_ms: float | None
+
+
+class DeviceEvent(TypedDict):
+    """The registry changed."""
+
+    kind: Literal["device"]
+    device: str
+    change: Literal["registered", "renamed", "deleted"]
+    name: str
+
+
+Event = MessageEvent | CommandEvent | PresenceEvent | ReadingEvent | DeviceEvent
+
+
+def message_event(
+    *, id: UUID, time: datetime, device_id: UUID, direction: str, api: str, payload: str, malformed: bool
+) -> MessageEvent:
+    """Build the event of a history row."""
+    return {
+        "kind": "message",
+        "id": id.hex,
+        "time": timestamp(time),
+        "device": device_id.hex,
+        "direction": direction,
+        "api": api,
+        "payload": payload,
+        "malformed": malformed,
+    }
+
+
+def command_event(
+    *,
+    id: UUID,
+    time: datetime,
+    device_id: UUID,
+    api: str,
+    payload: str,
+    outcome: str,
+    answer: str | None,
+    timeout_s: float,
+    attempts: int,
+    sent_ms: float | None,
+    broker_ms: float | None,
+    answered_ms: float | None,
+    delivered_ms: float | None,
+    late_ms: float | None,
+    user: str | None,
+) -> CommandEvent:
+    """Build the event of a command; `user` is a user name."""
+    return {
+        "kind": "command",
+        "id": id.hex,
+        "time": timestamp(time),
+        "device": device_id.hex,
+        "api": api,
+        "payload": payload,
+        "outcome": outcome,
+        "answer": answer,
+        "timeout_s": timeout_s,
+        "attempts": attempts,
+        "sent_ms": sent_ms,
+        "broker_ms": broker_ms,
+        "answered_ms": answered_ms,
+        "delivered_ms": delivered_ms,
+        "late_ms": late_ms,
+        "user": user,
+    }
+
+
+def presence_event(
+    *,
+    device_id: UUID,
+    connected: bool,
+    connected_at: datetime | None,
+    disconnected_at: datetime | None,
+    reason: str,
+    last_seen_at: datetime | None,
+    running: bool | None,
+    asked_at: datetime | None,
+    answered_ms: float | None,
+    address: str | None,
+    protocol: str,
+    tls: str,
+) -> PresenceEvent:
+    """Build the event of a presence row."""
+    return {
+        "kind": "presence",
+        "device": device_id.hex,
+        "connected": connected,
+        "connected_at": _or_none(connected_at),
+        "disconnected_at": _or_none(disconnected_at),
+        "reason": reason,
+        "last_seen_at": _or_none(last_seen_at),
+        "running": running,
+        "asked_at": _or_none(asked_at),
+        "answered_ms": answered_ms,
+        "address": address,
+        "protocol": protocol,
+        "tls": tls,
+    }
+
+
+def reading_event(*, device_id: UUID, key: str, value: Any, at: datetime, elapsed_ms: float | None) -> ReadingEvent:
+    """Build the event of a reading."""
+    return {"kind": "reading", "device": device_id.hex, "key": key, "value": value, "at": timestamp(at), "elapsed_ms": elapsed_ms}
+
+
+def device_event(*, device_id: UUID, change: Literal["registered", "renamed", "deleted"], name: str) -> DeviceEvent:
+    """Build the event of a change in the registry."""
+    return {"kind": "device", "device": device_id.hex, "change": change, "name": name}
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment as events spell it: ISO 8601, UTC, microseconds, `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def _or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else timestamp(moment)
+
+
+# --- sending -------------------------------------------------------------------------------------------------------------
+
+
+class Outbox:
+    """Events gathered for their groups."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, list[Event]] = defaultdict(list)
+
+    def add(self, account_id: UUID, device_id: UUID, event: Event) -> None:
+        """Add an event for those who watch the device or the whole account."""
+        self._groups[f"device.{device_id.hex}"].append(event)
+        self._groups[f"account.{account_id.hex}"].append(event)
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def frames(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (group, layer message); a group's events are split where one frame would be too large."""
+        for group, events in self._groups.items():
+            for part in _parts(events):
+                yield group, {"type": "live.events", "events": part}
+
+    def queue(self, pipe: redis.client.Pipeline) -> None:
+        """Add the publishing of everything to a Valkey pipeline."""
+        layer, prefix = _pubsub_layer()
+        for group, message in self.frames():
+            pipe.publish(f"{prefix}__group__{group}", layer.serialize(message))
+
+    def send(self) -> None:
+        """Publish everything now. Raises redis.RedisError."""
+        if _speaks_pubsub():
+            with cache.client().pipeline(transaction=False) as pipe:
+                self.queue(pipe)
+                pipe.execute()
+            return
+        layer = get_channel_layer()
+        for group, message in self.frames():
+            async_to_sync(layer.group_send)(group, message)
+
+
+def publish_on_commit(account_id: UUID, device_id: UUID, event: Event) -> None:
+    """Send one event when the current transaction has committed; a failure is logged, for pages also poll."""
+    outbox = Outbox()
+    outbox.add(account_id, device_id, event)
+    transaction.on_commit(partial(_send, outbox), robust=True)
+
+
+def _send(outbox: Outbox) -> None:
+    outbox.send()
+
+
+def _parts(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """Split events so that each part stays below MAX_FRAME_BYTES, or is one event."""
+    part: list[Event] = []
+    size = 0
+    for event in events:
+        # 400 bytes: the keys and short values of any kind; only these two can be long.
+        length = 400 + len(str(event.get("payload", ""))) + len(str(event.get("answer", "")))
+        if part and size + length > MAX_FRAME_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(event)
+        size += length
+    if part:
+        yield part
+
+
+def _speaks_pubsub() -> bool:
+    """Whether live events are plain publishes on our Valkey: the pub/sub layer, unsharded."""
+    return isinstance(get_channel_layer(), RedisPubSubChannelLayer) and _layer_config().get("hosts") == [settings.VALKEY_URL]
+
+
+@lru_cache(maxsize=1)
+def _pubsub_layer() -> tuple[Any, str]:
+    """Return the layer (for its serialisation) and its prefix."""
+    return get_channel_layer(), str(_layer_config().get("prefix", "asgi"))
+
+
+def _layer_config() -> Mapping[str, Any]:
+    layers: Mapping[str, Any] = settings.CHANNEL_LAYERS
+    return cast("Mapping[str, Any]", layers["default"].get("CONFIG", {}))

@@ -1,0 +1,110 @@
+"""A broker's session in memory, with the rules of MQTT QoS 1, whose connection a test can break at any moment."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from iotportal.uuid7 import uuid7
+from messaging.bridge.source import Deliver, Incoming, SourceLost
+
+
+@dataclass(slots=True)
+class _Sent:
+    topic: str
+    payload: bytes
+    retained: bool = False
+    sent: bool = False
+
+
+class MemorySource:
+    """Keeps every message until it is acknowledged, and sends it again, with the same packet id, after a reconnect."""
+
+    def __init__(self, session: str = "portal.bridge", window: int = 2_000) -> None:
+        self.session = session
+        self.window = window
+        self.reachable = True
+        self.before_ack: Callable[[], None] = lambda: None  # called with each acknowledgement, before it counts
+        self.connections = 0
+        self.acknowledged = 0
+        self._lock = threading.RLock()
+        self._queue: deque[tuple[_Sent, int]] = deque()
+        self._inflight: dict[int, _Sent] = {}
+        self._last_id = 0
+        self._known = False
+        self._deliver: Deliver | None = None
+        self._lost: Callable[[], None] = lambda: None
+
+    # What the bridge calls
+
+    def connect(self, deliver: Deliver, lost: Callable[[], None]) -> bool:
+        with self._lock:
+            if not self.reachable:
+                raise SourceLost("not reachable")
+            resumed, self._known = self._known, True
+            self.connections += 1
+            self._deliver, self._lost = deliver, lost
+            for delivery, message in self._inflight.items():
+                self._send(delivery, message)
+            self._pump()
+            return resumed
+
+    def begin(self) -> None:
+        with self._lock:
+            if self._deliver is None:
+                raise SourceLost("not connected")
+
+    def ack(self, messages: Iterable[Incoming]) -> None:
+        self.before_ack()
+        with self._lock:
+            for message in messages:
+                if message.delivery and message.link == self.connections and self._deliver is not None:
+                    self.acknowledged += self._inflight.pop(message.delivery, None) is not None
+            self._pump()
+
+    def close(self) -> None:
+        with self._lock:
+            self._deliver = None
+
+    # What a test calls
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retained: bool = False) -> None:
+        with self._lock:
+            self._queue.append((_Sent(topic, payload, retained), qos))
+            self._pump()
+
+    def cut(self) -> None:
+        """Break the connection; what is not acknowledged stays."""
+        with self._lock:
+            self._deliver = None
+            lost = self._lost
+        lost()
+
+    def restart(self) -> None:
+        """Begin a new session, as a broker does that lost its memory: packet ids start again."""
+        with self._lock:
+            self._known = False
+            self._inflight.clear()
+            self._queue.clear()
+            self._last_id = 0
+        self.cut()
+
+    @property
+    def unacknowledged(self) -> int:
+        with self._lock:
+            return len(self._inflight) + len(self._queue)
+
+    def _pump(self) -> None:
+        while self._queue and self._deliver is not None and len(self._inflight) < self.window:
+            message, qos = self._queue.popleft()
+            if qos:
+                self._last_id = self._last_id % 65_535 + 1
+                self._inflight[self._last_id] = message
+            self._send(self._last_id if qos else 0, message)
+
+    def _send(self, delivery: int, message: _Sent) -> None:
+        assert self._deliver is not None
+        again, message.sent = message.sent, True
+        self._deliver(Incoming(uuid7(), message.topic, message.payload, delivery, again, message.retained, self.connections))
