@@ -287,7 +287,9 @@ class World(RuleBasedStateMachine):
     def payload(self, asked: Asked, form: str) -> bytes:
         """Return what the device says to a command, in one of the ways that are seen in the field."""
         api = asked.command.api
-        body = {one: asked.command.arguments.get(one, 1) for one in ("number", "recipient", "message") if one in api.echo}
+        body: dict[str, object] = {
+            one: asked.command.arguments.get(one, 1) for one in ("number", "recipient", "message") if one in api.echo
+        }
         if "recipient" not in body:
             body["value"] = asked.command.arguments["value"] if "value" in api.echo else 1
         if self.with_ids:

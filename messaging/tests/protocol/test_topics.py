@@ -23,12 +23,38 @@ def test_a_topic_is_read_in_both_directions() -> None:
 @pytest.mark.parametrize(
     "topic",
     [
-        "", "/", ID, f"{ID}/", f"/{ID}/get_ip", f"{ID}/get_ip/", f"{ID}/a/b", f"{ID}//get_ip", f"{ID}/+", f"{ID}/#", "#", "server/#",
-        f"server/{ID}", f"server/{ID}/", f"server/{ID}/a/b", f"server/server/{ID}/a", f"Server/{ID}/a", f"{ID.upper()}/get_ip",
-        f"{ID[:-1]}/get_ip", f"{ID}0/get_ip", f"{ID}/Get_ip", f"{ID}/get-ip", f"{ID}/get.ip", f"{ID}/get_ip\n", f"{ID}/{'a' * 65}",
-        f"{ID}/$sys", f"$SYS/{ID}/a", f"{ID}/gét", "０" * 32 + "/get_ip", f"{ID}.get_ip",
+        "",
+        "/",
+        ID,
+        f"{ID}/",
+        f"/{ID}/get_ip",
+        f"{ID}/get_ip/",
+        f"{ID}/a/b",
+        f"{ID}//get_ip",
+        f"{ID}/+",
+        f"{ID}/#",
+        "#",
+        "server/#",
+        f"server/{ID}",
+        f"server/{ID}/",
+        f"server/{ID}/a/b",
+        f"server/server/{ID}/a",
+        f"Server/{ID}/a",
+        f"{ID.upper()}/get_ip",
+        f"{ID[:-1]}/get_ip",
+        f"{ID}0/get_ip",
+        f"{ID}/Get_ip",
+        f"{ID}/get-ip",
+        f"{ID}/get.ip",
+        f"{ID}/get_ip\n",
+        f"{ID}/{'a' * 65}",
+        f"{ID}/$sys",
+        f"$SYS/{ID}/a",
+        f"{ID}/gét",
+        "０" * 32 + "/get_ip",
+        f"{ID}.get_ip",
     ],
-)  # fmt: skip
+)
 def test_it_knows_no_other_topics(topic: str) -> None:
     assert topics.parse(topic) is None
 
