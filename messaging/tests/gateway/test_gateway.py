@@ -117,7 +117,9 @@ async def test_a_viewer_and_a_reading_token_may_not_send(world: World) -> None:
     await sync_to_async(Membership.objects.create)(user=viewer, account_id=device.device.account_id, role=Role.VIEWER)
     assert (await refused(gateway.send(Caller(viewer.pk), device.device.hex, "get_gpio", {"number": 3}))).status == 403
     token, _ = await sync_to_async(create_token)(user=world.user, name="read", scope="read")
-    assert (await refused(gateway.send(Caller(None, token.token_hash), device.device.hex, "get_gpio", {"number": 3}))).status == 403
+    assert (
+        await refused(gateway.send(Caller(None, token.token_hash), device.device.hex, "get_gpio", {"number": 3}))
+    ).status == 403
     assert device.heard == []
 
 
@@ -138,7 +140,8 @@ async def test_the_quota_ends_exactly_and_what_was_not_sent_costs_nothing(world:
     bad = [refused(gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", {"number": "ten"})) for _ in range(2)]
     assert [problem.status for problem in await asyncio.gather(*bad)] == [400, 400]
     outcomes = await asyncio.gather(
-        *(gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", {"number": pin}) for pin in range(8)), return_exceptions=True
+        *(gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", {"number": pin}) for pin in range(8)),
+        return_exceptions=True,
     )
     refusals = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
     assert len(device.heard) == 3
@@ -193,7 +196,9 @@ async def test_timeouts_outside_the_bounds_are_refused(world: World, timeout: ob
 
 async def test_losing_the_broker_tells_the_caller_and_the_next_command_works(world: World) -> None:
     device, gateway = await world.device(script=silent), await world.gateway()
-    waiting = asyncio.ensure_future(gateway.send(Caller(world.user.pk), device.device.hex, "set_gpio", {"number": 1, "value": 1}, 20))
+    waiting = asyncio.ensure_future(
+        gateway.send(Caller(world.user.pk), device.device.hex, "set_gpio", {"number": 1, "value": 1}, 20)
+    )
     await until(lambda: device.heard, "the command at the device")
     await world.stop_broker()
     problem = await refused(waiting)

@@ -154,7 +154,9 @@ class World:
 
     async def records(self) -> list[dict[str, Any]]:
         """Return what the gateway left for the bridge."""
-        return await sync_to_async(lambda: [json.loads(fields["r"]) for _, fields in cache.client().xrange(cache.COMMAND_STREAM)])()
+        return await sync_to_async(
+            lambda: [json.loads(fields["r"]) for _, fields in cache.client().xrange(cache.COMMAND_STREAM)]
+        )()
 
     async def close(self) -> None:
         for device in self.devices:

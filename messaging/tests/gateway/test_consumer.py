@@ -1,0 +1,160 @@
+"""The page's WebSocket, through the real routing and sign-in."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.test import Client
+
+from accounts.models import User
+from iotportal.asgi import application
+from messaging.gateway import runtime
+from messaging.tests.gateway.world import World, make_user
+
+
+class Socket(ApplicationCommunicator):
+    """A browser's end of a WebSocket (the one of channels needs daphne, which the portal does not)."""
+
+    async def connect(self) -> bool:
+        await self.send_input({"type": "websocket.connect"})
+        return bool((await self.receive_output(5))["type"] == "websocket.accept")
+
+    async def say(self, frame: Any) -> None:
+        await self.send_input({"type": "websocket.receive", "text": frame if isinstance(frame, str) else json.dumps(frame)})
+
+    async def hear(self) -> Any:
+        return json.loads((await self.receive_output(5))["text"])
+
+    async def ask(self, frame: Any) -> Any:
+        await self.say(frame)
+        return await self.hear()
+
+    async def close(self) -> None:
+        await self.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.wait(5)
+
+
+async def open_socket(user: User | None, origin: str = "http://localhost") -> Socket:
+    headers = [(b"origin", origin.encode()), (b"host", b"localhost")]
+    if user is not None:
+        browser = Client()
+        await sync_to_async(browser.force_login)(user)
+        headers.append(
+            (b"cookie", f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}".encode())
+        )
+    scope = {"type": "websocket", "path": "/ws/live", "query_string": b"", "headers": headers, "subprotocols": []}
+    return Socket(application, scope)
+
+
+async def connected(user: User) -> Socket:
+    socket = await open_socket(user)
+    assert await socket.connect()
+    return socket
+
+
+async def test_nobody_is_let_in_without_signing_in(world: World) -> None:
+    socket = await open_socket(None)
+    await socket.connect()
+    assert (await socket.receive_output(5)) == {"type": "websocket.close", "code": 4401}
+
+
+async def test_another_sites_page_is_refused(world: World) -> None:
+    socket = await open_socket(world.user, origin="https://evil.example")
+    assert not await socket.connect()
+
+
+async def test_a_command_is_answered_on_the_socket(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = await world.device()
+    monkeypatch.setattr(runtime, "_gateway", await world.gateway())
+    socket = await connected(world.user)
+    command = {
+        "do": "command",
+        "ref": "c1",
+        "device": device.device.hex,
+        "api": "set_gpio",
+        "arguments": {"number": 10, "value": 1},
+    }
+    answer = await socket.ask(command)
+    assert (answer["kind"], answer["ref"], answer["ok"]) == ("result", "c1", True)
+    assert answer["command"]["answer"] == {"number": 10, "value": 1}
+    await socket.close()
+
+
+async def test_a_strangers_command_and_watch_find_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = await world.device()
+    monkeypatch.setattr(runtime, "_gateway", await world.gateway())
+    stranger, _, _ = await sync_to_async(make_user)("mallory")
+    socket = await connected(stranger)
+    answer = await socket.ask(
+        {"do": "command", "ref": 1, "device": device.device.hex, "api": "get_gpio", "arguments": {"number": 1}}
+    )
+    nobodys = await socket.ask(
+        {"do": "command", "ref": 1, "device": uuid.uuid4().hex, "api": "get_gpio", "arguments": {"number": 1}}
+    )
+    assert answer == nobodys
+    assert answer["problem"]["status"] == 404
+    assert (await socket.ask({"do": "watch", "devices": [device.device.hex]}))["devices"] == []
+    layer = get_channel_layer()
+    assert layer is not None
+    await layer.group_send(f"device.{device.device.hex}", {"type": "live.events", "events": [{"kind": "message"}]})
+    assert await socket.receive_nothing(0.2)
+    assert device.heard == []
+    await socket.close()
+
+
+async def test_the_owner_sees_live_events_of_what_is_watched(world: World) -> None:
+    device = await world.device()
+    socket = await connected(world.user)
+    assert (await socket.ask({"do": "watch", "devices": [device.device.hex, "nonsense", 7], "all": True}))["devices"] == [
+        device.device.hex
+    ]
+    layer = get_channel_layer()
+    assert layer is not None
+    await layer.group_send(f"account.{device.device.account_id.hex}", {"type": "live.events", "events": [{"kind": "presence"}]})
+    assert await socket.hear() == {"kind": "events", "events": [{"kind": "presence"}]}
+    await socket.close()
+
+
+@pytest.mark.parametrize(
+    "frame", ["", "{", "[]", "null", '{"do": 7}', '{"do": "command"}', '{"do": "command", "ref": []}', "[" * 30_000]
+)
+async def test_nonsense_is_answered_and_not_fatal(world: World, frame: str) -> None:
+    socket = await connected(world.user)
+    await socket.say(frame)
+    assert (await socket.hear())["kind"] == "error"
+    assert (await socket.ask({"do": "ping"})) == {"kind": "pong"}
+    await socket.close()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"device": 7, "api": "get_gpio"},
+        {"device": "a" * 32, "api": None},
+        {"device": "a" * 32, "api": "get_gpio", "arguments": []},
+        {"device": "../" * 10, "api": "get_gpio"},
+        {"device": "a" * 32, "api": "get_gpio", "timeout": "soon"},
+    ],
+)
+async def test_a_command_of_the_wrong_shape_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, frame: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(runtime, "_gateway", await world.gateway())
+    socket = await connected(world.user)
+    answer = await socket.ask({"do": "command", "ref": "c", **frame})
+    assert answer["ok"] is False
+    assert answer["problem"]["status"] in {400, 404}
+    await socket.close()
+
+
+async def test_a_huge_frame_closes_the_socket(world: World) -> None:
+    socket = await connected(world.user)
+    await socket.say("x" * 70_000)
+    assert (await socket.receive_output(5))["type"] == "websocket.close"
