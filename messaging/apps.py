@@ -21,13 +21,21 @@ class MessagingConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what messaging does when devices and tokens change."""
-        from accounts.hooks import token_revoked
+        from django.contrib.auth.signals import user_logged_out
+
+        from accounts.hooks import password_changed, token_revoked, user_deactivated
         from devices import hooks
-        from messaging import reactions
+        from messaging import pages, reactions
 
         post_migrate.connect(_make_partitions, sender=self)
         hooks.device_registered.register(reactions.make_presence)
         hooks.device_changed.register(reactions.forget_access)
+        hooks.device_changed.register(reactions.tell_change)
         hooks.device_deleted.register(reactions.forget_access)
+        hooks.device_deleted.register(reactions.tell_deletion)
         hooks.device_deleted.register(reactions.cut_connection)
+        hooks.device_list_shown.register(pages.fill_device_list)
         token_revoked.register(reactions.forget_token)
+        user_deactivated.register(reactions.end_user)
+        password_changed.register(reactions.end_user)
+        user_logged_out.connect(reactions.end_session)

@@ -1,8 +1,8 @@
 """The hot operation, answered before Django: a command over HTTP with a token.
 
 Django's middlewares and DRF cost more than the whole way to the device and back. So a request for a command that brings a Bearer
-token is handled here, over the same gateway; everything else, and every other way of signing in, goes on to Django, where DRF has the
-same operations for browsing and for the schema.
+token is handled here, over the same gateway; everything else, and every other way of signing in, goes on to Django, where DRF has
+the same operations for browsing and for the schema.
 """
 
 from __future__ import annotations

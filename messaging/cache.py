@@ -11,6 +11,7 @@ which a reader that looked the row up just before the change cannot overwrite (i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import redis
@@ -45,17 +46,22 @@ def presence_key(device: str) -> str:
     return f"presence:{device}"
 
 
+def bury(keys: Iterable[str]) -> None:
+    """Have the next reader of each key ask the database."""
+    with client().pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.set(key, BURIED, ex=BURIED_S)
+        pipe.execute()
+
+
 def forget_access(device: str, user_ids: list[int]) -> None:
     """Bury the access entries of `device`."""
-    with client().pipeline(transaction=False) as pipe:
-        for user_id in user_ids:
-            pipe.set(access_key(user_id, device), BURIED, ex=BURIED_S)
-        pipe.execute()
+    bury(access_key(user_id, device) for user_id in user_ids)
 
 
 def forget_token(token_hash: str) -> None:
     """Bury a token."""
-    client().set(token_key(token_hash), BURIED, ex=BURIED_S)
+    bury([token_key(token_hash)])
 
 
 def ask_broker_to_disconnect(device: str) -> None:

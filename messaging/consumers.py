@@ -15,6 +15,7 @@ from accounts.models import User
 from devices.access import parse_device_id
 from devices.models import Device
 from iotportal.problems import Problem
+from messaging.events import session_group, user_group
 from messaging.gateway import runtime
 from messaging.gateway.admission import Caller, Source
 
@@ -43,6 +44,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self.close(CLOSE_SIGN_IN)
             return
         self.user = user
+        session_key = self.scope["session"].session_key
+        for group in (user_group(user.pk), *([session_group(session_key)] if session_key else [])):
+            await self._join(group)
 
     async def disconnect(self, code: int) -> None:
         """Leave the groups and give up the commands nobody waits for any more."""
@@ -76,6 +80,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Forward a batch of live events."""
         await self._say({"kind": "events", "events": event["events"]})
 
+    async def live_end(self, event: dict[str, Any]) -> None:
+        """Close: the user signed out, changed the password or was deactivated."""
+        await self.close(CLOSE_SIGN_IN)
+
+    async def _join(self, group: str) -> None:
+        if group not in self.watched:
+            self.watched.add(group)
+            await self.channel_layer.group_add(group, self.channel_name)
+
     async def _say(self, frame: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(frame))
 
@@ -88,9 +101,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         ids = [key for value in wanted[:MAX_WATCHED] if isinstance(value, str) and (key := parse_device_id(value))]
         accounts, devices = await self._visible(ids, everything)
         for group in [*(f"account.{key.hex}" for key in accounts), *(f"device.{key.hex}" for key in devices)]:
-            if group not in self.watched:
-                self.watched.add(group)
-                await self.channel_layer.group_add(group, self.channel_name)
+            await self._join(group)
         await self._say({"kind": "watching", "devices": [key.hex for key in devices], "all": everything})
 
     @database_sync_to_async

@@ -9,6 +9,7 @@ leave in one pipeline, in the layer's own serialisation on its own channel name.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -92,12 +93,15 @@ class ReadingEvent(TypedDict):
     elapsed_ms: float | None
 
 
+Change = Literal["registered", "renamed", "deleted"]
+
+
 class DeviceEvent(TypedDict):
     """The registry changed."""
 
     kind: Literal["device"]
     device: str
-    change: Literal["registered", "renamed", "deleted"]
+    change: Change
     name: str
 
 
@@ -197,7 +201,7 @@ def reading_event(*, device_id: UUID, key: str, value: Any, at: datetime, elapse
     return {"kind": "reading", "device": device_id.hex, "key": key, "value": value, "at": timestamp(at), "elapsed_ms": elapsed_ms}
 
 
-def device_event(*, device_id: UUID, change: Literal["registered", "renamed", "deleted"], name: str) -> DeviceEvent:
+def device_event(*, device_id: UUID, change: Change, name: str) -> DeviceEvent:
     """Build the event of a change in the registry."""
     return {"kind": "device", "device": device_id.hex, "change": change, "name": name}
 
@@ -261,6 +265,22 @@ def publish_on_commit(account_id: UUID, device_id: UUID, event: Event) -> None:
 
 def _send(outbox: Outbox) -> None:
     outbox.send()
+
+
+def end_pages(group: str) -> None:
+    """Close the WebSockets of a group: their user may not go on. Raises redis.RedisError."""
+    layer, prefix = _pubsub_layer()
+    cache.client().publish(f"{prefix}__group__{group}", layer.serialize({"type": "live.end"}))
+
+
+def user_group(user_id: int) -> str:
+    """Return the group of all open pages of one user."""
+    return f"user.{user_id}"
+
+
+def session_group(session_key: str) -> str:
+    """Return the group of all open pages of one sign-in; the key itself is a secret and stays out of names."""
+    return f"session.{hashlib.sha256(session_key.encode()).hexdigest()[:32]}"
 
 
 def _parts(events: Iterable[Event]) -> Iterator[list[Event]]:

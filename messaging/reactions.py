@@ -1,33 +1,70 @@
-"""What messaging does when accounts and devices change."""
+"""What messaging does when accounts and devices change.
+
+Everything that leaves the database leaves after the commit and may fail without undoing it (`robust`): what Valkey remembers ends
+by itself within a minute, and the broker asks the registry again about everybody who is connected.
+"""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from django.db import transaction
+from django.http import HttpRequest
 
-from accounts.models import Membership
+from accounts.models import Membership, User
 from devices.models import Device
-from messaging import cache
+from messaging import cache, events
 from messaging.models import Presence
 
 
 def make_presence(device: Device) -> None:
     """Give a new device its presence row: not heard yet."""
     Presence.objects.create(device=device)
+    _tell_pages(device, "registered")
+
+
+def tell_change(device: Device) -> None:
+    """Show a new name in open pages."""
+    _tell_pages(device, "renamed")
+
+
+def tell_deletion(device: Device) -> None:
+    """Take a deleted device from open pages."""
+    _tell_pages(device, "deleted")
+
+
+def _tell_pages(device: Device, change: events.Change) -> None:
+    event = events.device_event(device_id=device.id, change=change, name=device.name)
+    events.publish_on_commit(device.account_id, device.id, event)
 
 
 def forget_access(device: Device) -> None:
     """Make every process look the device up again: it was renamed, re-profiled or deleted."""
     users = list(Membership.objects.filter(account_id=device.account_id).values_list("user_id", flat=True))
-    transaction.on_commit(partial(cache.forget_access, device.hex, users))
+    transaction.on_commit(partial(cache.forget_access, device.hex, users), robust=True)
 
 
 def forget_token(token_hash: str) -> None:
     """Make a revoked token dead for the hot path too."""
-    transaction.on_commit(partial(cache.forget_token, token_hash))
+    transaction.on_commit(partial(cache.forget_token, token_hash), robust=True)
 
 
 def cut_connection(device: Device) -> None:
     """Close the device's connection to the broker, now."""
-    transaction.on_commit(partial(cache.ask_broker_to_disconnect, device.hex))
+    transaction.on_commit(partial(cache.ask_broker_to_disconnect, device.hex), robust=True)
+
+
+def end_user(user: User) -> None:
+    """End the open pages of a user who may not go on, and forget which devices were theirs to use."""
+    devices = Device.objects.live().filter(account__memberships__user=user).values_list("id", flat=True)
+    keys = [cache.access_key(user.pk, device.hex) for device in devices]
+    transaction.on_commit(partial(cache.bury, keys), robust=True)
+    transaction.on_commit(partial(events.end_pages, events.user_group(user.pk)), robust=True)
+
+
+def end_session(sender: object, request: HttpRequest, **kwargs: Any) -> None:
+    """End the open pages of a session that signs out."""
+    key = request.session.session_key
+    if key:
+        transaction.on_commit(partial(events.end_pages, events.session_group(key)), robust=True)

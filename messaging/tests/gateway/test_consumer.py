@@ -14,8 +14,11 @@ from django.conf import settings
 from django.test import Client
 
 from accounts.models import User
+from accounts.services import deactivate_user
 from iotportal.asgi import application
+from iotportal.problems import Problem
 from messaging.gateway import runtime
+from messaging.gateway.admission import Caller
 from messaging.tests.gateway.world import World, make_user
 
 
@@ -41,11 +44,12 @@ class Socket(ApplicationCommunicator):
         await self.wait(5)
 
 
-async def open_socket(user: User | None, origin: str = "http://localhost") -> Socket:
+async def open_socket(user: User | None, origin: str = "http://localhost", browser: Client | None = None) -> Socket:
     headers = [(b"origin", origin.encode()), (b"host", b"localhost")]
     if user is not None:
-        browser = Client()
-        await sync_to_async(browser.force_login)(user)
+        if browser is None:
+            browser = Client()
+            await sync_to_async(browser.force_login)(user)
         headers.append(
             (b"cookie", f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}".encode())
         )
@@ -158,3 +162,28 @@ async def test_a_huge_frame_closes_the_socket(world: World) -> None:
     socket = await connected(world.user)
     await socket.say("x" * 70_000)
     assert (await socket.receive_output(5))["type"] == "websocket.close"
+
+
+async def test_signing_out_closes_the_pages_of_that_sign_in(world: World) -> None:
+    browser = Client()
+    await sync_to_async(browser.force_login)(world.user)
+    socket, other = await open_socket(world.user, browser=browser), await connected(world.user)
+    assert await socket.connect()
+    assert (await socket.ask({"do": "ping"})) == {"kind": "pong"}
+    await sync_to_async(browser.logout)()
+    assert (await socket.receive_output(5)) == {"type": "websocket.close", "code": 4401}
+    assert (await other.ask({"do": "ping"})) == {"kind": "pong"}
+    await other.close()
+
+
+async def test_a_deactivated_user_loses_pages_and_devices_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = await world.device()
+    monkeypatch.setattr(runtime, "_gateway", await world.gateway())
+    socket = await connected(world.user)
+    command = {"do": "command", "ref": 1, "device": device.device.hex, "api": "get_gpio", "arguments": {"number": 1}}
+    assert (await socket.ask(command))["ok"] is True
+    await sync_to_async(deactivate_user)(user=world.user)
+    assert (await socket.receive_output(5)) == {"type": "websocket.close", "code": 4401}
+    with pytest.raises(Problem) as caught:
+        await runtime.current().send(Caller(world.user.pk), device.device.hex, "get_gpio", {"number": 1})
+    assert caught.value.status == 404
