@@ -75,15 +75,13 @@ def register_device(
     """
     device = Device(account=account, name=clean_name(name), profile=get_profile(profile).slug)
     key = pki.new_private_key(_algorithm(key_algorithm))  # before the transaction: an RSA key takes its time
-    with transaction.atomic():
-        try:
-            # A savepoint of its own, so that a taken name leaves a caller's transaction usable.
-            with transaction.atomic():
-                device.save(force_insert=True)
-        except IntegrityError as error:
-            raise _as_name_taken(error) from error
-        certificate = _certify(device, key)
-        hooks.device_registered(device)
+    try:
+        with transaction.atomic():
+            device.save(force_insert=True)
+            certificate = _certify(device, key)
+            hooks.device_registered(device)
+    except IntegrityError as error:  # the constraint decides, not a look before: two at once cannot both win
+        raise _as_name_taken(error) from error
     logger.info("device %s registered in account %s", device.hex, account.pk)
     return Registered(device, certificate, pki.private_key_pem(key))
 
@@ -139,17 +137,15 @@ def name_pin(*, device: Device, number: int, name: str) -> Pin:
 
 def _change(device: Device, **values: str) -> Device:
     """Change columns of a live device and tell who wants to know."""
-    with transaction.atomic():
-        try:
-            with transaction.atomic():
-                changed = Device.objects.live().filter(pk=device.pk).update(**values)
-        except IntegrityError as error:
-            raise _as_name_taken(error) from error
-        if not changed:
-            raise DeviceGone
-        for column, value in values.items():
-            setattr(device, column, value)
-        hooks.device_changed(device)
+    try:
+        with transaction.atomic():
+            if not Device.objects.live().filter(pk=device.pk).update(**values):
+                raise DeviceGone
+            for column, value in values.items():
+                setattr(device, column, value)
+            hooks.device_changed(device)
+    except IntegrityError as error:
+        raise _as_name_taken(error) from error
     return device
 
 

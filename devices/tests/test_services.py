@@ -52,7 +52,7 @@ def test_an_rsa_key_is_had_for_the_asking(account: Account) -> None:
 
 
 def test_a_registration_takes_this_many_queries(account: Account, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    with django_assert_num_queries(7):  # two savepoints opened and closed, device, certificate, presence
+    with django_assert_num_queries(5):  # a savepoint of the test opened and closed, device, certificate, presence
         register_device(account=account, name="Pump")
 
 
