@@ -48,6 +48,14 @@ def plain_names(form: forms.BaseForm) -> None:
             form.fields[name].widget.attrs.update(autocapitalize="none", spellcheck="false")
 
 
+def focus_first_error(form: forms.BaseForm) -> None:
+    """Put the cursor where something is to be put right."""
+    for name in form.fields:
+        if form.has_error(name):
+            form.fields[name].widget.attrs["autofocus"] = True
+            break
+
+
 class SignInForm(allauth_forms.LoginForm):  # type: ignore[misc]  # allauth has no types
     """User name or e-mail, password, remember me."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from email.utils import parseaddr
 from typing import Any
 from uuid import UUID
 
@@ -21,18 +22,20 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import services
-from accounts.forms import ProfileForm, TokenForm, counted
+from accounts.forms import ProfileForm, TokenForm, counted, focus_first_error
 from accounts.http import AuthedRequest
 from accounts.models import ApiToken
 
 AREA = {"area": "menu"}
+SENDER = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
 
 
 class BadRequestMixin:
     """Answers 400 with a form that has errors, 429 once there were too many tries; allauth answers 200."""
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
-        """Set the status."""
+        """Set the status, and the cursor."""
+        focus_first_error(form)
         response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
         response.status_code = 429 if form.has_error("password", "too_many_login_attempts") else 400
         return response
@@ -83,7 +86,7 @@ class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCod
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add how long the code works and when the next may be sent."""
         context: dict[str, Any] = super().get_context_data(**kwargs)
-        return {**context, "code_minutes": settings.CODE_MINUTES, "wait_s": self._wait_s(), "sender": settings.DEFAULT_FROM_EMAIL}
+        return {**context, "code_minutes": settings.CODE_MINUTES, "wait_s": self._wait_s(), "sender": SENDER}
 
     def _resend_form_valid(self, form: BaseForm) -> HttpResponse:
         """Send a new code, which replaces the old one, has its own ten minutes and tries; too early, say when."""
@@ -109,7 +112,7 @@ class RecoverCodeView(CodeTriesMixin, allauth_views.ConfirmPasswordResetCodeView
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add how long the code works."""
         context: dict[str, Any] = super().get_context_data(**kwargs)
-        return {**context, "code_minutes": settings.CODE_MINUTES, "sender": settings.DEFAULT_FROM_EMAIL}
+        return {**context, "code_minutes": settings.CODE_MINUTES, "sender": SENDER}
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
         """Count the wrong code."""
@@ -154,6 +157,7 @@ def profile(request: AuthedRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         form.save()
         return redirect("accounts:account")
+    focus_first_error(form)
     return render(request, "accounts/profile.html", {**AREA, "form": form}, status=400 if form.errors else 200)
 
 
@@ -177,6 +181,7 @@ def new_token(request: AuthedRequest) -> HttpResponse:
         else:
             command = f'curl -H "Authorization: Bearer {secret}" {settings.PORTAL_URL}/api/v1/devices'
             return render(request, "accounts/token_made.html", {**AREA, "token": token, "secret": secret, "command": command})
+    focus_first_error(form)
     return render(request, "accounts/token_new.html", {**AREA, "form": form}, status=400 if form.errors else 200)
 
 

@@ -11,7 +11,7 @@ from django.conf import settings
 
 
 @lru_cache(maxsize=1)
-def _valkey() -> redis.Redis[str]:
+def _valkey() -> redis.Redis:
     return redis.Redis.from_url(settings.VALKEY_URL, decode_responses=True)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -45,6 +46,9 @@ def test_it_says_the_same_whoever_it_was(client: Client, alice: User, login: str
     assert dict(response.context["form"].errors) == {"password": ["User name and password do not match. 4 tries left."]}
     assert b'aria-describedby="id_password-error"' in response.content
     assert b'id="id_password-error"' in response.content
+    field = re.search(r'<input[^>]*name="password"[^>]*>', response.content.decode())
+    assert field
+    assert "autofocus" in field[0]
 
 
 @pytest.mark.parametrize(
