@@ -49,12 +49,10 @@ def main() -> None:
     logging.getLogger("devices").setLevel(logging.WARNING)  # a line per device would be measured along
     taken, cpu = measure(options.count, options.algorithm)
     p99 = statistics.quantiles(taken, n=100, method="inclusive")[98] if len(taken) > 1 else taken[0]
-    print(
-        f"{'registrations':>14} {'median ms':>10} {'p99 ms':>8} {'max ms':>8} {'first ms':>9} {'CPU ms each':>12} {'a second':>11}"
-    )
+    print(f"{'registrations':>14} {'median ms':>10} {'p99 ms':>8} {'max ms':>8} {'first ms':>9} {'CPU ms each':>12} {'per s':>8}")
     print(
         f"{len(taken):>14} {statistics.median(taken):>10.2f} {p99:>8.2f} {max(taken):>8.2f} {taken[0]:>9.2f} {cpu:>12.2f}"
-        f" {1000 * len(taken) / sum(taken):>11.0f}"
+        f" {1000 * len(taken) / sum(taken):>8.0f}"
     )
 
 
