@@ -90,7 +90,9 @@ async def _start(
     await supervisor.run_once(everything.first_run.name)
     progress("migrations, certificates and demo are up to date")
     await supervisor.start(everything.servers)
-    progress("broker, mail catcher and first page answer")
+    progress("broker and mail catcher answer")
+    await supervisor.start(everything.web)
+    progress("the first page answers")
 
 
 async def _start_workers(supervisor: Supervisor, everything: Stack) -> None:

@@ -4,9 +4,11 @@ On Linux the kernel ends them by itself (see launch.py) and this only waits for 
 alone may long be some other program's, so the time the process was created is kept with it.
 """
 
+import contextlib
 import json
 import logging
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -42,26 +44,41 @@ class Recorded:
 
     def end_leftovers(self) -> list[str]:
         """End what an earlier run left behind, in order first, by force after ten seconds; returns the names."""
-        left: dict[psutil.Process, str] = {}
+        left: dict[str, psutil.Process] = {}
         for name, entry in read_json(self._path).items():
             process = _same_process(entry)
-            if process is None:
-                continue
-            left[process] = name
-            try:
-                process.send_signal(int(entry["signal"]))  # type: ignore[index]  # _same_process looked at its shape
-            except psutil.Error:
-                continue
-        _, stubborn = psutil.wait_procs(list(left), timeout=_PATIENCE_S)
-        for process in stubborn:
-            logger.warning("%s (process %d) of an earlier run does not end; killing it", left[process], process.pid)
-            process.kill()
-        psutil.wait_procs(stubborn, timeout=_PATIENCE_S)
+            if process is not None:
+                left[name] = process
+                with contextlib.suppress(psutil.Error):
+                    process.send_signal(int(entry["signal"]))  # type: ignore[index]  # _same_process looked at its shape
+        for name, process in _outlast(left, _PATIENCE_S).items():
+            logger.warning("%s (process %d) of an earlier run does not end; killing it", name, process.pid)
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        _outlast(left, _PATIENCE_S)
         self._write()
-        return sorted(left.values())
+        return sorted(left)
 
     def _write(self) -> None:
         write_private(self._path, json.dumps(self._known) + "\n")
+
+
+def _outlast(processes: dict[str, psutil.Process], seconds: float) -> dict[str, psutil.Process]:
+    """Wait for processes that are not our children to end; returns those that did not."""
+    deadline = time.monotonic() + seconds
+    while left := {name: process for name, process in processes.items() if _lives(process)}:
+        if time.monotonic() > deadline:
+            return left
+        time.sleep(0.05)
+    return {}
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it still does anything; in a container nobody may ever take a zombie away."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _same_process(entry: object) -> psutil.Process | None:
@@ -73,7 +90,7 @@ def _same_process(entry: object) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(pid)
-        same = abs(process.create_time() - created) < _SAME_S and process.status() != psutil.STATUS_ZOMBIE
+        same = abs(process.create_time() - created) < _SAME_S
     except psutil.Error:
         return None
-    return process if same else None
+    return process if same and _lives(process) else None

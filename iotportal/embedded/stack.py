@@ -34,18 +34,19 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """All processes in the order of their start. Those in one group start together and are stopped together."""
+    """All processes in the order of their start; those of one group start together."""
 
     databases: tuple[Service, ...]
     first_run: Child  # migrations, keys, demo: runs to its end before anything after it starts
     servers: tuple[Service, ...]
+    web: tuple[Service, ...]
     workers: tuple[Service, ...]
     devices: tuple[Service, ...]
 
     def groups(self) -> list[tuple[Child, ...]]:
-        """Return the processes in the order of their start; they are stopped in the reverse one."""
-        before, after = (self.databases,), (self.servers, self.workers, self.devices)
-        return [*map(_children, before), (self.first_run,), *map(_children, after)]
+        """Return what stops together, in the order of the start; it is stopped in the reverse one."""
+        after = (self.servers, self.web + self.workers, self.devices)
+        return [_children(self.databases), (self.first_run,), *map(_children, after)]
 
 
 def _children(services: tuple[Service, ...]) -> tuple[Child, ...]:
@@ -150,20 +151,22 @@ def build(state: State, config: Config, kept: Secrets, where: postgres.Place, en
             Service(django("broker", "manage.py", "run_broker"), ready=lambda: listens(inside, config.mqtt)),
             Service(
                 django(
+                    "mail", "-m", "iotportal.embedded.mailcatcher",
+                    "--smtp-port", str(config.smtp), "--page-port", str(config.mail_page),
+                    grace_s=2.0,
+                ),
+                ready=lambda: listens(_LOCAL, config.smtp) and listens(_LOCAL, config.mail_page),
+            ),
+        ),
+        web=(
+            Service(
+                django(
                     "web", "-m", "uvicorn", "iotportal.asgi:application",
                     "--host", bind, "--port", str(config.web),
                     "--loop", "uvloop", "--http", "httptools", "--ws", "websockets",
                     "--timeout-graceful-shutdown", "2", "--no-access-log", "--no-server-header",
                 ),
                 ready=lambda: page_answers(inside, config.web),
-            ),
-            Service(
-                django(
-                    "mail", "-m", "iotportal.embedded.mailcatcher",
-                    "--smtp-port", str(config.smtp), "--page-port", str(config.mail_page),
-                    grace_s=2.0,
-                ),
-                ready=lambda: listens(_LOCAL, config.smtp) and listens(_LOCAL, config.mail_page),
             ),
         ),
         workers=(
