@@ -257,6 +257,14 @@ def test_a_deaf_device_is_left_alone_while_it_works_for_a_caller_that_left() -> 
     assert bench.at(0.15) == [Send("b", 1)]
 
 
+def test_in_the_one_lane_of_a_device_a_ghost_claims_no_answer_of_another_api() -> None:
+    bench = Bench(FT900)
+    bench.ask("a", "set_status", value="restart", timeout=1)
+    bench.at(1)
+    assert bench.ask("b", "get_ip") == [Send("b", 1)]
+    assert [type(action) for action in bench.say("get_ip", value="192.168.100.5")] == [Deliver]
+
+
 def test_a_device_that_repeats_ids_is_asked_everything_at_once() -> None:
     bench = Bench(MODERN, lock=False)
     assert bench.ask("a", "get_rtc") == [Send("a", 1)]
