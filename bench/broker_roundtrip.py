@@ -26,6 +26,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import uvloop
+from paho.mqtt.enums import CallbackAPIVersion
 
 from messaging.authorization import Identity, Refusal, identify
 from messaging.broker.server import Broker
@@ -59,7 +60,7 @@ def client(folder: Path, name: str, port: int, client_id: str | None = None, *, 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(folder / "root-ca.pem")
     context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
-    made = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id or name, clean)
+    made = mqtt.Client(CallbackAPIVersion.VERSION2, client_id or name, clean)
     made.tls_set_context(context)
     made.max_inflight_messages_set(1000)
     made.connect("localhost", port)
@@ -102,9 +103,10 @@ def bridge(folder: Path, port: int, ready: Any, stop: Any, counted: Any, last: A
     """Count everything, acknowledging at once."""
     listener = client(folder, "portal.bridge", port, clean=False)
 
-    def count(*_: object) -> None:
-        counted.value += 1
-        last.value = time.monotonic()
+    def count(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        if message.topic.startswith("server/"):
+            counted.value += 1
+            last.value = time.monotonic()
 
     listener.on_message = count
     _subscribe(listener, "#")

@@ -11,7 +11,7 @@ from messaging.authorization import Action, Identity, Refusal, identify
 from messaging.broker import packets
 from messaging.broker.packets import Connect, Message, ProtocolError, Will
 from messaging.broker.session import Session
-from messaging.broker.tls import Peer, peer_of
+from messaging.broker.tls import Channel, Peer
 
 if TYPE_CHECKING:
     from messaging.broker.server import Broker
@@ -33,6 +33,7 @@ class Reason(StrEnum):
 
 
 class _State(Enum):
+    HANDSHAKE = auto()
     WAITING = auto()
     ADMITTING = auto()
     OPEN = auto()
@@ -49,7 +50,7 @@ class _Pause(IntFlag):
 
 
 class Connection(asyncio.Protocol):
-    """Protocol of one accepted TLS connection; all methods run in the broker's event loop."""
+    """Protocol of one accepted TCP connection; all methods run in the broker's event loop."""
 
     def __init__(self, broker: "Broker") -> None:
         self.writable = True
@@ -63,7 +64,8 @@ class Connection(asyncio.Protocol):
         self.protocol = ""
         self._broker = broker
         self._limits = broker.limits
-        self._state = _State.WAITING
+        self._state = _State.HANDSHAKE
+        self._tls = Channel(broker.tls)
         self._strict_flags = True
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
@@ -82,20 +84,19 @@ class Connection(asyncio.Protocol):
     # The socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take over an accepted socket whose TLS handshake is done."""
+        """Take over an accepted socket."""
         self._transport = cast(asyncio.Transport, transport)
         name = transport.get_extra_info("peername")
         self.address = str(name[0]) if name else ""
-        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        self.tls_version = (tls.version() or "") if tls else ""
-        self.peer = peer_of(tls)
-        if self.peer is None or not self._broker.welcome(self):
-            self._fail("no usable certificate" if self.peer is None else "too many connections")
+        if not self._broker.welcome(self):
+            self._fail("too many connections")
             return
         self._tune(transport.get_extra_info("socket"))
-        loop = self._broker.loop
-        self._heard = loop.time()
-        self._timer = loop.call_later(self._limits.connect_seconds, self._fail, "no CONNECT in time")
+        self._wait(self._limits.handshake_seconds, "no TLS handshake in time")
+
+    def _wait(self, seconds: float, complaint: str) -> None:
+        self._stop_timer()
+        self._timer = self._broker.loop.call_later(seconds, self._fail, complaint)
 
     @staticmethod
     def _tune(sock: socket.socket | None) -> None:
@@ -107,13 +108,42 @@ class Connection(asyncio.Protocol):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come, packet by packet."""
+        """Decrypt and read what has come, packet by packet."""
         if self._state is _State.CLOSED:
             return
-        self._heard = self._broker.loop.time()
-        self._buffer = self._buffer + data if self._buffer else data
-        if not self._paused:
-            self._read()
+        try:
+            plain = self._tls.receive(data)
+        except ssl.SSLError as error:
+            self._send_pending()
+            self._fail(f"TLS: {error.reason}", abort=False)
+            return
+        self._send_pending()
+        if self._state is _State.HANDSHAKE and not (self._tls.established and self._greet()):
+            return
+        if plain:
+            self._heard = self._broker.loop.time()
+            self._buffer = self._buffer + plain if self._buffer else plain
+            if not self._paused:
+                self._read()
+                self._stop_or_go()
+        if self._tls.ended:
+            self.end(Reason.LOST)
+
+    def _greet(self) -> bool:
+        """Look at the certificate after the handshake; False when it is of no use."""
+        self.peer = self._tls.peer()
+        self.tls_version = self._tls.version
+        if self.peer is None:
+            self._fail("no usable certificate")
+            return False
+        self._state = _State.WAITING
+        self._wait(self._limits.connect_seconds, "no CONNECT in time")
+        return True
+
+    def _send_pending(self) -> None:
+        ciphertext = self._tls.pending()
+        if ciphertext and self._transport is not None:
+            self._transport.write(ciphertext)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the connection when the socket is gone, whoever closed it."""
@@ -156,32 +186,42 @@ class Connection(asyncio.Protocol):
             self.session.pump()
 
     def _write_out(self) -> None:
-        if self._transport is not None and self._out:
+        if self._out:
             data = b"".join(self._out)
             self._out.clear()
             self._out_bytes = 0
-            self._transport.write(data)
+            self._tls.send(data)
+            self._send_pending()
 
     def _pause(self, why: _Pause) -> None:
-        if not self._paused and self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
         self._paused |= why
+        self._stop_or_go()
 
     def _resume(self, why: _Pause) -> None:
-        if not self._paused & why:
+        """Take one reason away; what is in the buffer has its turn before anything more is read from the socket."""
+        if not self._paused & why or self._state is _State.CLOSED:
             return
         self._paused &= ~why
-        if self._paused or self._state is _State.CLOSED:
-            return
-        self._heard = self._broker.loop.time()
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-        if self._buffer:
-            self._broker.loop.call_soon(self._continue)
+        if not self._paused:
+            self._heard = self._broker.loop.time()
+            self._paused = _Pause.TURN
+            self._broker.loop.call_soon(self._turn)
 
-    def _continue(self) -> None:
-        if not self._paused and self._state is not _State.CLOSED:
+    def _turn(self) -> None:
+        self._paused &= ~_Pause.TURN
+        if self._state is not _State.CLOSED and not self._paused:
             self._read()
+            self._stop_or_go()
+
+    def _stop_or_go(self) -> None:
+        """Have the socket read, or not read, as `_paused` says."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or transport.is_reading() is not bool(self._paused):
+            return
+        if self._paused:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
 
     # Packets
 
@@ -193,7 +233,7 @@ class Connection(asyncio.Protocol):
             while at < size and not self._paused:
                 if not left:
                     self._pause(_Pause.TURN)
-                    self._broker.loop.call_soon(self._resume, _Pause.TURN)
+                    self._broker.loop.call_soon(self._turn)
                     break
                 left -= 1
                 if self._state is _State.WAITING and data[at] != packets.CONNECT << 4:
@@ -243,7 +283,7 @@ class Connection(asyncio.Protocol):
             session.unreleased.discard(packet_id)
             self.send(packets.acknowledgement(packets.PUBCOMP, packet_id))
         elif kind == packets.DISCONNECT:
-            self.end(Reason.GOODBYE)
+            self.end(Reason.GOODBYE, abort=False)
         else:
             raise ProtocolError("packet a client may not send")
 
@@ -344,8 +384,9 @@ class Connection(asyncio.Protocol):
         try:
             async with asyncio.timeout(self._limits.admit_seconds):
                 verdict = await self._broker.admit(peer.common_name, peer.fingerprint, connect.client_id)
-        except Exception:
-            logger.exception("admission of %s could not be decided", peer.common_name)
+        except Exception as error:
+            # In one line, for when the database is away all devices come at once.
+            logger.error("admission of %s could not be decided: %r", peer.common_name, error)
             self._turn_away(packets.SERVER_UNAVAILABLE, None)
             return
         if self._state is not _State.ADMITTING:
@@ -391,21 +432,22 @@ class Connection(asyncio.Protocol):
             name = self.peer.common_name if self.peer else ""
             self._broker.refusals[name] += 1
             logger.warning("refused: connection of %s from %s: %s", name, self.address, reason)
-        self._transport.write(packets.connack(code))
+        self._out.append(packets.connack(code))
         self._shut(abort=False)
 
-    def _fail(self, why: str) -> None:
-        """Close at once because of what the peer did, or did not do."""
-        logger.info("closing %s from %s: %s", self.client_id or "unknown client", self.address, why)
-        self.end(Reason.LOST)
+    def _fail(self, why: str, *, abort: bool = True) -> None:
+        """Close because of what the peer did, or did not do; `abort` False lets what is written go out first."""
+        if self._state is not _State.CLOSED:
+            logger.info("closing %s from %s: %s", self.client_id or "unknown client", self.address, why)
+            self.end(Reason.LOST, abort=abort)
 
-    def end(self, reason: Reason) -> None:
+    def end(self, reason: Reason, *, abort: bool = True) -> None:
         """Close the connection now and tell the broker why; later calls change nothing."""
-        was, open_before = self._state, self._state is _State.OPEN
-        if was is _State.CLOSED:
+        if self._state is _State.CLOSED:
             return
-        self._shut(abort=reason is not Reason.GOODBYE)
-        if open_before:
+        was_open = self._state is _State.OPEN
+        self._shut(abort=abort)
+        if was_open:
             self._broker.detach(self, reason)
 
     def release(self) -> None:
@@ -413,12 +455,17 @@ class Connection(asyncio.Protocol):
         self._resume(_Pause.HELD)
 
     def _shut(self, *, abort: bool) -> None:
-        if self._transport is not None:
-            if abort:
-                self._transport.abort()
-            else:
+        transport = self._transport
+        if transport is not None and abort:
+            transport.abort()
+        elif transport is not None:
+            if self._tls.established:
                 self._write_out()
-                self._transport.close()
+                self._tls.close()
+            self._send_pending()
+            transport.close()
+            # What is still to be written must not keep the socket of a peer that does not read.
+            self._broker.loop.call_later(self._limits.shutdown_seconds, transport.abort)
         self._state = _State.CLOSED
         self._buffer = b""
         self._out.clear()

@@ -48,6 +48,7 @@ class Broker:
         limits: Limits | None = None,
         standing: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        self.tls = tls
         self.admit = admit
         self.may = may
         self.limits = limits or Limits()
@@ -55,7 +56,6 @@ class Broker:
         self.sessions: dict[str, Session] = {}
         # Refused connections, subscriptions and publishes by common name, until somebody takes them.
         self.refusals: Counter[str] = Counter()
-        self._tls = tls
         self._host = host
         self._port = port
         self._standing = dict(standing or {})
@@ -80,10 +80,7 @@ class Broker:
             lambda: Connection(self),
             self._host,
             self._port,
-            ssl=self._tls,
             backlog=512,
-            ssl_handshake_timeout=self.limits.handshake_seconds,
-            ssl_shutdown_timeout=self.limits.shutdown_seconds,
         )
         self._sweep()
 
@@ -123,8 +120,8 @@ class Broker:
                 continue
             try:
                 verdict = await self.admit(connection.peer.common_name, connection.peer.fingerprint, client_id)
-            except Exception:
-                logger.exception("re-check of %s could not be decided", client_id)
+            except Exception as error:
+                logger.error("re-check of %s could not be decided: %r", client_id, error)
                 undecided += 1
                 continue
             if isinstance(verdict, Refusal):

@@ -90,5 +90,8 @@ class ValkeyLink:
                 self._broker.refusals.update(counts)
 
 
-def _client(url: str) -> "Redis":
-    return Redis.from_url(url, decode_responses=True, socket_connect_timeout=5, health_check_interval=10)
+def _client(url: str) -> Redis:
+    # encoding_errors: an order that is not text is nobody's id; it must not end the line.
+    return Redis.from_url(
+        url, decode_responses=True, encoding_errors="replace", socket_connect_timeout=5, health_check_interval=10
+    )

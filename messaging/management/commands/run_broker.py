@@ -11,7 +11,6 @@ from typing import Any
 import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import close_old_connections
 
 from messaging.authorization import Identity, Refusal
 from messaging.broker.server import Broker
@@ -27,15 +26,6 @@ STANDING = {"portal.bridge": ("#", "$SYS/portal/#")}
 ADMISSION_THREADS = 4
 
 
-def _admit(common_name: str, fingerprint: str, client_id: str) -> Identity | Refusal:
-    """Ask the database, in a thread, on a connection that is checked before and left usable after."""
-    close_old_connections()
-    try:
-        return admit_connection(common_name, fingerprint, client_id)
-    finally:
-        close_old_connections()
-
-
 async def serve(host: str, port: int) -> None:
     """Run the broker until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
@@ -44,7 +34,7 @@ async def serve(host: str, port: int) -> None:
     with ThreadPoolExecutor(ADMISSION_THREADS, thread_name_prefix="admission") as threads:
 
         async def admit(common_name: str, fingerprint: str, client_id: str) -> Identity | Refusal:
-            return await loop.run_in_executor(threads, _admit, common_name, fingerprint, client_id)
+            return await loop.run_in_executor(threads, admit_connection, common_name, fingerprint, client_id)
 
         broker = Broker(tls=tls, admit=admit, host=host, port=port, standing=STANDING)
         await broker.start()
