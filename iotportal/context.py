@@ -2,8 +2,20 @@
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 
 
 def portal(request: HttpRequest) -> dict[str, object]:
-    """Return the portal's version for the footer."""
-    return {"portal_version": settings.VERSION}
+    """Return the portal's version and the addresses of the menu."""
+    return {
+        "portal_version": settings.VERSION,
+        "account_url": _address("accounts:account"),
+        "api_docs_url": _address("api-docs"),
+    }
+
+
+def _address(name: str) -> str:
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""

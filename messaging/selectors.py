@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import heapq
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -142,6 +143,15 @@ def count_messages(user: User, wanted: MessageFilter) -> Count:
     if total > COUNT:
         return Count(COUNT, at_least=True)
     return Count(total, at_least=not looked_at_all)
+
+
+def first_message(user: User, wanted: MessageFilter) -> datetime | None:
+    """Return when the oldest message of the filter's device (or of all) passed."""
+    times = []
+    for scope in _scopes(Message, user, MessageFilter(device_id=wanted.device_id)):
+        sql, params = scope.inner("ASC", 1)
+        times += [row.time for row in Message.objects.raw(sql, params)]
+    return min(times, default=None)
 
 
 def last_message(user: User, device_id: UUID | None = None) -> Message | None:
@@ -295,6 +305,21 @@ class HistoryRow:
     outcome: str = ""
     device: Device | None = None
 
+    @property
+    def flag(self) -> tuple[str, str] | None:
+        """What is worth saying about it, with the kind of flag to say it on."""
+        if self.message.malformed:
+            return "bad", "malformed, text kept"
+        if self.late:
+            return "warn", "late"
+        if self.silent_s is not None:
+            return "bad", f"no answer in {self.silent_s:g} s"
+        if self.outcome == Outcome.DEVICE_ERROR and self.message.direction == Direction.FROM:
+            return "bad", "error"
+        if self.outcome == Outcome.DISCONNECTED:
+            return "warn", "portal lost the broker"
+        return None
+
 
 def pair(messages: Sequence[Message], commands: Iterable[Command]) -> list[HistoryRow]:
     """Attach to each message the command whose question or answer it is.
@@ -421,14 +446,25 @@ class Figures:
     cut: bool
 
 
-def figures(user: User, wanted: MessageFilter, *, since: datetime, until: datetime, steps: int = 60) -> Figures:
-    """Count messages and round trips in `steps` steps of the range, or of its newest `SCAN` messages where it has more."""
+# Steps that people can read off an axis, in seconds.
+_NICE_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
+_STEPS = 72
+
+
+def _nice_step(span: timedelta) -> timedelta:
+    """Return the step that cuts `span` into `_STEPS` at most."""
+    least = span.total_seconds() / _STEPS
+    return timedelta(seconds=next((step for step in _NICE_STEPS if step >= least), math.ceil(least / 604800) * 604800))
+
+
+def figures(user: User, wanted: MessageFilter, *, since: datetime, until: datetime) -> Figures:
+    """Count messages and round trips of [since, until), or of its newest `SCAN` messages where it has more, in readable steps."""
     asked = replace(wanted, since=since, until=until)
     starts = [start for scope in _scopes(Message, user, asked) if (start := _end_of_scan(scope, "DESC"))]
     if starts:
         since = max(start.time for start in starts)
         asked = replace(asked, since=since)
-    step = max((until - since) / steps, timedelta(milliseconds=1))
+    step = _nice_step(until - since)
     traffic: dict[int, list[int]] = {}
     for scope in _scopes(Message, user, asked):
         for bucket, to, from_ in _traffic(scope, since, step):
@@ -436,7 +472,7 @@ def figures(user: User, wanted: MessageFilter, *, since: datetime, until: dateti
             mine[0] += to
             mine[1] += from_
     trips, (silent, p50, p95) = _trips(_scopes(Command, user, asked), since, step)
-    buckets = [_bucket(traffic.get(index), trips.get(index)) for index in range(steps)]
+    buckets = [_bucket(traffic.get(index), trips.get(index)) for index in range(max(1, math.ceil((until - since) / step)))]
     total = sum(to + from_ for to, from_ in traffic.values())
     return Figures(since, until, step, buckets, total, p50, p95, silent, bool(starts))
 

@@ -1,0 +1,140 @@
+"""Reads of the registry for the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.core.paginator import Page, Paginator
+from django.db.models import CharField, Count, F, Prefetch, Q, Value
+from django.db.models.functions import Cast, Lower, Replace
+
+from accounts.access import Action, role_may
+from accounts.models import Membership, User
+from devices.models import Certificate, Device, DeviceQuerySet
+from devices.profiles import DEFAULT_PROFILE, Profile, UnknownProfile, all_profiles, get_profile
+
+PAGE_SIZE = 50
+LAMPS = 40  # drawn one by one up to here, told as a number above
+EXPIRES_SOON_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """What the user may do with a device."""
+
+    control: bool
+    manage: bool
+
+
+def powers(user: User, device: Device) -> Powers:
+    """Return what `user` may do with a device that he may see."""
+    role = Membership.objects.filter(user=user, account_id=device.account_id).values_list("role", flat=True).first() or ""
+    return Powers(role_may(role, Action.CONTROL), role_may(role, Action.MANAGE))
+
+
+def profile_of(device: Device) -> Profile:
+    """Return the device's profile, the default one if its own is not shipped any more."""
+    try:
+        return get_profile(device.profile)
+    except UnknownProfile:
+        return get_profile(DEFAULT_PROFILE)
+
+
+def lamp(device: Device) -> str:
+    """Return the state of the device's lamp: "on", "" (offline) or "wait" (never connected)."""
+    presence = getattr(device, "presence", None)
+    if presence is None or (not presence.connected and presence.last_seen_at is None and presence.connected_at is None):
+        return "wait"
+    return "on" if presence.connected else ""
+
+
+@dataclass(slots=True)
+class Line:
+    """One device of the list. `trips` is filled by messaging."""
+
+    device: Device
+    trips: object | None = None
+
+    @property
+    def lamp(self) -> str:
+        """The state of its lamp."""
+        return lamp(self.device)
+
+    @property
+    def profile(self) -> Profile:
+        """Its kind."""
+        return profile_of(self.device)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """Its active certificate."""
+        return next(iter(self.device.certificates.all()), None)
+
+
+@dataclass(slots=True)
+class Chip:
+    """A filter of the list with the number of devices behind it."""
+
+    key: str
+    label: str
+    number: int
+
+
+@dataclass(slots=True)
+class DeviceList:
+    """One page of the Devices page; `feed` is what happened last, filled by messaging."""
+
+    user: User
+    page: Page[Device]
+    lines: Sequence[Line]
+    chips: list[Chip]
+    total: int
+    online: int
+    lamps: list[str] = field(default_factory=list)
+    feed: Sequence[object] = ()
+
+
+def device_list(user: User, *, text: str = "", show: str = "", page: int | str = 1) -> DeviceList:
+    """Return a page of the user's devices by name. `show`: "", "online", "offline" or a profile; `text`: in name or id."""
+    devices = Device.objects.for_user(user)
+    counts = (
+        devices.order_by().values("profile").annotate(total=Count("pk"), online=Count("pk", filter=Q(presence__connected=True)))
+    )
+    kinds = {row["profile"]: (row["total"], row["online"]) for row in counts}
+    total, online = (sum(values) for values in zip(*kinds.values(), strict=True)) if kinds else (0, 0)
+    chips = [Chip("", "All", total), Chip("online", "Online", online), Chip("offline", "Offline", total - online)]
+    if len(kinds) > 1:
+        chips += [Chip(one.slug, one.name, kinds[one.slug][0]) for one in all_profiles() if one.slug in kinds]
+    shown = _filtered(devices, text.strip(), show).select_related("presence").order_by(Lower("name"), "id")
+    certificates = Certificate.objects.filter(status=Certificate.Status.ACTIVE).defer("pem", "sealed_key")
+    shown = shown.prefetch_related(Prefetch("certificates", certificates))
+    found = Paginator(shown, PAGE_SIZE).get_page(page)
+    lines = [Line(device) for device in found.object_list]
+    lamps = _lamps(devices, lines, total) if total <= LAMPS else []
+    return DeviceList(user, found, lines, chips, total, online, lamps)
+
+
+def _filtered(devices: DeviceQuerySet, text: str, show: str) -> DeviceQuerySet:
+    if show == "online":
+        devices = devices.filter(presence__connected=True)
+    elif show == "offline":
+        devices = devices.exclude(presence__connected=True)
+    elif show:
+        devices = devices.filter(profile=show)
+    if text:
+        devices = devices.annotate(hex_id=Replace(Cast("id", CharField()), Value("-"), Value("")))
+        devices = devices.filter(
+            Q(name__icontains=text) | Q(hex_id__contains=text.lower().replace("-", ""))
+            if text.strip("-")
+            else Q(name__icontains=text)
+        )
+    return devices
+
+
+def _lamps(devices: DeviceQuerySet, lines: Sequence[Line], total: int) -> list[str]:
+    """Return the lamps of the whole fleet, however the list is filtered."""
+    if len(lines) == total:
+        return [line.lamp for line in lines]
+    rows = devices.order_by(Lower("name"), "id").values_list("presence__connected", F("presence__last_seen_at"))
+    return ["on" if connected else "" if seen else "wait" for connected, seen in rows]

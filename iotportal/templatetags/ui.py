@@ -1,0 +1,120 @@
+"""The components of the pages: `{% load ui %}`. Their looks and rules are in docs/design.md, their markup in templates/ui/."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.forms import BoundField
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from iotportal.words import ago, ms
+
+register = template.Library()
+
+_LAMPS = {"on": "online", "": "offline", "wait": "not heard yet", "bad": "refused"}
+
+
+@register.filter(name="ms")
+def show_ms(value: object, style: str = "") -> str:
+    """Write milliseconds; what is none is a dash."""
+    return ms(value if isinstance(value, int | float) else None, style)
+
+
+@register.filter
+def thousands(value: int) -> str:
+    """Write a number as 1,234."""
+    return f"{value:,}"
+
+
+@register.simple_tag
+def icon(name: str, classes: str = "") -> SafeString:
+    """Draw an icon of the sprite; it always stands beside a word or in a control with a label."""
+    return format_html('<svg class="i {}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, static("css/icons.svg"), name)
+
+
+@register.simple_tag
+def led(state: str, classes: str = "") -> SafeString:
+    """Draw a lamp: "on", "" (offline), "wait" (not heard yet) or "bad" (refused)."""
+    return format_html('<span class="led {} {}" role="img" aria-label="{}"></span>', state, classes, _LAMPS[state])
+
+
+@register.filter
+def age(value: datetime | None) -> SafeString | str:
+    """Say how long ago it was, in an element that goes on ticking; the exact time is its title."""
+    if value is None:
+        return ""
+    exact = date_format(timezone.localtime(value), "D j M Y, H:i:s")
+    return format_html('<time datetime="{}" title="{}" data-age>{}</time>', value.isoformat(), exact, ago(value))
+
+
+@register.filter
+def clock(value: datetime | None) -> SafeString | str:
+    """Say the time of day to the millisecond, in an element that knows the whole of it."""
+    if value is None:
+        return ""
+    local = timezone.localtime(value)
+    shown = f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), date_format(local, "D j M Y"), shown)
+
+
+@register.filter
+def day(value: datetime | None) -> SafeString | str:
+    """Say the date."""
+    if value is None:
+        return ""
+    return format_html('<time datetime="{}">{}</time>', value.isoformat(), date_format(timezone.localtime(value), "j M Y"))
+
+
+@register.filter
+def days_left(value: datetime) -> int:
+    """Return the whole days until a time."""
+    return (value - timezone.now()).days
+
+
+@register.filter
+def quarters(value: str) -> list[str]:
+    """Cut 32 hex digits into the four groups in which people can compare them."""
+    return [value[start : start + 8] for start in range(0, len(value), 8)]
+
+
+@register.filter
+def pairs(value: str) -> str:
+    """Write a fingerprint as people read it: AB:CD:…"""
+    return ":".join(value[start : start + 2] for start in range(0, len(value), 2)).upper()
+
+
+@register.inclusion_tag("ui/_field.html")
+def field(bound: BoundField, **attributes: Any) -> dict[str, Any]:
+    """Draw a form field: label, hint beside it, control, error below.
+
+    Keyword arguments become attributes of the control (`_` is `-`, True has no value); `hint` and `classes` are the
+    component's own.
+    """
+    hint = attributes.pop("hint", bound.help_text)
+    classes = attributes.pop("classes", "")
+    attrs: dict[str, Any] = {key.replace("_", "-"): value for key, value in attributes.items()}
+    attrs["class"] = f"in {classes}".strip()
+    described = [f"{bound.auto_id}-hint"] * bool(hint) + [f"{bound.auto_id}-error"] * bool(bound.errors)
+    if described:
+        attrs["aria-describedby"] = " ".join(described)
+    if bound.errors:
+        attrs["aria-invalid"] = "true"
+    return {"field": bound, "control": bound.as_widget(attrs=attrs), "hint": hint}
+
+
+@register.inclusion_tag("ui/_snip.html")
+def snip(key: str, command: str) -> dict[str, str]:
+    """Draw the one copyable shell line of a page."""
+    return {"id": key, "command": command}
+
+
+@register.inclusion_tag("ui/_copy.html")
+def copy(target: str, label: str, *, word: str = "", classes: str = "") -> dict[str, str]:
+    """Draw a button that copies the text of the element with the id `target`."""
+    return {"target": target, "label": label, "word": word, "classes": classes}

@@ -1,0 +1,35 @@
+"""Numbers and times in words, the same on every page. `static/js/live.js` says ages and times in the same words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils import timezone
+
+
+def ms(value: float | None, style: str = "") -> str:
+    """Write milliseconds: 0.3 ms, 38.4 ms, 184 ms, 6.2 s; in a list ("list") those above 10 ms have no decimal."""
+    if value is None:
+        return "–"
+    if value >= 1000:
+        return f"{value / 1000:,.1f} s"
+    return f"{value:.0f} ms" if value >= 100 or (style == "list" and value >= 10) else f"{value:.1f} ms"
+
+
+def seconds(value: float) -> str:
+    """Write a time span: 5 s, 4.2 s, 3 min, 2 h, 6 d."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if value >= size * (2 if unit == "min" else 1):
+            return f"{int(value // size):,} {unit}"
+    return f"{value:.1f}".removesuffix(".0") + " s"
+
+
+def ago(value: datetime, now: datetime | None = None) -> str:
+    """Say how long ago something was."""
+    passed = max(0.0, ((now or timezone.now()) - value).total_seconds())
+    return "just now" if passed < 2 else f"{seconds(int(passed))} ago"
+
+
+def plural(number: int, word: str) -> str:
+    """Write "1 device" or "1,234 devices"."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""The pages of messaging: Control and History."""

@@ -1,0 +1,80 @@
+"use strict";
+// Devices: the feed, the fleet's lamps, and the steps of a device that is waited for.
+
+const FEED = 12;
+const feed = document.getElementById("feed");
+
+document.addEventListener("live:message", ({ detail }) => {
+  for (const place of document.querySelectorAll(`[data-device="${detail.device}"] [data-seen]`)) {
+    if (detail.direction === "from") showAge(place, detail.time);
+  }
+  if (!feed || feed.querySelector(`[data-id="${detail.id}"]`)) return;
+  const row = fromTemplate("feed-row", { name: nameOf(detail.device), text: `${detail.api} ${detail.payload.slice(0, 120)}` });
+  row.dataset.id = detail.id;
+  row.querySelector(`.dir.${detail.direction === "to" ? "from" : "to"}`).remove();
+  const time = row.querySelector("time");
+  time.dateTime = detail.time;
+  time.textContent = words.clock(detail.time, false);
+  feed.prepend(row);
+  while (feed.children.length > FEED) feed.lastElementChild.remove();
+  document.getElementById("feed-empty").hidden = true;
+});
+
+// What is drawn from many commands (sparklines, medians, counts) is asked for again, at most every 5 s.
+let due = null;
+function refreshSoon() {
+  due ??= setTimeout(() => {
+    due = null;
+    refresh("list", "fleet", "chips");
+  }, 5000);
+}
+if (document.getElementById("list")) {
+  document.addEventListener("live:command", refreshSoon);
+  document.addEventListener("live:presence", () => refresh("fleet", "chips"));
+  document.addEventListener("live:device", ({ detail }) => detail.change !== "renamed" && refresh("list", "fleet", "chips"));
+}
+
+// The steps: connected? then ask it, once, whether it listens.
+const stepsOf = () => document.querySelector("[data-steps]");
+async function follow({ detail }) {
+  const steps = stepsOf();
+  if (!steps || detail.device !== steps.dataset.steps) return;
+  const [connecting, answering, ready] = ["connect", "answer", "open"].map((step) => steps.querySelector(`[data-step=${step}]`));
+  const head = steps.querySelector("[data-head]"), led = steps.querySelector(".bar .led");
+  led.className = "led " + (detail.connected ? "on" : "");
+  led.setAttribute("aria-label", detail.connected ? "online" : "offline");
+  if (!detail.connected) {
+    head.textContent = "It was here, and is offline now";
+    return;
+  }
+  connecting.className = "done";
+  connecting.querySelector("[data-said]").textContent = [detail.protocol, detail.tls, detail.address && "from " + detail.address].filter(Boolean).join(", ");
+  steps.querySelector("[data-timer]")?.remove();
+  if (answering.className === "done" || answering.dataset.asking) return;
+  head.textContent = "Connected";
+  answering.className = "now";
+  answering.dataset.asking = "1";
+  const said = answering.querySelector("[data-said]");
+  said.textContent = "asking…";
+  await new Promise((resolve) => setTimeout(resolve, 400)); // it has connected, and subscribes a moment later
+  const result = await command(detail.device, "get_status", {});
+  delete answering.dataset.asking;
+  if (result.ok) {
+    answering.className = ready.className = "done";
+    said.textContent = `answered in ${words.ms(result.command.timeline.delivered)}`;
+    said.className = "sm c-live";
+    head.textContent = "It is up";
+  } else {
+    said.textContent = result.problem.detail;
+    said.className = "sm c-bad";
+  }
+}
+if (stepsOf()) {
+  document.addEventListener("live:presence", follow);
+  const since = Date.parse(stepsOf().dataset.since);
+  setInterval(() => {
+    const timer = document.querySelector("[data-timer]");
+    const passed = Math.floor((Date.now() - since) / 1000);
+    if (timer && passed >= 0 && passed < 3600) timer.textContent = `${Math.floor(passed / 60)}:${String(passed % 60).padStart(2, "0")}`;
+  }, 1000);
+}

@@ -1,0 +1,146 @@
+"use strict";
+// The page's one WebSocket. Events become DOM events on `document` ("live:message", "live:presence" …); commands become promises.
+// While it is down the page asks for itself every 5 s, and after each reconnection once: `refresh` swaps every [data-refresh].
+
+const live = { socket: null, open: false, tries: 0, refs: 0, waiting: new Map() };
+
+function lamp(state, text) {
+  const link = document.getElementById("link");
+  if (!link) return;
+  link.hidden = false;
+  const led = link.querySelector(".led");
+  led.className = "led " + state;
+  led.setAttribute("aria-label", state === "on" ? "Live updates are connected" : "Live updates are not connected");
+  link.querySelector("[data-text]").textContent = text;
+  document.body.classList.toggle("cut-off", state !== "on");
+}
+
+function connect() {
+  const url = new URL(document.body.dataset.live, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  const socket = (live.socket = new WebSocket(url));
+  socket.onopen = () => {
+    const watch = document.body.dataset.watch;
+    socket.send(JSON.stringify(watch === "all" ? { do: "watch", all: true } : { do: "watch", devices: watch.split(" ") }));
+  };
+  socket.onmessage = (message) => receive(JSON.parse(message.data));
+  socket.onclose = (event) => {
+    live.open = false;
+    for (const [ref, waiting] of live.waiting) {
+      live.waiting.delete(ref);
+      waiting({ ok: false, problem: { status: 0, code: "link_lost", detail: "The page lost its connection to the portal. The device may or may not have got the command." } });
+    }
+    document.dispatchEvent(new CustomEvent("live:down"));
+    if (event.code === 4401) return lamp("", "Signed out"); // trying again would not help
+    retry();
+  };
+}
+
+function retry() {
+  let left = Math.min(30, 2 ** live.tries++);
+  lamp("", `Reconnecting, ${left} s`);
+  const timer = setInterval(() => {
+    left -= 1;
+    if (left > 0) return lamp("", `Reconnecting, ${left} s`);
+    clearInterval(timer);
+    lamp("", "Reconnecting");
+    connect();
+  }, 1000);
+}
+
+function receive(frame) {
+  if (frame.kind === "watching") { // subscribed first, so nothing falls between the refreshed page and the first event
+    const again = live.tries > 0;
+    live.open = true;
+    live.tries = 0;
+    lamp("on", "Live");
+    document.dispatchEvent(new CustomEvent("live:up"));
+    if (again) refresh();
+  } else if (frame.kind === "events") {
+    for (const event of frame.events) document.dispatchEvent(new CustomEvent("live:" + event.kind, { detail: event }));
+  } else if (frame.kind === "result") {
+    live.waiting.get(frame.ref)?.(frame);
+    live.waiting.delete(frame.ref);
+  }
+}
+
+// Sends a command; resolves to the result frame, whatever became of it.
+function command(device, api, args, timeout) {
+  const ref = "c" + ++live.refs;
+  const answer = new Promise((resolve) => live.waiting.set(ref, resolve));
+  const frame = { do: "command", ref, device, api, arguments: args };
+  if (timeout) frame.timeout = timeout;
+  live.socket.send(JSON.stringify(frame));
+  return answer;
+}
+
+// Swaps the parts of the page (or those named) for what the server says now; leaves alone what a person is using.
+async function refresh(...ids) {
+  let text;
+  try {
+    const response = await fetch(location.href, { headers: { "X-Refresh": ids.join(" ") || "all" } });
+    if (!response.ok) return;
+    text = await response.text();
+  } catch {
+    return; // the next try will tell
+  }
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  for (const part of document.querySelectorAll("[data-refresh]")) {
+    if (ids.length && !ids.includes(part.id)) continue;
+    const news = fresh.getElementById(part.id);
+    const busy = part.querySelector(".pending, details.menu[open], [aria-busy=true]") || part.contains(document.activeElement);
+    if (!news || busy) continue;
+    const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
+    part.replaceWith(document.adoptNode(news));
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    window.htmx?.process(news);
+    wake(news);
+    document.dispatchEvent(new CustomEvent("live:refreshed", { detail: { part: news } }));
+  }
+}
+
+setInterval(() => {
+  if (!live.open && !document.hidden) refresh();
+}, 5000);
+
+// Copies a <template> and fills it: {name: text} by data-name, times by data-time.
+function fromTemplate(id, texts) {
+  const node = document.getElementById(id).content.firstElementChild.cloneNode(true);
+  for (const [name, text] of Object.entries(texts)) {
+    for (const place of node.querySelectorAll(`[data-${name}]`)) place.textContent = text;
+  }
+  return node;
+}
+
+// Names of devices: from the page, else asked for once.
+const names = new Map();
+function nameOf(hex) {
+  if (!names.has(hex)) names.set(hex, document.querySelector(`[data-device="${hex}"] [data-name]`)?.textContent ?? hex.slice(0, 8) + "…");
+  return names.get(hex);
+}
+
+document.addEventListener("live:device", ({ detail }) => {
+  names.set(detail.device, detail.name);
+  for (const place of document.querySelectorAll(`[data-device="${detail.device}"] [data-name]`)) place.textContent = detail.name;
+});
+
+document.addEventListener("live:presence", ({ detail }) => {
+  for (const place of document.querySelectorAll(`[data-device="${detail.device}"]`)) {
+    place.classList.toggle("off", !detail.connected);
+    const led = place.querySelector(".led");
+    led.className = led.className.replace(/\b(on|wait|bad)\b/g, "") + (detail.connected ? " on" : "");
+    led.setAttribute("aria-label", detail.connected ? "online" : "offline");
+    const seen = place.querySelector("[data-seen]");
+    if (seen && (detail.last_seen_at ?? detail.connected_at)) showAge(seen, detail.last_seen_at ?? detail.connected_at);
+    const why = place.querySelector("[data-why]");
+    if (why) {
+      why.textContent = { lost: "Went without goodbye", kicked: "Cut by the portal", replaced: "Replaced by a second connection", keepalive: "Fell silent" }[detail.reason] ?? "";
+      why.hidden = detail.connected || !why.textContent;
+    }
+  }
+});
+
+if (document.body.dataset.live) {
+  lamp("wait", "Connecting");
+  connect();
+}
