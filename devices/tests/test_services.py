@@ -205,8 +205,9 @@ def test_of_two_deletions_at_once_one_is_told(pki: Path, monkeypatch: pytest.Mon
     device, start = make_device(make_account("alice")), threading.Barrier(2)
 
     def delete() -> None:
+        stale = Device.objects.get(pk=device.pk)
         start.wait(10)
-        services.delete_device(device=Device.objects.get(pk=device.pk))
+        services.delete_device(device=stale)
 
     with told(monkeypatch, "device_deleted") as heard:
         assert at_once(delete, delete) == [None, None]
