@@ -1,6 +1,6 @@
 """Round trips, requests/s and ingest rate of the bare embedded broker, with throw-away certificates.
 
-    .venv/bin/python -m bench.broker_roundtrip [--seconds 5] [--port 8883 --pki DIR --gateway ... ]
+    .venv/bin/python -m bench.broker_roundtrip [--seconds 5] [--messages 20000]
 
 The broker runs in its own process; gateway, devices and bridge are paho clients over mutual TLS, QoS 1, TCP_NODELAY, in
 one process of their own each. Printed: round trip gateway → device → gateway with the bridge subscribed to everything,
@@ -42,15 +42,14 @@ async def _admit(common_name: str, _fingerprint: str, client_id: str) -> Identit
 
 
 def serve(folder: Path, pipe: multiprocessing.connection.Connection) -> None:
-    """Run a broker until the pipe closes, and send its port first."""
+    """Send the port of a broker through `pipe`, and run it until terminated."""
 
     async def main() -> None:
         tls = server_context(folder / "server.pem", folder / "server.key", [folder / "issuing-ca.pem", folder / "root-ca.pem"])
         broker = Broker(tls=tls, admit=_admit, standing={"portal.bridge": ("#", "$SYS/portal/#")})
         await broker.start()
         pipe.send(broker.port)
-        await asyncio.get_running_loop().run_in_executor(None, pipe.poll, None)
-        await broker.stop()
+        await asyncio.Event().wait()
 
     uvloop.run(main())
 
@@ -198,11 +197,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
     options.add_argument("--messages", type=int, default=20_000, help="messages of the ingest measurements")
-    options.add_argument("--port", type=int, help="measure a broker that already runs there, with the certificates of --pki")
-    options.add_argument("--pki", type=Path)
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as made:
-        folder = chosen.pki or Path(made)
+        folder = Path(made)
         authority = Authority(folder)
         names = [secrets.token_hex(16) for _ in range(50)]
         authority.issue("server", server=True)
@@ -210,17 +207,10 @@ def main() -> None:
         for name in [*names, *chatty, "portal.gateway", "portal.bridge"]:
             authority.issue(name)
         ours, theirs = spawn.Pipe()
-        broker = None
-        if chosen.port is None:
-            broker = _start(serve, folder, theirs)
-            port = ours.recv()
-        else:
-            port = chosen.port
-        measure(folder, names, chatty, port, chosen)
-        if broker is not None:
-            ours.close()
-            broker.terminate()
-            broker.join()
+        broker = _start(serve, folder, theirs)
+        measure(folder, names, chatty, ours.recv(), chosen)
+        broker.terminate()
+        broker.join()
 
 
 def measure(folder: Path, names: list[str], chatty: list[str], port: int, chosen: argparse.Namespace) -> None:

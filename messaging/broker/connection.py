@@ -252,6 +252,10 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             self._fail(str(error))
             return
+        except Exception:
+            logger.exception("a packet of %s could not be handled", self.client_id)
+            self._fail("internal error")
+            return
         self._buffer = data[at:]
 
     def _on_packet(self, first: int, body: bytes) -> None:
@@ -379,6 +383,14 @@ class Connection(asyncio.Protocol):
         self._pause(_Pause.ADMISSION)
         self._stop_timer()
         self._admission = self._broker.loop.create_task(self._admit(peer, connect, claimed))
+        self._admission.add_done_callback(self._after_admission)
+
+    def _after_admission(self, task: asyncio.Task[None]) -> None:
+        self._admission = None
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("%s could not be let in", self.client_id, exc_info=error)
+            self._fail("internal error")
 
     async def _admit(self, peer: Peer, connect: Connect, claimed: Identity) -> None:
         try:

@@ -85,12 +85,22 @@ class Broker:
         self._sweep()
 
     async def stop(self) -> None:
-        """Stop listening and cut every connection; nobody's will is published, for nobody is left to hear it."""
+        """Stop listening and cut every connection; a connected bridge may first take what waits for it.
+
+        Nobody's will is published and nobody's presence announced: a bridge knows that all are gone with the broker.
+        """
         self._stopping = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         if self._server is not None:
             self._server.close()
+        draining = [session for session in self.sessions.values() if session.bounds.lossless]
+        for connection in list(self._sockets):
+            if connection.session not in draining:
+                connection.end(Reason.LOST)
+        until = self.loop.time() + self.limits.drain_seconds
+        while any(session.connected and session.inflight for session in draining) and self.loop.time() < until:
+            await asyncio.sleep(0.01)
         for connection in list(self._sockets):
             connection.end(Reason.LOST)
         if self._server is not None:

@@ -74,20 +74,23 @@ class ValkeyLink:
             await asyncio.sleep(self._retry_seconds)
 
     async def _count_for_ever(self) -> None:
-        client = _client(self._url)
-        while True:
-            await asyncio.sleep(self._count_seconds)
-            counts, self._broker.refusals = self._broker.refusals, Counter()
-            if not counts:
-                continue
-            try:
-                async with client.pipeline(transaction=True) as pipe:
-                    for name, count in counts.items():
-                        pipe.hincrby(REFUSED_HASH, name, count)
-                    await pipe.execute()
-            except (RedisError, OSError):
-                # Kept for the next time. Names come from our own certificates, so there are only so many.
-                self._broker.refusals.update(counts)
+        async with _client(self._url) as client:
+            while True:
+                await asyncio.sleep(self._count_seconds)
+                await self._count(client)
+
+    async def _count(self, client: Redis) -> None:
+        counts, self._broker.refusals = self._broker.refusals, Counter()
+        if not counts:
+            return
+        try:
+            async with client.pipeline(transaction=True) as pipe:
+                for name, count in counts.items():
+                    pipe.hincrby(REFUSED_HASH, name, count)
+                await pipe.execute()
+        except (RedisError, OSError):
+            # Kept for the next time. Names come from our own certificates, so there are only so many.
+            self._broker.refusals.update(counts)
 
 
 def _client(url: str) -> Redis:

@@ -40,7 +40,7 @@ def test_a_megabyte_of_garbage_neither_crashes_nor_leaks(
             wire = running.client(DEVICE) if greeted else running.tls(DEVICE)
             seen += running.call(lambda: [weakref.ref(found) for found in running.broker._sockets])
         else:
-            wire = Wire.open(running.port, None)
+            wire = running.plain()
         _pour(wire, b"\xff" + os.urandom(1_000_000))
     witness.ping()
     wait_until(lambda: len(running.broker._sockets) == 1, "sockets closed")
@@ -169,6 +169,7 @@ def test_a_client_that_never_reads_is_cut_off_and_fills_no_memory(start: StartBr
         assert session.queued_bytes <= 100_000
     wait_until(lambda: DEVICE not in running.broker.connected())
     gateway.ping()
+    deaf.die()
 
 
 def test_tiny_packets_are_not_read_faster_than_they_are_handled(running: RunningBroker) -> None:

@@ -1,5 +1,6 @@
 """Presence events, wills, kicks and keepalive."""
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -167,6 +168,27 @@ def test_a_recheck_cuts_whom_admission_now_refuses(start: StartBroker) -> None:
     revoked.add("unreachable")
     assert running.run(running.broker.recheck()) == 1
     other.ping()
+
+
+def test_a_stopping_broker_lets_the_bridge_take_what_waits(start: StartBroker) -> None:
+    running = start(standing={"portal.bridge": ("#",)}, service_window=10)
+    bridge = running.client("portal.bridge", clean=False)
+    device = running.client(DEVICE, will=WILL)
+    for number in range(1, 101):
+        device.publish(f"server/{DEVICE}/x", b"%d" % number, packet_id=number)
+    stopping = asyncio.run_coroutine_threadsafe(running.broker.stop(), running.loop)
+    assert device.is_closed()
+    assert [int(bridge.receive().payload) for _ in range(100)] == list(range(1, 101))
+    assert bridge.is_closed()
+    stopping.result(20)
+
+
+def test_a_stopping_broker_does_not_wait_for_ever(start: StartBroker) -> None:
+    running = start(standing={"portal.bridge": ("#",)}, drain_seconds=0.1)
+    bridge = running.client("portal.bridge", clean=False)
+    running.client(DEVICE).publish(f"server/{DEVICE}/x")
+    running.run(running.broker.stop())
+    assert bridge.is_closed()
 
 
 def test_stopping_closes_every_connection(start: StartBroker) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from messaging.tests.broker.conftest import DEVICE, StartBroker
 from messaging.tests.broker.pki import Authority
-from messaging.tests.broker.wire import RunningBroker, Wire, connect_packet, wait_until
+from messaging.tests.broker.wire import RunningBroker, connect_packet, wait_until
 
 
 def _is_turned_away(running: RunningBroker, context: ssl.SSLContext) -> str:
@@ -85,7 +85,7 @@ def test_it_refuses_a_server_certificate_as_a_clients(running: RunningBroker, au
 
 def test_it_closes_a_socket_on_which_no_tls_begins(start: StartBroker) -> None:
     running = start(handshake_seconds=0.2)
-    assert Wire.open(running.port, None).is_closed()
+    assert running.plain().is_closed()
 
 
 def test_it_closes_a_socket_that_says_nothing_after_tls(start: StartBroker) -> None:
@@ -101,14 +101,14 @@ def test_it_closes_a_socket_that_says_half_a_connect(start: StartBroker) -> None
 
 
 def test_it_serves_others_while_silent_sockets_wait(running: RunningBroker) -> None:
-    silent = [Wire.open(running.port, None) for _ in range(20)] + [running.tls("c" * 32) for _ in range(5)]
+    silent = [running.plain() for _ in range(20)] + [running.tls("c" * 32) for _ in range(5)]
     running.client(DEVICE).ping()
     for wire in silent:
         wire.die()
 
 
 def test_it_closes_what_speaks_no_tls_at_all(running: RunningBroker) -> None:
-    wire = Wire.open(running.port, None)
+    wire = running.plain()
     wire.send(connect_packet(DEVICE) + b"\0" * 2000)
     assert wire.is_closed()
     running.client(DEVICE).ping()
@@ -127,7 +127,7 @@ def test_every_socket_sends_without_delay(running: RunningBroker) -> None:
 def test_it_refuses_more_sockets_than_it_may_have(start: StartBroker) -> None:
     running = start(connections=2)
     first, second = running.client(DEVICE), running.client("b" * 32)
-    assert Wire.open(running.port, None).is_closed()
+    assert running.plain().is_closed()
     second.die()
     wait_until(lambda: running.broker.connected() == {DEVICE})
     running.client("c" * 32).ping()

@@ -56,6 +56,7 @@ def valkey(tmp_path: Path) -> Iterator[_Server]:
     server = _Server(tmp_path)
     yield server
     server.stop()
+    server.client.close()
 
 
 @pytest.fixture
@@ -70,10 +71,11 @@ def linked(start: StartBroker, valkey: _Server, revoked: set[str]) -> Iterator[R
 
     running = start(admit=admit)
     link = ValkeyLink(running.broker, valkey.url, retry_seconds=0.02, count_seconds=0.02)
-    task = asyncio.run_coroutine_threadsafe(link.run(), running.loop)
+    task = running.call(lambda: running.loop.create_task(link.run()))
     yield running
     assert not task.done()
-    task.cancel()
+    running.call(task.cancel)
+    running.run(asyncio.wait([task]))
 
 
 def test_an_order_cuts_the_device_at_once(linked: RunningBroker, valkey: _Server) -> None:

@@ -93,7 +93,13 @@ class RunningBroker:
 
     def tls(self, name: str | None, context: ssl.SSLContext | None = None) -> "Wire":
         """Return a client that has finished its side of the TLS handshake and said nothing yet."""
-        wire = Wire.open(self.port, context or self.authority.context(name))
+        return self._keep(Wire.open(self.port, context or self.authority.context(name)))
+
+    def plain(self) -> "Wire":
+        """Return a client that has opened a TCP connection and not even begun TLS."""
+        return self._keep(Wire.open(self.port, None))
+
+    def _keep(self, wire: "Wire") -> "Wire":
         self._wires.append(wire)
         return wire
 
@@ -168,7 +174,11 @@ class Wire:
         """Open a TCP connection, and TLS over it unless `context` is None."""
         plain = socket.create_connection(("127.0.0.1", port), DEADLINE)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return cls(context.wrap_socket(plain, server_hostname="localhost") if context else plain)
+        try:
+            return cls(context.wrap_socket(plain, server_hostname="localhost") if context else plain)
+        except OSError:
+            plain.close()
+            raise
 
     def send(self, data: bytes) -> None:
         """Send raw bytes."""
