@@ -251,7 +251,7 @@ class Outbox:
                 self.queue(pipe)
                 pipe.execute()
             return
-        layer = get_channel_layer()
+        layer: Any = get_channel_layer()
         for group, message in self.frames():
             async_to_sync(layer.group_send)(group, message)
 

@@ -15,7 +15,7 @@ import psycopg2
 from django.db import connections
 from psycopg2 import errorcodes
 from psycopg2.extensions import connection as Connection
-from psycopg2.extensions import cursor as Cursor
+from psycopg2.extensions import cursor as PlainCursor
 from psycopg2.extras import register_uuid
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,26 @@ class PartitionMissing(Exception):
     """The history has no partition for a row's month."""
 
 
+class Cursor(PlainCursor):
+    """Begins its transaction together with its first statement: one trip less to the server and back."""
+
+    _begun = False
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        """Execute as usual; several statements may stand in `query`, the result is that of the last."""
+        if not self._begun:
+            self._begun = True
+            query = (b"BEGIN;" if isinstance(query, bytes) else "BEGIN;") + query
+        super().execute(query, vars)
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        """Copy as usual."""
+        if not self._begun:
+            self._begun = True
+            super().execute("BEGIN")
+        super().copy_expert(sql, file, size)
+
+
 class Database:
     """A connection that holds the bridge's lock, or waits for it."""
 
@@ -64,6 +84,7 @@ class Database:
         parameters |= {"options": f"{given} {_OPTIONS}".strip(), "connect_timeout": 5, "application_name": "portal-bridge"}
         try:
             self._connection = psycopg2.connect(**{**parameters, **self._parameters})
+            self._connection.autocommit = True  # transactions are begun and ended here, see Cursor
         except psycopg2.Error as error:
             raise DatabaseAway(str(error).strip()) from error
 
@@ -99,7 +120,7 @@ class Database:
         if connection is None or connection.closed:
             raise DatabaseAway("not connected")
         try:
-            with connection.cursor() as cursor:
+            with connection.cursor(cursor_factory=Cursor) as cursor:
                 yield cursor
         except psycopg2.Error as error:
             self._roll_back(connection)
@@ -114,7 +135,8 @@ class Database:
             self._roll_back(connection)
             raise
         try:
-            connection.commit()
+            with connection.cursor() as plain:
+                plain.execute("COMMIT")
         except psycopg2.Error as error:
             known = bool(error.pgcode) and connection.closed == 0
             self._roll_back(connection)
@@ -122,7 +144,8 @@ class Database:
 
     def _roll_back(self, connection: Connection) -> None:
         try:
-            connection.rollback()
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
         except psycopg2.Error:
             self.close()
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from psycopg2.extensions import cursor as Cursor
-
 from devices.profiles import DEFAULT_PROFILE, Profile, UnknownProfile, get_profile
+from messaging.bridge.database import Cursor
 
 TTL_S = 60.0
 UNKNOWN_TTL_S = 5.0  # of what is not there, so that a device registered a moment ago is soon seen

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import secrets
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from psycopg2.extensions import cursor as Cursor
-
-from messaging.bridge.database import DatabaseAway
+from messaging.bridge.database import Cursor, DatabaseAway
 from messaging.bridge.source import Incoming
 
 WINDOW = 20_000
@@ -30,17 +29,22 @@ CLAIM_POSITION = """
 INSERT INTO messaging_journalentry AS j (session, packet_id, crc, sequence) VALUES (%s, 0, %s, 0)
 ON CONFLICT (session, packet_id) DO UPDATE SET crc = excluded.crc RETURNING j.sequence
 """
-MOVE_POSITION = """
-UPDATE messaging_journalentry SET sequence = %s WHERE session = %s AND packet_id = 0 AND sequence = %s AND crc = %s
-"""
 FIND = """
 SELECT packet_id, crc, message_id FROM messaging_journalentry
 WHERE session = %s AND packet_id = ANY(%s) AND packet_id <> 0 AND sequence > %s
 """
+# One statement, and its result says whether the position was where we knew it.
 RECORD = """
-INSERT INTO messaging_journalentry (session, packet_id, crc, sequence, message_id)
-SELECT %s, * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::uuid[])
-ON CONFLICT (session, packet_id) DO UPDATE SET crc = excluded.crc, sequence = excluded.sequence, message_id = excluded.message_id
+WITH entered AS (
+    INSERT INTO messaging_journalentry (session, packet_id, crc, sequence, message_id)
+    SELECT %s, * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::uuid[])
+    ON CONFLICT (session, packet_id) DO UPDATE
+    SET crc = excluded.crc, sequence = excluded.sequence, message_id = excluded.message_id
+), moved AS (
+    UPDATE messaging_journalentry SET sequence = %s WHERE session = %s AND packet_id = 0 AND sequence = %s AND crc = %s
+    RETURNING 1
+)
+SELECT count(*) FROM moved
 """
 PRUNE = "DELETE FROM messaging_journalentry WHERE session = %s AND packet_id <> 0 AND sequence <= %s"
 FORGET = "DELETE FROM messaging_journalentry WHERE session = %s AND packet_id <> 0"
@@ -89,28 +93,31 @@ class Journal:
         cursor.execute(FIND, [self._session, list(again), self._position - WINDOW])
         return {packet_id: message_id for packet_id, crc, message_id in cursor if again[packet_id] == crc}
 
-    def record(self, cursor: Cursor, messages: list[Incoming]) -> Move:
-        """Enter messages that are written in this transaction, and move the position.
+    def record(self, cursor: Cursor, messages: list[Incoming], before: Iterable[bytes] = ()) -> Move:
+        """Enter messages that are written in this transaction, and move the position; the last statement of a batch.
+
+        `before`: statements that are sent along, to be executed before.
 
         Raises:
             Overtaken: another bridge moved it.
         """
         move = Move(self._position, self._position + max(1, len(messages)))
         tracked = [(number, message) for number, message in enumerate(messages, self._position + 1) if message.delivery]
-        if tracked:
-            columns = (
-                [message.delivery for _, message in tracked],
-                [crc_of(message) for _, message in tracked],
-                [number for number, _ in tracked],
-                [message.id for _, message in tracked],
-            )
-            cursor.execute(RECORD, [self._session, *columns])
-        cursor.execute(MOVE_POSITION, [move.after, self._session, move.before, self._owner])
-        if cursor.rowcount != 1:
-            raise Overtaken("another bridge has moved the position")
+        statements = list(before)
         if move.after - self._pruned >= PRUNE_EVERY:
-            cursor.execute(PRUNE, [self._session, move.after - WINDOW])
+            statements.append(cursor.mogrify(PRUNE, [self._session, move.after - WINDOW]))
             self._pruned = move.after
+        entries = (
+            [message.delivery for _, message in tracked],
+            [crc_of(message) for _, message in tracked],
+            [number for number, _ in tracked],
+            [message.id for _, message in tracked],
+        )
+        position = (move.after, self._session, move.before, self._owner)
+        statements.append(cursor.mogrify(RECORD, [self._session, *entries, *position]))
+        cursor.execute(b";".join(statements))
+        if cursor.fetchone() != (1,):
+            raise Overtaken("another bridge has moved the position")
         return move
 
     def moved(self, move: Move) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+INSERT_MESSAGES = b"""
+INSERT INTO messaging_message (id, time, account_id, device_id, direction, api, payload, raw, size_bytes, malformed) VALUES """
+MESSAGE_TEMPLATE = "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 COPY_MESSAGES = """
 COPY messaging_message (id, time, account_id, device_id, direction, api, payload, raw, size_bytes, malformed) FROM STDIN
 """

@@ -15,13 +15,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from iotportal.uuid7 import time_of
 from messaging import events
 from messaging.bridge import sql
-from messaging.bridge.database import CommitUnknown, Database
+from messaging.bridge.database import CommitUnknown, Cursor, Database
 from messaging.bridge.directory import Directory, KnownDevice
 from messaging.bridge.inbox import Batch
 from messaging.bridge.journal import Journal, Move
@@ -47,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 SEEN_EVERY = timedelta(seconds=1)  # how fine `last_seen_at` is kept: one update a second for a device that never stops talking
 MAX_REMEMBERED = 50_000
+COPY_FROM = 100  # rows; below, an INSERT that travels with the other statements is faster: one trip in place of three
 
 
 class Care(Enum):
@@ -184,7 +184,7 @@ class Writer:
         if not due:
             return
         with self._database.transaction() as cursor:
-            self._write_status(cursor, due, {})
+            cursor.execute(_status(cursor, due, {}))
         for device, at in due.items():
             _remember(self._seen, device, at)
             del self._unsaid[device]
@@ -195,17 +195,18 @@ class Writer:
         known = self._journal.known(cursor, batch.messages)
         fresh = [message for message in batch.messages if message.delivery not in known or not message.redelivered]
         work = _Work()
+        statements: list[bytes] = []
         if care is not Care.NONE:
             self._take_apart(cursor, batch, care, known, work, written)
             written.rows += len(work.rows)
-            self._copy(cursor, work.rows)
-            self._write_commands(cursor, batch, work, written)
-            self._write_presence(cursor, work, written)
+            self._write_messages(cursor, work.rows, statements)
+            self._write_commands(cursor, batch, written)
+            self._write_presence(cursor, work, written, statements)
             self._write_readings(cursor, work, written)
         else:
             written.dropped += len(fresh) + len(batch.records)
         written.duplicates += len(batch.messages) - len(fresh)
-        written.move = self._journal.record(cursor, fresh)
+        written.move = self._journal.record(cursor, fresh, statements)
 
     def _take_apart(
         self, cursor: Cursor, batch: Batch, care: Care, known: dict[int, UUID | None], work: _Work, written: Written
@@ -325,11 +326,13 @@ class Writer:
 
     # --- tables ----------------------------------------------------------------------------------------------------------
 
-    def _copy(self, cursor: Cursor, rows: list[tuple[Any, ...]]) -> None:
-        if rows:
+    def _write_messages(self, cursor: Cursor, rows: list[tuple[Any, ...]], statements: list[bytes]) -> None:
+        if len(rows) >= COPY_FROM:
             cursor.copy_expert(sql.COPY_MESSAGES, io.StringIO("".join(map(_copy_line, rows))))
+        elif rows:
+            statements.append(sql.INSERT_MESSAGES + b",".join(cursor.mogrify(sql.MESSAGE_TEMPLATE, row) for row in rows))
 
-    def _write_commands(self, cursor: Cursor, batch: Batch, work: _Work, written: Written) -> None:
+    def _write_commands(self, cursor: Cursor, batch: Batch, written: Written) -> None:
         """Insert finished commands, once each, and enter late answers."""
         facts = [record.fact for record in batch.records]
         written.dropped += facts.count(None)
@@ -354,7 +357,7 @@ class Writer:
             user = None if user_id is None else name_of(user_id)
             outbox.add(account_id, row["device_id"], events.command_event(**row, user=user))
 
-    def _write_presence(self, cursor: Cursor, work: _Work, written: Written) -> None:
+    def _write_presence(self, cursor: Cursor, work: _Work, written: Written, statements: list[bytes]) -> None:
         changed: set[UUID] = set(work.statuses)
         if work.links:
             rows = [
@@ -367,24 +370,13 @@ class Writer:
             written.links = dict(found)
             changed |= set(written.links)
         if work.seen or work.statuses:
-            self._write_status(cursor, work.seen, work.statuses)
+            statement = _status(cursor, work.seen, work.statuses)
             written.seen = work.seen
+            if work.statuses:
+                cursor.execute(statement)
+            else:
+                statements.append(statement)
         self._tell_presence(cursor, changed, written.outbox)
-
-    def _write_status(self, cursor: Cursor, seen: dict[UUID, datetime], statuses: dict[UUID, _Status]) -> None:
-        devices = sorted(seen.keys() | statuses.keys())
-        none = _Status()
-        ordered = [statuses.get(key, none) for key in devices]
-        cursor.execute(
-            sql.UPDATE_STATUS,
-            [
-                devices,
-                [seen.get(key) for key in devices],
-                [one.running for one in ordered],
-                [one.asked_at for one in ordered],
-                [one.answered_ms for one in ordered],
-            ],
-        )
 
     def _tell_presence(self, cursor: Cursor, devices: Iterable[UUID], outbox: events.Outbox) -> None:
         wanted = list(devices)
@@ -425,6 +417,20 @@ class Uncommitted(CommitUnknown):
     def __init__(self, written: Written) -> None:
         super().__init__("the connection broke during COMMIT")
         self.written = written
+
+
+def _status(cursor: Cursor, seen: dict[UUID, datetime], statuses: dict[UUID, _Status]) -> bytes:
+    """Return the statement that enters when devices were heard and whether they answered."""
+    devices = sorted(seen.keys() | statuses.keys())
+    none = _Status()
+    ordered = [statuses.get(key, none) for key in devices]
+    columns = (
+        [seen.get(key) for key in devices],
+        [one.running for one in ordered],
+        [one.asked_at for one in ordered],
+        [one.answered_ms for one in ordered],
+    )
+    return cursor.mogrify(sql.UPDATE_STATUS, [devices, *columns])
 
 
 def _command_row(fact: CommandFact) -> tuple[Any, ...]:

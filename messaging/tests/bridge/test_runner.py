@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from devices.models import Device
-from messaging.models import JournalEntry, Message
+from messaging.models import Message
 from messaging.tests.bridge.memory import MemorySource
 from messaging.tests.broker.wire import wait_until
 
