@@ -186,6 +186,17 @@ def test_a_malformed_answer_that_could_be_a_ghosts_is_the_ghosts() -> None:
     assert [type(action) for action in bench.say("get_gpio", number=4, value=1)] == [Deliver]
 
 
+def test_a_cut_text_that_could_be_two_commands_does_not_clear_the_ghost() -> None:
+    bench = Bench(STANDARD)
+    bench.ask("a", "write_uart", value="hello one", timeout=1)
+    bench.at(1)
+    assert bench.ask("b", "write_uart", value="hello two") == [Send("b", 1)]
+    assert [type(action) for action in bench.say("write_uart", raw='{"value": "hello ')] == [Late]
+    assert [type(action) for action in bench.say("write_uart", value="hello two")] == [Deliver]
+    assert bench.ask("same", "write_uart", value="hello one") == []
+    assert [type(action) for action in bench.say("write_uart", raw='{"value": "hello o')] == [Late, Send]
+
+
 def test_a_text_that_comes_back_cut_and_unescaped_is_known_again() -> None:
     bench = Bench(FT900)
     text = 'say "hi" ' + "x" * 90
