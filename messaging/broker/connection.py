@@ -333,6 +333,7 @@ class Connection(asyncio.Protocol):
 
     def _on_subscribe(self, session: Session, body: bytes) -> None:
         packet_id, asked = packets.parse_subscribe(body)
+        session.met = True
         codes = []
         for topic_filter, qos in asked:
             granted = min(qos, 1)

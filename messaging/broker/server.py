@@ -254,6 +254,7 @@ class Broker:
         if isinstance(identity, Refusal):
             raise ValueError(f"{client_id}: {identity.reason}")
         session = self._create(client_id, identity, clean=False)
+        session.prepared = True
         for topic_filter in self._standing[client_id]:
             self.subscribe(session, topic_filter, 1)
 

@@ -56,8 +56,10 @@ class Session:
         self.dropped = 0
         # Incoming QoS 2 packet ids that wait for their PUBREL.
         self.unreleased: set[int] = set()
-        # False until a client has been connected: a session prepared at boot is not "present" for its first client.
+        # False until a client has been connected. A session prepared at boot is not "present" for its first client, nor for the
+        # next while none has subscribed or acknowledged: one that died at once may not have noted yet that it is a new one.
         self.met = False
+        self.prepared = False
         self.expires: float | None = None
         # Lossless only: messages in the queue by publisher, the publishers held back, and whom to tell when not.
         self.waiting: Counter[str] = Counter()
@@ -76,7 +78,7 @@ class Session:
     def attach(self, link: Link) -> None:
         """Give the session a connection; `pump` then sends what waited."""
         self._link = link
-        self.met = True
+        self.met = self.met or not self.prepared
         self.expires = None
         self._resend = deque(self.inflight)
 
@@ -107,6 +109,7 @@ class Session:
 
     def acknowledge(self, packet_id: int) -> None:
         """Forget the message behind a PUBACK and let the next one go; unknown ids are ignored."""
+        self.met = True
         if self.inflight.pop(packet_id, None) is not None and self.queue:
             self.pump()
 
