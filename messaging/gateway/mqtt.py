@@ -167,7 +167,7 @@ class MqttTransport:
             raise OSError("the connection closed at once")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # paho leaves Nagle on: 44 ms instead of 1
         client.on_socket_register_write = lambda _client, _data, s: self._loop.add_writer(s.fileno(), client.loop_write)
-        client.on_socket_unregister_write = lambda _client, _data, s: self._loop.remove_writer(s.fileno())
+        client.on_socket_unregister_write = self._on_unregister_write
         client.on_socket_close = self._on_socket_close
         self._client, self._socket = client, sock.fileno()
         self._loop.add_reader(self._socket, self._read, client, sock)
@@ -214,6 +214,10 @@ class MqttTransport:
             self._lost.set()
         else:
             self._connected.set()
+
+    def _on_unregister_write(self, _client: mqtt.Client, _data: Any, sock: Any) -> None:
+        with contextlib.suppress(OSError, ValueError):  # paho also calls it for a socket that is closed already
+            self._loop.remove_writer(sock.fileno())
 
     def _on_socket_close(self, _client: mqtt.Client, _data: Any, sock: Any) -> None:
         for remove in (self._loop.remove_reader, self._loop.remove_writer):
