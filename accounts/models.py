@@ -34,11 +34,15 @@ class User(AbstractUser):
     last_name = models.CharField("last name", max_length=150)
     email = models.EmailField("e-mail", max_length=254)
     time_zone = models.CharField(max_length=64, default="UTC")
-    theme = models.CharField(max_length=8, choices=[("", "As the system"), ("light", "Light"), ("dark", "Dark")], blank=True, default="")
+    theme = models.CharField(
+        max_length=8, choices=[("", "As the system"), ("light", "Light"), ("dark", "Dark")], blank=True, default=""
+    )
 
-    class Meta(AbstractUser.Meta):  # type: ignore[name-defined, misc]  # the stubs do not know AbstractUser.Meta
+    class Meta(AbstractUser.Meta):
         constraints: ClassVar = [
-            models.UniqueConstraint(Lower("username"), name="user_username_unique", violation_error_message="That user name is taken."),
+            models.UniqueConstraint(
+                Lower("username"), name="user_username_unique", violation_error_message="That user name is taken."
+            ),
             models.UniqueConstraint(Lower("email"), name="user_email_unique"),
         ]
 
@@ -53,7 +57,9 @@ class Account(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=12, choices=Kind, default=Kind.PERSONAL)
     name = models.CharField(max_length=150)
-    members: models.ManyToManyField[User, Membership] = models.ManyToManyField(User, through="Membership", related_name="accounts")
+    members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
+        User, through="Membership", related_name="accounts"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
