@@ -217,7 +217,7 @@ def _structure(field: Field, value: object) -> object:
     return value
 
 
-def _passed_through(profile: Profile, arguments: Mapping[str, object]) -> dict[str, object]:
+def _passed_through(profile: Profile, arguments: Mapping[Any, object]) -> dict[str, object]:
     """Check the arguments of an api that the profile does not declare: any JSON, within bounds."""
     errors: dict[str, list[str]] = {}
     for name, value in arguments.items():

@@ -239,6 +239,7 @@ def test_a_silent_read_is_repeated_once_and_its_second_answer_absorbed() -> None
     assert [type(action) for action in bench.say("get_rtc", value=1)] == [Unsolicited]
     assert bench.at(1.3) == [Send("b", 1)]
     assert bench.at(2.3) == [Send("b", 2)]
+    assert bench.at(4.9) == []
     assert bench.at(5.0) == [TimedOut("b", sent=True), Send("c", 1)]
 
 
@@ -246,6 +247,7 @@ def test_the_repetition_comes_within_the_callers_time() -> None:
     bench = Bench(FT900)
     bench.ask("a", "get_rtc", timeout=1)
     assert bench.at(0.5) == [Send("a", 2)]
+    assert bench.at(0.99) == []  # once is enough
     assert bench.at(1) == [TimedOut("a", sent=True)]
 
 
