@@ -15,6 +15,7 @@ urlpatterns = [
     path("<device:device_id>/name/", views.rename, name="rename"),
     path("<device:device_id>/kind/", views.change_profile, name="change_profile"),
     path("<device:device_id>/key/forget/", views.forget_key, name="forget_key"),
+    path("<device:device_id>/certificate/new/", views.new_certificate, name="new_certificate"),
     path("<device:device_id>/delete/", views.delete, name="delete"),
     path("<device:device_id>/files/<str:name>", views.device_file, name="file"),
 ]

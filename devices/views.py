@@ -19,6 +19,7 @@ from devices.access import access_device
 from devices.downloads import Download, File, active_certificate, download, slug
 from devices.forms import NameForm, ProfileForm, RegisterForm, SearchForm
 from devices.models import Device
+from devices.pki import KeyAlgorithm
 from devices.profiles import all_profiles
 
 AREA = {"area": "devices"}
@@ -110,6 +111,20 @@ def forget_key(request: AuthedRequest, device_id: str) -> HttpResponse:
         return render(request, "devices/forget_key.html", {**AREA, "device": device})
     services.forget_key(device=device)
     messages.success(request, "The portal has no copy of the private key any more. The device keeps working with its own.")
+    return redirect("devices:detail", device.hex)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def new_certificate(request: AuthedRequest, device_id: str) -> HttpResponse:
+    """Ask, then replace the device's key and certificate."""
+    device = access_device(request.user, device_id, Action.MANAGE)
+    if request.method != "POST":
+        return render(request, "devices/new_certificate.html", {**AREA, "device": device})
+    old = active_certificate(device)
+    services.replace_certificate(device=device, key_algorithm=old.key_algorithm if old else KeyAlgorithm.EC)
+    messages.success(request, "It has a new key and certificate. Take them to the device: the old ones are refused from now on.")
     return redirect("devices:detail", device.hex)
 
 

@@ -10,7 +10,7 @@ def portal(request: HttpRequest) -> dict[str, object]:
     return {
         "portal_version": settings.VERSION,
         "account_url": _address("accounts:account"),
-        "api_docs_url": _address("api-docs"),
+        "api_docs_url": _address("api:docs"),
     }
 
 

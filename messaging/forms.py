@@ -27,7 +27,7 @@ class MomentInput(forms.DateTimeInput):
     input_type = "datetime-local"
 
     def __init__(self) -> None:
-        super().__init__(format="%Y-%m-%dT%H:%M:%S", attrs={"step": "1"})
+        super().__init__(format="%Y-%m-%dT%H:%M:%S", attrs={"step": "1", "class": "in"})
 
 
 class HistoryForm(forms.Form):

@@ -19,6 +19,7 @@ from accounts.models import User
 from devices.models import Device
 from devices.profiles import Api, Field, Profile
 from iotportal.problems import Problem
+from iotportal.words import seconds
 from messaging.dialling import COUNTRIES
 from messaging.gateway.core import CommandResult
 from messaging.models import Direction, Message, Reading
@@ -117,21 +118,14 @@ def told(problem: Problem, device: Device, ask: Ask, profile: Profile) -> tuple[
         for_ = f" for {_span(timezone.now() - since)}" if since else ""
         return "warn", f"{device.name} has been offline{for_}." if for_ else f"{device.name} is offline.", "Nothing was sent."
     what, _, text = problem.detail.partition(". ")
-    if (
-        problem.code == "device_timeout"
-        and not profile.api(ask[0]).declared
-        and presence
-        and presence.connected
-        and presence.asked_at
-    ):
-        heard = _span(timezone.now() - (presence.last_seen_at or presence.asked_at))
-        text = f"The device is connected and was heard {heard} ago, so it may not know {ask[0]}."
+    if problem.code == "device_timeout" and not profile.api(ask[0]).declared and presence and presence.connected:
+        answered = presence.running and presence.asked_at
+        heard = f" and answered get_status {_span(timezone.now() - presence.asked_at)} ago" if answered else ""
+        text = f"The device is connected{heard}, so it may not know {ask[0]}."
     return ("warn" if problem.status in {402, 429, 503} else "bad"), what.rstrip(".") + ".", text
 
 
 def _span(passed: timedelta) -> str:
-    from iotportal.words import seconds
-
     return seconds(max(0, int(passed.total_seconds())))
 
 
@@ -259,8 +253,6 @@ class Clock:
     @property
     def drift(self) -> str:
         """The drift in words; the clock counts whole seconds, so less than one is none."""
-        from iotportal.words import seconds
-
         if self.drift_s is None:
             return ""
         off = abs(self.drift_s)

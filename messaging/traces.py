@@ -72,6 +72,8 @@ class Trace:
             return f"{c.get_outcome_display().capitalize()} within {c.timeout_s:g} s." if self.silent else ""
         device = max(0.0, c.answered_ms - (c.broker_ms or c.sent_ms or 0.0))
         retried = f" It was asked {c.attempts} times." if c.attempts > 1 else ""
+        if c.sent_ms and c.sent_ms > max(5.0, 0.25 * c.delivered_ms):
+            retried = f" It waited {ms(c.sent_ms)} for its turn.{retried}"
         return (
             f"The device and the network to it took {device / c.delivered_ms:.0%} of the time; "
             f"portal and broker took {ms(c.delivered_ms - device)}.{retried}"

@@ -54,13 +54,14 @@ def age(value: datetime | None) -> SafeString | str:
 
 
 @register.filter
-def clock(value: datetime | None) -> SafeString | str:
-    """Say the time of day to the millisecond, in an element that knows the whole of it."""
+def clock(value: datetime | None, style: str = "") -> SafeString | str:
+    """Say the time of day, to the millisecond or ("short") to the second, in an element that knows the whole of it."""
     if value is None:
         return ""
     local = timezone.localtime(value)
-    shown = f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
-    return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), date_format(local, "D j M Y"), shown)
+    thousandths = "" if style else format_html('<span class="fr">.{}</span>', f"{local.microsecond // 1000:03d}")
+    exact = date_format(local, "D j M Y")
+    return format_html('<time datetime="{}" title="{}">{}{}</time>', value.isoformat(), exact, f"{local:%H:%M:%S}", thousandths)
 
 
 @register.filter

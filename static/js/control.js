@@ -43,7 +43,7 @@ function showErrors(form, errors) {
   }
 }
 
-function words_of(problem) {
+function wordsOf(problem) {
   if (problem.code === "device_offline") {
     const since = document.querySelector("#unit .facts time")?.dateTime;
     const offline = document.body.dataset.offline && since ? ` for ${words.ago(since).replace(" ago", "")}` : "";
@@ -109,6 +109,7 @@ function makePinRow(number) {
 function confirmPin(number, value, at, elapsed, fresh) {
   const row = pinRow(number) ?? makePinRow(number);
   row.dataset.value = value;
+  row.dataset.timed = elapsed === null || elapsed === undefined ? "" : "1";
   const lvl = row.querySelector("[data-level]"), knob = row.querySelector(".sw");
   lvl.textContent = level(value);
   lvl.classList.toggle("hi", Boolean(value));
@@ -120,15 +121,14 @@ function confirmPin(number, value, at, elapsed, fresh) {
   if (row.classList.contains("pending")) return row;
   const sub = row.querySelector("[data-sub]"), when = document.createElement("span");
   showAge(when, at);
-  sub.replaceChildren("confirmed ", when, elapsed === null || elapsed === undefined ? "" : ` · ${words.ms(elapsed)}`);
+  sub.replaceChildren(Object.assign(document.createElement("span"), { className: "desk", textContent: "confirmed " }), when, elapsed === null || elapsed === undefined ? "" : ` · ${words.ms(elapsed)}`);
   row.querySelector("[data-say]").hidden = true;
+  if (!fresh) return row;
   row.className = "";
-  if (fresh) {
-    void row.offsetWidth; // so that a second confirmation settles again
-    row.className = "confirmed";
-    clearTimeout(row.settled);
-    row.settled = setTimeout(() => row.classList.remove("confirmed"), 6000);
-  }
+  void row.offsetWidth; // so that a second confirmation settles again
+  row.className = "confirmed";
+  clearTimeout(row.settled);
+  row.settled = setTimeout(() => row.classList.remove("confirmed"), 6000);
   return row;
 }
 
@@ -158,7 +158,7 @@ async function askPin(api, number, value) {
     const span = problem.detail.match(/in ([\d.]+ s)/)?.[1] ?? "time";
     pinSays(row, "reverted", `${known === null ? "No" : `Put back to ${level(known)}: no`} answer in ${span}. The device may still have switched; Get asks it.`);
   } else {
-    const [kind, what, text] = words_of(problem);
+    const [kind, what, text] = wordsOf(problem);
     pinSays(row, kind === "warn" || problem.status === 504 ? "reverted" : "error", `${what} ${text}`.trim());
   }
   return result;
@@ -180,10 +180,10 @@ function showReading(key, value, at, elapsed) {
   const when = row.querySelector("[data-when]"), ago = document.createElement("span");
   showAge(ago, at);
   when.replaceChildren(elapsed === null || elapsed === undefined ? "" : words.ms(elapsed) + " · ", ago);
-  if (key === "rtc") showClock(Number(value), Date.parse(at) / 1000 - (elapsed ?? 0) / 2000);
+  if (key === "rtc") showDrift(Number(value), Date.parse(at) / 1000 - (elapsed ?? 0) / 2000);
 }
 
-function showClock(epoch, saidAt) {
+function showDrift(epoch, saidAt) {
   const options = { timeZone: document.documentElement.dataset.zone, weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
   document.querySelector("[data-local]").textContent = Number.isFinite(epoch) ? new Date(epoch * 1000).toLocaleString("en-GB", options).replace(/^(\w+),/, "$1") : "–";
   const flag = document.querySelector("[data-drift]"), drift = epoch - saidAt;
@@ -206,7 +206,7 @@ function epochOf(wall) {
 
 function fail(form, problem) {
   if (Object.keys(problem.errors ?? {}).length) return showErrors(form, problem.errors);
-  say(form, ...words_of(problem));
+  say(form, ...wordsOf(problem));
 }
 
 function recipientOf(data) {
@@ -303,11 +303,11 @@ const TILES = {
     if (args === null || typeof args !== "object" || Array.isArray(args)) return showErrors(form, { json: ["A command is a JSON object, in { }."] });
     const result = await busy(button, "Asking…", () => send(api, args));
     if (result.ok) return say(form, "live", `Answered in ${words.ms(result.command.timeline.delivered)}.`, result.command.text ?? JSON.stringify(result.command.answer), true);
-    const problem = result.problem, asked = document.querySelector("[data-asked] time");
-    if (problem.code === "device_timeout" && !document.querySelector(`#custom-apis [value="${CSS.escape(api)}"]`) && asked && !document.body.dataset.offline) {
-      return say(form, "bad", problem.detail.split(". ")[0].replace(/\.$/, "") + ".", `The device is connected and was asked for its status ${words.ago(asked.dateTime)}, so it may not know ${api}.`);
-    }
-    fail(form, problem);
+    const problem = result.problem, declared = document.querySelector(`#custom-apis [value="${CSS.escape(api)}"]`);
+    if (problem.code !== "device_timeout" || declared || document.body.dataset.offline) return fail(form, problem);
+    const asked = document.querySelector("[data-run]:not(.no, [hidden])") && document.querySelector("[data-asked] time");
+    const heard = asked ? ` and answered get_status ${words.ago(asked.dateTime)}` : "";
+    say(form, "bad", wordsOf(problem)[1], `The device is connected${heard}, so it may not know ${api}.`);
   },
   async restart(form) {
     form.closest("dialog").close();
@@ -366,8 +366,10 @@ document.addEventListener("live:reading", ({ detail }) => {
   const pin = detail.key.match(/^gpio\/(\d+)$/);
   if (!pin) return showReading(detail.key, detail.value, detail.at, detail.elapsed_ms);
   const row = pinRow(pin[1]), shown = row?.querySelector("[data-sub] time")?.dateTime;
-  if (row && shown && Date.parse(detail.at) - Date.parse(shown) < 1500 && Number(row.dataset.value) === detail.value) return; // this page's own
-  confirmPin(Number(pin[1]), detail.value, detail.at, detail.elapsed_ms, true);
+  // The same answer comes up to three times: to this page's own command, as a message, and with the command's time.
+  const known = shown && Math.abs(Date.parse(detail.at) - Date.parse(shown)) < 2000 && Number(row.dataset.value) === detail.value;
+  if (known && (detail.elapsed_ms === null || row.dataset.timed)) return;
+  confirmPin(Number(pin[1]), detail.value, detail.at, detail.elapsed_ms, !known);
 });
 
 let redraw = null, drawn = 0;
@@ -429,7 +431,7 @@ document.addEventListener("live:message", ({ detail }) => {
   line.dataset.id = detail.id;
   for (const part of line.querySelectorAll("span")) part.className = detail.direction;
   line.querySelector("[data-arrow]").setAttribute("aria-label", to ? "to the device" : "from the device");
-  Object.assign(line.querySelector("time"), { dateTime: detail.time, textContent: words.clock(detail.time) });
+  showClock(line.querySelector("time"), detail.time);
   con.querySelector(".none")?.remove();
   con.append(line);
   while (con.children.length > KEPT_LINES) con.firstElementChild.remove();

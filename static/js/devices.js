@@ -12,9 +12,7 @@ document.addEventListener("live:message", ({ detail }) => {
   const row = fromTemplate("feed-row", { name: nameOf(detail.device), text: `${detail.api} ${detail.payload.slice(0, 120)}` });
   row.dataset.id = detail.id;
   row.querySelector(`.dir.${detail.direction === "to" ? "from" : "to"}`).remove();
-  const time = row.querySelector("time");
-  time.dateTime = detail.time;
-  time.textContent = words.clock(detail.time, false);
+  showClock(row.querySelector("time"), detail.time, false);
   feed.prepend(row);
   while (feed.children.length > FEED) feed.lastElementChild.remove();
   document.getElementById("feed-empty").hidden = true;

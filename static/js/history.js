@@ -28,7 +28,7 @@ function fill(row, message) {
   row.dataset.payload = message.payload;
   row.dataset.api = message.api;
   row.querySelector(`.dir.${message.direction === "to" ? "from" : "to"}`).remove();
-  Object.assign(row.querySelector("time"), { dateTime: message.time, textContent: words.clock(message.time) });
+  showClock(row.querySelector("time"), message.time);
   row.querySelector("[data-link]")?.setAttribute("href", `/devices/${message.device}/control/`);
   if (row.matches("tr")) row.classList.toggle("up", message.direction === "from");
   else {
@@ -67,7 +67,7 @@ document.addEventListener("live:message", ({ detail }) => {
 // Commands end about when their messages arrive, in either order: they are kept until both are here.
 const ended = [];
 document.addEventListener("live:command", ({ detail }) => {
-  ended.push(detail);
+  ended.push({ ...detail, heard: Date.now() });
   while (ended.length > 200) ended.shift();
   pairSoon();
 });
@@ -76,7 +76,9 @@ let pairing = null;
 function pairSoon() {
   pairing ??= setTimeout(() => {
     pairing = null;
-    for (const body of rowsOf().querySelectorAll("tbody, .phone")) ended.forEach((command) => pair(body, command));
+    for (const body of rowsOf().querySelectorAll("tbody, .phone")) for (const command of ended) command.whole = pair(body, command);
+    const old = Date.now() - 10000;
+    for (const command of ended.splice(0)) if (!command.whole && command.heard > old) ended.push(command);
   }, 20);
 }
 
@@ -103,6 +105,7 @@ function pair(body, command) {
     if (command.late_ms !== null) flag(answer, "warn", "late");
     else if (command.outcome === "device_error") flag(answer, "bad", "error");
   }
+  return Boolean(question && (answer || command.answer === null));
 }
 
 let figures = null;

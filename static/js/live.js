@@ -75,10 +75,25 @@ function command(device, api, args, timeout) {
 }
 
 // Swaps the parts of the page (or those named) for what the server says now; leaves alone what a person is using.
-async function refresh(...ids) {
+// One at a time, so that an older answer never overwrites a newer one.
+let refreshing = Promise.resolve(), asked = null;
+function refresh(...ids) {
+  if (asked) { // one is waiting for its turn: it asks for these too
+    asked = asked.length && ids.length ? [...asked, ...ids] : [];
+    return refreshing;
+  }
+  asked = ids;
+  return (refreshing = refreshing.then(() => {
+    const now = asked;
+    asked = null;
+    return swap(now);
+  }));
+}
+
+async function swap(ids) {
   let text;
   try {
-    const response = await fetch(location.href, { headers: { "X-Refresh": ids.join(" ") || "all" } });
+    const response = await fetch(location.href, { cache: "no-store", headers: { "X-Refresh": ids.join(" ") || "all" } });
     if (!response.ok) return;
     text = await response.text();
   } catch {
@@ -112,11 +127,12 @@ function fromTemplate(id, texts) {
   return node;
 }
 
-// Names of devices: from the page, else asked for once.
+// Names of devices, as far as the page knows them.
 const names = new Map();
 function nameOf(hex) {
-  if (!names.has(hex)) names.set(hex, document.querySelector(`[data-device="${hex}"] [data-name]`)?.textContent ?? hex.slice(0, 8) + "…");
-  return names.get(hex);
+  const shown = names.get(hex) ?? document.querySelector(`[data-device="${hex}"] [data-name], [data-from="${hex}"] [data-name], option[value="${hex}"]`)?.textContent;
+  if (shown) names.set(hex, shown);
+  return shown ?? hex.slice(0, 8) + "…";
 }
 
 document.addEventListener("live:device", ({ detail }) => {

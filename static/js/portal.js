@@ -19,17 +19,23 @@ const words = {
     return passed < 2 ? "just now" : words.seconds(Math.floor(passed)) + " ago";
   },
   // Times are shown in the zone of the user's settings, which the server says: the browser's own may be another.
-  clock(iso, fraction = true) {
+  clock(iso) {
     const options = { timeZone: document.documentElement.dataset.zone || "UTC", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
-    if (fraction) options.fractionalSecondDigits = 3;
     return new Date(iso).toLocaleTimeString("en-GB", options);
   },
 };
 
 // Puts a time into an element and lets it tick.
 function showAge(element, iso) {
-  element.replaceChildren(Object.assign(document.createElement("time"), { dateTime: iso, title: words.clock(iso, false), textContent: words.ago(iso) }));
+  element.replaceChildren(Object.assign(document.createElement("time"), { dateTime: iso, title: words.clock(iso), textContent: words.ago(iso) }));
   element.firstChild.dataset.age = "";
+}
+
+// The time of day in an element, the thousandths in a part of their own, which phones leave out.
+function showClock(time, iso, thousandths = true) {
+  time.dateTime = iso;
+  time.textContent = words.clock(iso);
+  if (thousandths) time.append(Object.assign(document.createElement("span"), { className: "fr", textContent: "." + String(new Date(iso).getUTCMilliseconds()).padStart(3, "0") }));
 }
 
 function csrfToken() {
