@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 STANDING = {"portal.bridge": ("#", "$SYS/portal/#")}
 # Admission is a short database look-up; more threads would only mean more database connections.
 ADMISSION_THREADS = 4
+OPEN_FILES = 16_384
 
 
 async def serve(host: str, port: int) -> None:
@@ -54,6 +55,14 @@ async def serve(host: str, port: int) -> None:
             raise failure
 
 
+def _allow_sockets() -> None:
+    """Raise the number of open files, which is often 1,024, as far as the system lets an ordinary user."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    if wanted > now:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 class Command(BaseCommand):
     """`manage.py run_broker`."""
 
@@ -66,8 +75,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Listen, or say which port is taken."""
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        _allow_sockets()
         try:
             uvloop.run(serve(options["host"], options["port"]))
         except OSError as error:
