@@ -1,46 +1,104 @@
-"""How the API describes itself: drf-spectacular's schema, with the errors that every operation can answer."""
+"""How the API describes itself: drf-spectacular's schema, with the errors that operations can answer."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework import serializers
 
 from iotportal.problems import CONTENT_TYPE, TITLES
+from iotportal.serializers import StrictSerializer
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
     """Problem details (RFC 9457), the one shape of every error."""
 
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField(help_text="For people.")
-    code = serializers.CharField(help_text="For programs.")
-    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), help_text="Messages per field.")
+    type = serializers.CharField(help_text="Always about:blank: `code` says what it is.")
+    title = serializers.CharField(help_text="The status in words.")
+    status = serializers.IntegerField(help_text="The HTTP status once more.")
+    detail = serializers.CharField(help_text="What happened, for people.")
+    code = serializers.CharField(help_text="What happened, for programs.")
+    errors = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField()), help_text="Sentences per field, where fields are not right."
+    )
 
 
-ALWAYS = (400, 401, 403, 404, 405, 406, 413, 415, 429)
-COMMAND_ERRORS = (402, 409, 502, 503, 504)  # of operations that talk to a device
+COMMAND_ERRORS = (402, 409, 502, 504)  # of operations that talk to a device
+_DESCRIPTIONS = {
+    400: "The body, a field or a parameter is not right; `errors` says which.",
+    401: "No sign-in: the token is missing, not known, has ended or was revoked.",
+    402: "All messages of this month are used. Nothing was sent.",
+    403: "The token's scope or your role does not allow it, or a session's request came without its CSRF token.",
+    404: "There is no such thing, or it is not yours: both look the same.",
+    406: "The Accept header names no type that this can be.",
+    409: "It does not go together with how things are: a name that is taken, a device that is not connected.",
+    413: "The body is larger than 64 KiB.",
+    415: "The body must be application/json.",
+    429: "Too many requests; `Retry-After` says how many seconds to wait.",
+    502: "The device answered, but with an error of its own or with something that cannot be read.",
+    503: "The portal has no connection to its broker or data. Try again after `Retry-After` seconds.",
+    504: "The device did not answer in time.",
+}
+_RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
+_WWW_AUTHENTICATE = {"description": "How to sign in.", "schema": {"type": "string"}}
+_HEADERS = {
+    "401": {"WWW-Authenticate": _WWW_AUTHENTICATE},
+    "429": {"Retry-After": _RETRY_AFTER},
+    "503": {"Retry-After": _RETRY_AFTER},
+}
 
 
 def problems(*statuses: int) -> dict[int, OpenApiResponse]:
     """Return the responses of these statuses, for `extend_schema(responses=…)`."""
-    return {status: OpenApiResponse(ProblemSerializer, description=TITLES[status]) for status in statuses}
+    return {status: OpenApiResponse(ProblemSerializer, description=_DESCRIPTIONS[status]) for status in statuses}
 
 
 class AutoSchema(SpectacularSchema):
-    """Adds the errors that any operation can answer."""
+    """Adds the errors that an operation can answer by what it is."""
+
+    def _errors(self) -> list[int]:
+        """Return the statuses that follow from the operation's parameters, body and permissions."""
+        found = [403, 406, 429, 503]
+        if self.get_auth() != [{}]:
+            found.append(401)
+        parameters = self._get_parameters()
+        if any(one["in"] == "path" for one in parameters):
+            found.append(404)
+        if any(one["in"] == "query" for one in parameters):
+            found.append(400)
+        if self.method in {"POST", "PUT", "PATCH"}:
+            found += [400, 413, 415]
+        return sorted(set(found))
 
     def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
-        """Return what the view declares, and a problem for each of the common statuses."""
+        """Return what the view declares, and a problem for each of the errors."""
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
-        for status in ALWAYS:
-            bodies.setdefault(str(status), self._get_response_for_code(ProblemSerializer, str(status), [CONTENT_TYPE], direction))
+        for status in self._errors():
+            if str(status) not in bodies:
+                bodies[str(status)] = self._get_response_for_code(ProblemSerializer, str(status), [CONTENT_TYPE], direction)
         for status, body in bodies.items():
-            if int(status) >= 400 and "content" in body:
-                body["content"] = {CONTENT_TYPE: next(iter(body["content"].values()))}
-                body["description"] = body.get("description") or TITLES.get(int(status), "Error")
-        return bodies
+            if int(status) < 400:
+                continue
+            body["content"] = {CONTENT_TYPE: next(iter(body["content"].values()))}
+            body["description"] = body.get("description") or _DESCRIPTIONS.get(int(status), TITLES.get(int(status), "Error"))
+            if status in _HEADERS:
+                body["headers"] = _HEADERS[status]
+        return dict(sorted(bodies.items()))
+
+    def _map_basic_serializer(self, serializer: Any, direction: str) -> dict[str, Any]:
+        """Say of a strict body that it takes nothing else."""
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)
+        if direction == "request" and isinstance(serializer, StrictSerializer):
+            schema["additionalProperties"] = False
+        return schema
+
+
+@cache
+def whole_schema() -> dict[str, Any]:
+    """Return the OpenAPI document; it is made once, as it is the same for everybody."""
+    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return schema

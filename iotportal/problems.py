@@ -7,16 +7,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
+from redis.exceptions import RedisError
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
-from rest_framework.views import exception_handler as drf_exception_handler
+
+logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+SOME_FIELDS = "Some fields are not right."
 Errors = Mapping[str, Sequence[str]]
 
 TITLES = {
@@ -86,27 +93,68 @@ def _errors_of(detail: object) -> dict[str, list[str]]:
     return found
 
 
-def _content_type(context: dict[str, Any]) -> str | None:
-    """Return the media type of a problem, unless the browsable pages show it."""
-    renderer = getattr(context.get("request"), "accepted_renderer", None)
-    return None if renderer is not None and renderer.format != "json" else CONTENT_TYPE
+def invalid(errors: Errors) -> Problem:
+    """Return the answer to fields that are not right; `errors`: messages per field."""
+    return Problem(400, "invalid", SOME_FIELDS, errors=errors)
 
 
-def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Turn every exception of a DRF view into a problem; what is not known stays an exception (500)."""
+def _negotiate(context: dict[str, Any]) -> str | None:
+    """Return the media type of a problem: JSON, unless the browsable pages show it."""
+    request = context.get("request")
+    renderer = getattr(request, "accepted_renderer", None)
+    if renderer is None or request is None:
+        return CONTENT_TYPE
+    if renderer.format in {"api", "html"}:
+        return None
+    if renderer.format != "json":  # the schema as YAML: a problem is JSON all the same
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), "application/json"
+    return CONTENT_TYPE
+
+
+def _as_problem(exc: Exception) -> Problem | None:
+    """Return what Django and its stores say wrong as a problem, or None for what DRF knows or nobody does."""
     if isinstance(exc, Problem):
-        headers = {"Retry-After": str(exc.retry_after_s)} if exc.retry_after_s is not None else None
-        return Response(exc.body(), status=exc.status, headers=headers, content_type=_content_type(context))
+        return exc
     if isinstance(exc, Http404):
-        exc = exceptions.NotFound(str(exc) or "Not found.")
-    elif isinstance(exc, PermissionDenied):
+        return Problem(404, "not_found", str(exc) or "Not found.")
+    if isinstance(exc, RequestDataTooBig):
+        return Problem(413, "too_large", "The body is too large.")
+    if isinstance(exc, SuspiciousOperation):
+        return Problem(400, "bad_request", "The request could not be read.")
+    if isinstance(exc, OperationalError | InterfaceError | RedisError):
+        logger.error("the API is without its database or cache: %s", exc)
+        return Problem(503, "unavailable", "The portal cannot reach its own data right now. Try again soon.", retry_after_s=2)
+    return None
+
+
+def _our_mistake(exc: Exception, context: dict[str, Any]) -> Problem:
+    """Note an exception that nobody expected, where Django would note it, and return what the caller is told."""
+    request = getattr(context.get("request"), "_request", None)
+    logger.error("the API failed", exc_info=exc)
+    got_request_exception.send(sender=None, request=request)
+    return Problem(500, "error", "Something went wrong here. It has been noted.")
+
+
+def _known_to_drf(exc: exceptions.APIException) -> Problem:
+    """Return one of DRF's own exceptions as a problem."""
+    wait = getattr(exc, "wait", None)
+    retry_after_s = None if wait is None else max(1, int(wait))
+    if isinstance(exc, exceptions.ValidationError):
+        return Problem(exc.status_code, "invalid", SOME_FIELDS, errors=_errors_of(exc.detail))
+    return Problem(exc.status_code, str(exc.get_codes()), str(exc.detail), retry_after_s=retry_after_s)
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
+    """Turn every exception of a DRF view into a problem."""
+    if isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied(str(exc) or None)
-    response = drf_exception_handler(exc, context)
-    if response is None or not isinstance(exc, exceptions.APIException):
-        return response
-    errors = _errors_of(exc.detail) if isinstance(exc, exceptions.ValidationError) else {}
-    detail = "Some fields are not right." if errors else str(exc.detail)
-    code = "invalid" if errors else str(exc.get_codes())
-    response.data = problem_body(response.status_code, code, detail, errors)
-    response.content_type = _content_type(context)
-    return response
+    if isinstance(exc, exceptions.APIException):
+        problem = _known_to_drf(exc)
+    else:
+        problem = _as_problem(exc) or _our_mistake(exc, context)
+    headers = {}
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(problem.retry_after_s)
+    if getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = exc.auth_header  # type: ignore[union-attr]  # DRF's views set it
+    return Response(problem.body(), status=problem.status, headers=headers, content_type=_negotiate(context))

@@ -16,6 +16,6 @@ urlpatterns = [
     path("privacy/", views.privacy, name="privacy"),
     path("menu/", views.menu, name="menu"),
     path("settings/", views.user_settings, name="settings"),
-    path("api/v1/", include("messaging.api.urls")),
+    path("api/", include("messaging.api.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -1,4 +1,4 @@
-"""Devices in the API."""
+"""Devices and their kinds in the API."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
 
 from accounts.access import Action
 from accounts.services import personal_account
 from devices import services
 from devices.access import access_device
-from devices.api.serializers import ChangeSerializer, DeviceSerializer, RegisteredSerializer, RegisterSerializer
+from devices.api import serializers as shapes
 from devices.downloads import File, KeyUnavailable, device_files, download
 from devices.models import Device
+from devices.names import DEVICE_NAME_LENGTH
+from devices.profiles import UnknownProfile, all_profiles, get_profile
 from iotportal.openapi import problems
-from iotportal.problems import Problem
+from iotportal.pagination import page_body
+from iotportal.problems import Problem, invalid
 
 DEVICE_ID = OpenApiParameter(
     "device_id", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, OpenApiParameter.PATH, description="32 hex digits."
 )
+PUBLIC_FILES = frozenset({File.ROOT_CA, File.CERTIFICATE})  # the others have the private key in them
 
 
 def _problem_of(error: Exception) -> Problem:
@@ -34,35 +39,55 @@ def _problem_of(error: Exception) -> Problem:
     if isinstance(error, services.NameTaken):
         return Problem(409, "name_taken", str(error), errors={"name": [str(error)]})
     if isinstance(error, services.InvalidName):
-        return Problem(400, "invalid", "Some fields are not right.", errors={"name": [str(error)]})
+        return invalid({"name": [str(error)]})
     return Problem(404, "not_found", "No such device.")
 
 
 class DeviceListView(GenericAPIView[Device]):
-    """The devices of the caller's accounts, oldest first."""
+    """The devices of your accounts."""
 
-    serializer_class: type[BaseSerializer[Any]] = DeviceSerializer
+    serializer_class: type[BaseSerializer[Any]] = shapes.DeviceSerializer
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        """Return what a registration takes, or what the list shows."""
+        return shapes.RegisterSerializer if self.request.method == "POST" else self.serializer_class
 
     def get_queryset(self) -> QuerySet[Device]:
         """Return what the caller may see."""
-        return Device.objects.for_user(self.request.user).order_by("created_at", "id")
+        return Device.objects.for_user(self.request.user)
 
-    @extend_schema(operation_id="devices_list", summary="List devices", tags=["devices"])
+    @extend_schema(
+        operation_id="devices_list",
+        summary="List devices",
+        tags=["devices"],
+        parameters=[
+            OpenApiParameter(
+                "name",
+                {"type": "string", "maxLength": DEVICE_NAME_LENGTH},
+                description="Only the device of this name; upper and lower case count as the same.",
+            )
+        ],
+    )
     def get(self, request: Request) -> Response:
-        """Return one page of devices."""
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        """Return one page of devices, the oldest first."""
+        devices = self.get_queryset()
+        if "name" in request.query_params:
+            form = _NameQuery(data={"name": request.query_params["name"]})
+            form.is_valid(raise_exception=True)
+            devices = devices.filter(name__iexact=form.validated_data["name"])
+        page = self.paginate_queryset(devices)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     @extend_schema(
         operation_id="devices_register",
         summary="Register a device",
         tags=["devices"],
-        request=RegisterSerializer,
-        responses={201: RegisteredSerializer, **problems(409)},
+        request=shapes.RegisterSerializer,
+        responses={201: shapes.RegisteredSerializer, **problems(409)},
     )
     def post(self, request: Request) -> Response:
-        """Register a device in the caller's own account; the answer has its certificate and private key."""
-        form = RegisterSerializer(data=request.data)
+        """Register a device in your own account; the answer has its certificate and private key."""
+        form = shapes.RegisterSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         try:
             made = services.register_device(account=personal_account(request.user), **form.validated_data)
@@ -70,35 +95,48 @@ class DeviceListView(GenericAPIView[Device]):
             raise _problem_of(error) from error
         files = device_files(made.device)
         pems = {"root_ca": files.root_ca, "certificate": files.certificate, "private_key": made.private_key_pem or b""}
-        answer = {**DeviceSerializer(made.device).data, **{name: pem.decode("ascii") for name, pem in pems.items()}}
-        return Response(answer, status=status.HTTP_201_CREATED)
+        answer = {**shapes.DeviceSerializer(made.device).data, **{name: pem.decode("ascii") for name, pem in pems.items()}}
+        return Response(answer, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
+
+
+class _NameQuery(shapes.StrictSerializer):
+    """The filter of the device list."""
+
+    name = shapes.TextField(max_length=DEVICE_NAME_LENGTH, allow_blank=True)
 
 
 class DeviceView(GenericAPIView[Device]):
     """One device."""
 
-    serializer_class: type[BaseSerializer[Any]] = DeviceSerializer
+    serializer_class: type[BaseSerializer[Any]] = shapes.DeviceSerializer
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        """Return what a change takes, or what a device looks like."""
+        return shapes.ChangeSerializer if self.request.method == "PATCH" else self.serializer_class
 
     def _device(self, device_id: str, action: Action) -> Device:
         return access_device(self.request.user, device_id, action)
 
+    def _shown(self, device_id: str) -> Response:
+        return Response(self.serializer_class(self._device(device_id, Action.READ)).data)
+
     @extend_schema(operation_id="devices_read", summary="Read a device", tags=["devices"], parameters=[DEVICE_ID])
     def get(self, request: Request, device_id: str) -> Response:
-        """Return the device."""
-        return Response(self.get_serializer(self._device(device_id, Action.READ)).data)
+        """Return the device with what is known of its connection."""
+        return self._shown(device_id)
 
     @extend_schema(
         operation_id="devices_change",
         summary="Rename a device or change its profile",
         tags=["devices"],
         parameters=[DEVICE_ID],
-        request=ChangeSerializer,
-        responses={200: DeviceSerializer, **problems(409)},
+        request=shapes.ChangeSerializer,
+        responses={200: shapes.DeviceSerializer, **problems(409)},
     )
     def patch(self, request: Request, device_id: str) -> Response:
         """Change what is given and leave the rest."""
         device = self._device(device_id, Action.MANAGE)
-        form = ChangeSerializer(data=request.data)
+        form = shapes.ChangeSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         try:
             if "name" in form.validated_data:
@@ -107,7 +145,7 @@ class DeviceView(GenericAPIView[Device]):
                 device = services.change_profile(device=device, profile=form.validated_data["profile"])
         except (services.NameTaken, services.InvalidName, services.DeviceGone) as error:
             raise _problem_of(error) from error
-        return Response(self.get_serializer(self._device(device_id, Action.READ)).data)
+        return self._shown(device_id)
 
     @extend_schema(
         operation_id="devices_delete",
@@ -117,27 +155,38 @@ class DeviceView(GenericAPIView[Device]):
         responses={204: OpenApiResponse(description="Deleted: the certificate is revoked and the connection closed.")},
     )
     def delete(self, request: Request, device_id: str) -> Response:
-        """Revoke the certificate, refuse new connections, close the open one. Its history stays."""
+        """Revoke the certificate, refuse new connections, close the open one. The device's history stays."""
         services.delete_device(device=self._device(device_id, Action.MANAGE))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class DeviceFileView(GenericAPIView[Device]):
+class DeviceFileView(APIView):
     """What a device needs to connect."""
 
-    required_action = Action.MANAGE
-    serializer_class = DeviceSerializer
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Certificates are for everybody who sees the device, keys for those who manage it."""
+        self.required_action = Action.READ if kwargs["name"] in PUBLIC_FILES else Action.MANAGE
+        super().initial(request, *args, **kwargs)
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        """A file is what it is; only an error can be shown in another way."""
+        return super().perform_content_negotiation(request, force=True)
 
     @extend_schema(
         operation_id="devices_file",
         summary="Download a device's file",
         tags=["devices"],
         parameters=[DEVICE_ID, OpenApiParameter("name", str, OpenApiParameter.PATH, enum=[str(file) for file in File])],
-        responses={(200, "*/*"): OpenApiTypes.BINARY, **problems(409)},
+        responses={
+            (200, "application/x-pem-file"): OpenApiTypes.BINARY,
+            (200, "application/zip"): OpenApiTypes.BINARY,
+            (200, "text/x-c"): OpenApiTypes.BINARY,
+            **problems(409),
+        },
     )
     def get(self, request: Request, device_id: str, name: str) -> HttpResponse:
         """Return the file; the zip also is a simulator of the device (`python3 device.zip`)."""
-        device = access_device(request.user, device_id, Action.MANAGE)
+        device = access_device(request.user, device_id, self.required_action)
         try:
             file = download(device, File(name))
         except ValueError as error:
@@ -146,3 +195,36 @@ class DeviceFileView(GenericAPIView[Device]):
             raise Problem(409, "key_unavailable", str(error)) from error
         headers = {"Content-Disposition": f'attachment; filename="{file.filename}"', "Cache-Control": "no-store"}
         return HttpResponse(file.content, content_type=file.content_type, headers=headers)
+
+
+class ProfileListView(APIView):
+    """The kinds of devices there are."""
+
+    @extend_schema(
+        operation_id="profiles_list",
+        summary="List the kinds of devices",
+        tags=["profiles"],
+        responses={200: shapes.ProfilePageSerializer},
+    )
+    def get(self, request: Request) -> Response:
+        """Return all profiles with their apis and the fields that each takes; there is one page."""
+        return Response(page_body(request, shapes.ProfileSerializer(all_profiles(), many=True).data))
+
+
+class ProfileView(APIView):
+    """One kind of device."""
+
+    @extend_schema(
+        operation_id="profiles_read",
+        summary="Read a kind of device",
+        tags=["profiles"],
+        parameters=[OpenApiParameter("slug", str, OpenApiParameter.PATH, description="For example standard.")],
+        responses={200: shapes.ProfileSerializer},
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        """Return the profile with its apis and the fields that each takes."""
+        try:
+            profile = get_profile(slug)
+        except UnknownProfile as error:
+            raise Problem(404, "not_found", "There is no such profile.") from error
+        return Response(shapes.ProfileSerializer(profile).data)

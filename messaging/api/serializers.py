@@ -6,8 +6,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from devices.api.serializers import DeviceIdField, DeviceSerializer, HexUUIDField
-from messaging.models import Command, Direction, Message, Presence
+from accounts.api.serializers import MembershipSerializer, TokenSerializer, UserSerializer
+from devices.api.serializers import DeviceIdField, DeviceSerializer, HexField
+from iotportal.serializers import ChoiceField, PageSerializer, StrictSerializer, TextField
+from messaging.models import Command, Direction, Message, Outcome, Presence
 
 
 class PresenceSerializer(serializers.ModelSerializer[Presence]):
@@ -34,7 +36,7 @@ class PresenceSerializer(serializers.ModelSerializer[Presence]):
 class LiveDeviceSerializer(DeviceSerializer):
     """A device with its presence."""
 
-    presence = PresenceSerializer(read_only=True)
+    presence = PresenceSerializer(read_only=True, allow_null=True, help_text="Null: it never connected.")
 
     class Meta(DeviceSerializer.Meta):
         fields = (*DeviceSerializer.Meta.fields, "presence")  # type: ignore[assignment]
@@ -43,7 +45,7 @@ class LiveDeviceSerializer(DeviceSerializer):
 class MessageSerializer(serializers.ModelSerializer[Message]):
     """One message of the history."""
 
-    id = HexUUIDField(read_only=True)
+    id = HexField(read_only=True)
     device = DeviceIdField(read_only=True, source="device_id")
     direction = serializers.ChoiceField(choices=Direction.choices, read_only=True)
     topic = serializers.CharField(read_only=True)
@@ -54,11 +56,19 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
         read_only_fields = fields
 
 
+class MessagePageSerializer(PageSerializer):
+    """Messages, the newest first. A page may hold fewer than asked for and still have a next one."""
+
+    results = MessageSerializer(many=True)
+
+
 class CommandSerializer(serializers.ModelSerializer[Command]):
     """A command of the past with its timeline; the `_ms` count from `time`, when it was accepted."""
 
-    id = HexUUIDField(read_only=True)
+    id = HexField(read_only=True)
     device = DeviceIdField(read_only=True, source="device_id")
+    outcome = serializers.ChoiceField(choices=Outcome.choices, read_only=True)
+    answer = serializers.CharField(read_only=True, allow_null=True, help_text="As it came; null: none came.")
 
     class Meta:
         model = Command
@@ -81,6 +91,12 @@ class CommandSerializer(serializers.ModelSerializer[Command]):
         read_only_fields = fields
 
 
+class CommandPageSerializer(PageSerializer):
+    """Commands, the newest first."""
+
+    results = CommandSerializer(many=True)
+
+
 class TimelineSerializer(serializers.Serializer[Any]):
     """Milliseconds after the command was accepted."""
 
@@ -94,7 +110,7 @@ class TimelineSerializer(serializers.Serializer[Any]):
 class SentCommandSerializer(serializers.Serializer[Any]):
     """An answered command. `text` is the recovered text of an answer that was not proper JSON."""
 
-    id = HexUUIDField()
+    id = HexField()
     device = DeviceIdField()
     api = serializers.CharField()
     payload = serializers.CharField(help_text="Exactly what was published.")
@@ -121,41 +137,90 @@ class EthernetSerializer(serializers.Serializer[Any]):
     commands = serializers.DictField(child=SentCommandSerializer())
 
 
-class _Timed(serializers.Serializer[Any]):
-    timeout = serializers.FloatField(min_value=1, max_value=30, required=False, help_text="Seconds; 5 unless given.")
+class _Timed(StrictSerializer):
+    timeout = serializers.FloatField(
+        min_value=1, max_value=30, required=False, allow_null=True, help_text="Seconds; 5 unless given."
+    )
 
 
 class CommandRequestSerializer(_Timed):
     """Any command of the device's profile."""
 
-    api = serializers.RegexField(r"^[a-z][a-z0-9_]{0,63}$", help_text="For example get_gpio.")
+    api = serializers.RegexField(r"^[a-z][a-z0-9_]{0,63}$", help_text="For example get_gpio; see /profiles.")
     arguments = serializers.DictField(required=False, help_text='The command\'s fields, for example {"number": 10}.')
 
 
 class PinRequestSerializer(_Timed):
     """A pin's new value."""
 
-    value = serializers.IntegerField(min_value=0, max_value=1)
+    value = serializers.IntegerField(min_value=0, max_value=1, help_text="0 is LOW, 1 is HIGH.")
 
 
 class ClockRequestSerializer(_Timed):
-    """Seconds since 1970, UTC."""
+    """The clock's new time."""
 
-    value = serializers.IntegerField(min_value=0, max_value=4294967295)
+    value = serializers.IntegerField(min_value=0, max_value=4294967295, help_text="Seconds since 1970, UTC.")
 
 
 class TextRequestSerializer(_Timed):
     """What to print on the device's UART."""
 
-    value = serializers.CharField(min_length=1, max_length=8192)
+    value = TextField(allow_blank=True, max_length=16384, help_text="A small device takes less; see /profiles.")
 
 
 class NotificationRequestSerializer(_Timed):
-    """Whom to notify (an e-mail address, a phone number with +, or a device id) and of what."""
+    """Whom to notify of what."""
 
-    recipient = serializers.CharField(min_length=1, max_length=254)
-    message = serializers.CharField(min_length=1, max_length=4096)
+    recipient = TextField(max_length=16384, help_text="An e-mail address, a phone number with +, or a device id.")
+    message = TextField(max_length=16384)
 
 
 class EmptyRequestSerializer(_Timed):
     """Nothing but an optional timeout."""
+
+
+class HistoryQuerySerializer(serializers.Serializer[Any]):
+    """The filters of the history."""
+
+    device = serializers.CharField(required=False, help_text="A device id, 32 hex digits. Deleted devices keep their history.")
+    api = serializers.CharField(required=False, max_length=64, help_text="Only this api, for example get_gpio.")
+    direction = ChoiceField(choices=Direction.choices, required=False, help_text="`to` the device or `from` it.")
+    since = serializers.DateTimeField(required=False, help_text="Not before; ISO 8601.")
+    until = serializers.DateTimeField(required=False, help_text="Before; ISO 8601.")
+    text = serializers.CharField(required=False, max_length=200, help_text="Looked for in api and payload, in any case.")
+
+
+# --- you -------------------------------------------------------------------------------------------------------------------
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    """What an account has used in this calendar month (UTC)."""
+
+    period = serializers.RegexField(r"^[0-9]{4}-[0-9]{2}$")
+    used = serializers.IntegerField(help_text="Commands sent.")
+    limit = serializers.IntegerField(help_text="Commands that may be sent.")
+
+
+class OwnerSerializer(MembershipSerializer):
+    """An account that owns devices, your role in it, and what it has used."""
+
+    messages = UsageSerializer()
+
+
+class AccountSerializer(serializers.Serializer[Any]):
+    """Who you are and what you may use."""
+
+    user = UserSerializer()
+    token = TokenSerializer(allow_null=True, help_text="The token of this request; null in a signed-in browser.")
+    accounts = OwnerSerializer(many=True)
+
+
+class RootSerializer(serializers.Serializer[Any]):
+    """Where things are."""
+
+    account = serializers.URLField()
+    devices = serializers.URLField()
+    profiles = serializers.URLField()
+    messages = serializers.URLField()
+    schema = serializers.URLField()
+    docs = serializers.URLField()

@@ -1,28 +1,34 @@
-"""The API's paths, v1. No trailing slashes."""
+"""The API's paths, below /api/. No trailing slashes."""
 
 from django.urls import path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from devices.api.views import DeviceFileView
+from devices.api.views import DeviceFileView, ProfileListView, ProfileView
 from messaging.api import views
+from messaging.api.pages import DocsView, SchemaView
 
 app_name = "api"
 
+_DEVICE = "v1/devices/<str:device_id>"
+
 urlpatterns = [
-    path("", views.RootView.as_view(), name="root"),
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
-    path("devices", views.LiveDeviceListView.as_view(), name="devices"),
-    path("devices/<str:device_id>", views.LiveDeviceView.as_view(), name="device"),
-    path("devices/<str:device_id>/files/<str:name>", DeviceFileView.as_view(), name="device-file"),
-    path("devices/<str:device_id>/commands", views.CommandsView.as_view(), name="commands"),
-    path("devices/<str:device_id>/status", views.StatusView.as_view(), name="status"),
-    path("devices/<str:device_id>/restart", views.RestartView.as_view(), name="restart"),
-    path("devices/<str:device_id>/gpio/<int:number>", views.PinView.as_view(), name="gpio"),
-    path("devices/<str:device_id>/rtc", views.ClockView.as_view(), name="rtc"),
-    path("devices/<str:device_id>/ethernet", views.EthernetView.as_view(), name="ethernet"),
-    path("devices/<str:device_id>/uart", views.UartView.as_view(), name="uart"),
-    path("devices/<str:device_id>/notifications", views.NotificationsView.as_view(), name="notifications"),
-    path("messages", views.HistoryView.as_view(), name="messages"),
-    re_path(r"^.*$", views.unknown_path),
+    path("v1", views.RootView.as_view(), name="root"),
+    path("v1/schema", SchemaView.as_view(), name="schema"),
+    path("v1/docs", DocsView.as_view(), name="docs"),
+    path("v1/account", views.AccountView.as_view(), name="account"),
+    path("v1/profiles", ProfileListView.as_view(), name="profiles"),
+    path("v1/profiles/<str:slug>", ProfileView.as_view(), name="profile"),
+    path("v1/devices", views.LiveDeviceListView.as_view(), name="devices"),
+    path(_DEVICE, views.LiveDeviceView.as_view(), name="device"),
+    path(f"{_DEVICE}/files/<str:name>", DeviceFileView.as_view(), name="device-file"),
+    path(f"{_DEVICE}/commands", views.CommandsView.as_view(), name="commands"),
+    path(f"{_DEVICE}/status", views.StatusView.as_view(), name="status"),
+    path(f"{_DEVICE}/restart", views.RestartView.as_view(), name="restart"),
+    path(f"{_DEVICE}/gpio/<int:number>", views.PinView.as_view(), name="gpio"),
+    path(f"{_DEVICE}/rtc", views.ClockView.as_view(), name="rtc"),
+    path(f"{_DEVICE}/ethernet", views.EthernetView.as_view(), name="ethernet"),
+    path(f"{_DEVICE}/uart", views.UartView.as_view(), name="uart"),
+    path(f"{_DEVICE}/notifications", views.NotificationsView.as_view(), name="notifications"),
+    path("v1/messages", views.HistoryView.as_view(), name="messages"),
+    path("v1/", views.RootView.as_view(schema=None)),
+    re_path(r"^[\s\S]*\Z", views.unknown_path),
 ]

@@ -11,27 +11,31 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.access import Action
-from accounts.models import ApiToken
+from accounts.models import Account, ApiToken
 from devices.access import access_device, parse_device_id
 from devices.api.views import DEVICE_ID, DeviceListView, DeviceView
 from devices.models import Device
+from devices.services import HIGHEST_PIN
+from billing.services import message_limit, messages_used
+from iotportal.bodies import as_object
 from iotportal.openapi import COMMAND_ERRORS, problems
-from iotportal.problems import CONTENT_TYPE, Problem, problem_body
+from iotportal.pagination import PAGE_PARAMETERS, page_body, page_size
+from iotportal.problems import CONTENT_TYPE, Problem, invalid, problem_body
 from messaging import selectors
 from messaging.api import serializers as shapes
 from messaging.gateway.admission import Caller, Source
 from messaging.gateway.runtime import run_from_thread
-from messaging.models import Direction
 from messaging.operations import OPERATIONS, Operation
-
-PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 
 
 class LiveDeviceListView(DeviceListView):
@@ -54,31 +58,34 @@ class LiveDeviceView(DeviceView):
 
 
 class OperationView(APIView):
-    """Runs the operations of one path; each subclass names its path."""
+    """Runs the operations of one path; each subclass names its path, and what a request takes for the browsable pages."""
 
     required_action = Action.CONTROL
     path = ""
+    takes: type[serializers.BaseSerializer[Any]] = shapes.EmptyRequestSerializer
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> serializers.BaseSerializer[Any]:
+        """Return what the form of the browsable pages begins with."""
+        return self.takes(*args, **kwargs)
 
     def _run(self, request: Request, device_id: str, number: int | None = None) -> Response:
         operation = self._operation(request)
         device = access_device(request.user, device_id, Action.CONTROL)
-        body = request.data if request.method != "GET" else {}
-        if not isinstance(body, dict):
-            raise Problem(400, "parse_error", "The body must be a JSON object.")
+        body = {} if request.method in {"GET", "HEAD"} else as_object(request.data)
         token = request.auth if isinstance(request.auth, ApiToken) else None
         caller = Caller(request.user.pk, token.token_hash if token else None, Source.API)
         query = request.query_params.dict()
         return Response(run_from_thread(lambda gateway: operation.run(gateway, caller, device.hex, number, body, query)))
 
     def _operation(self, request: Request) -> Operation:
-        return OPERATIONS[str(request.method), self.path]
+        return OPERATIONS["GET" if request.method == "HEAD" else str(request.method), self.path]
 
 
 TIMEOUT = OpenApiParameter(
     "timeout", {"type": "number", "minimum": 1, "maximum": 30}, OpenApiParameter.QUERY, description="Seconds; 5 unless given."
 )
 NUMBER = OpenApiParameter(
-    "number", {"type": "integer", "minimum": 0, "maximum": 99999}, OpenApiParameter.PATH, description="The pin."
+    "number", {"type": "integer", "minimum": 0, "maximum": HIGHEST_PIN}, OpenApiParameter.PATH, description="The pin."
 )
 
 
@@ -105,6 +112,7 @@ class CommandsView(OperationView):
     """Send any command; read the commands of the past."""
 
     path = "commands"
+    takes = shapes.CommandRequestSerializer
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Reading the past needs less than sending."""
@@ -115,12 +123,8 @@ class CommandsView(OperationView):
         operation_id="commands_list",
         summary="List the commands of a device",
         tags=["commands"],
-        parameters=[
-            DEVICE_ID,
-            OpenApiParameter("cursor", str),
-            OpenApiParameter("page_size", {"type": "integer", "minimum": 1, "maximum": 200}),
-        ],
-        responses={200: shapes.CommandSerializer(many=True)},
+        parameters=[DEVICE_ID, *PAGE_PARAMETERS],
+        responses={200: shapes.CommandPageSerializer},
     )
     def get(self, request: Request, device_id: str) -> Response:
         """Return one page of commands with their timelines, newest first."""
@@ -160,6 +164,7 @@ class PinView(OperationView):
     """One pin."""
 
     path = "gpio"
+    takes = shapes.PinRequestSerializer
 
     @_describe("gpio_read", "gpio", "GET", None, shapes.AnsweredSerializer)
     def get(self, request: Request, device_id: str, number: int) -> Response:
@@ -176,6 +181,7 @@ class ClockView(OperationView):
     """The clock."""
 
     path = "rtc"
+    takes = shapes.ClockRequestSerializer
 
     @_describe("rtc_read", "rtc", "GET", None, shapes.AnsweredSerializer)
     def get(self, request: Request, device_id: str) -> Response:
@@ -203,6 +209,7 @@ class UartView(OperationView):
     """The UART."""
 
     path = "uart"
+    takes = shapes.TextRequestSerializer
 
     @_describe("uart_write", "uart", "POST", shapes.TextRequestSerializer, shapes.AnsweredSerializer)
     def post(self, request: Request, device_id: str) -> Response:
@@ -214,6 +221,7 @@ class NotificationsView(OperationView):
     """Notifications."""
 
     path = "notifications"
+    takes = shapes.NotificationRequestSerializer
 
     @_describe("notifications_trigger", "notifications", "POST", shapes.NotificationRequestSerializer, shapes.AnsweredSerializer)
     def post(self, request: Request, device_id: str) -> Response:
@@ -224,17 +232,6 @@ class NotificationsView(OperationView):
 # --- history -----------------------------------------------------------------------------------------------------------------
 
 
-class HistoryQuerySerializer(serializers.Serializer[Any]):
-    """The filters of the history."""
-
-    device = serializers.CharField(required=False, help_text="A device id, 32 hex digits.")
-    api = serializers.CharField(required=False, max_length=64)
-    direction = serializers.ChoiceField(choices=Direction.choices, required=False)
-    since = serializers.DateTimeField(required=False)
-    until = serializers.DateTimeField(required=False)
-    text = serializers.CharField(required=False, max_length=200, help_text="Looked for in api and payload.")
-
-
 class HistoryView(APIView):
     """What was said to and by the caller's devices."""
 
@@ -242,16 +239,12 @@ class HistoryView(APIView):
         operation_id="messages_list",
         summary="Read the history",
         tags=["history"],
-        parameters=[
-            HistoryQuerySerializer,
-            OpenApiParameter("cursor", str),
-            OpenApiParameter("page_size", {"type": "integer", "minimum": 1, "maximum": 200}),
-        ],
-        responses={200: shapes.MessageSerializer(many=True)},
+        parameters=[shapes.HistoryQuerySerializer, *PAGE_PARAMETERS],
+        responses={200: shapes.MessagePageSerializer},
     )
     def get(self, request: Request) -> Response:
         """Return one page of messages, newest first."""
-        form = HistoryQuerySerializer(data=request.query_params)
+        form = shapes.HistoryQuerySerializer(data=request.query_params)
         form.is_valid(raise_exception=True)
         given = dict(form.validated_data)
         device = given.pop("device", None)
@@ -267,37 +260,58 @@ def _page(
     request: Request, read: Any, wanted: selectors.MessageFilter, serializer: type[serializers.BaseSerializer[Any]]
 ) -> Response:
     """Return one page of a key-set read as the list responses look."""
-    size = request.query_params.get("page_size", str(PAGE_SIZE))
-    if not (size.isascii() and size.isdigit() and 1 <= int(size[:6]) <= MAX_PAGE_SIZE):
-        raise Problem(
-            400, "invalid", "Some fields are not right.", errors={"page_size": [f"A whole number, 1 to {MAX_PAGE_SIZE}."]}
-        )
+    size = page_size(request)
     try:
-        page: selectors.Page[Any] = read(request.user, wanted, request.query_params.get("cursor") or None, int(size))
+        page: selectors.Page[Any] = read(request.user, wanted, request.query_params.get("cursor") or None, size)
     except selectors.BadCursor as error:
-        raise Problem(400, "invalid", "Some fields are not right.", errors={"cursor": [str(error)]}) from error
+        raise invalid({"cursor": [str(error)]}) from error
+    rows = serializer(page.rows, many=True).data
+    return Response(page_body(request, rows, next_=page.next, previous=page.previous))
 
-    def link(cursor: str | None) -> str | None:
-        if cursor is None:
-            return None
-        query = request.query_params.copy()
-        query["cursor"] = cursor
-        return request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
 
-    return Response({"next": link(page.next), "previous": link(page.previous), "results": serializer(page.rows, many=True).data})
+# --- you, and the way in -----------------------------------------------------------------------------------------------------
+
+
+class AccountView(APIView):
+    """Who you are and what you may use."""
+
+    @extend_schema(
+        operation_id="account_read", summary="Read your account", tags=["about"], responses={200: shapes.AccountSerializer}
+    )
+    def get(self, request: Request) -> Response:
+        """Return the user, the accounts whose devices you see, and the messages that each has used and may use this month."""
+        period = f"{timezone.now():%Y-%m}"
+        accounts = [
+            {**_named(one.account), "role": one.role, "messages": {"period": period, **_usage(one.account)}}
+            for one in request.user.memberships.select_related("account").order_by("account__created_at", "account_id")
+        ]
+        token = request.auth if isinstance(request.auth, ApiToken) else None
+        return Response(shapes.AccountSerializer({"user": request.user, "token": token, "accounts": accounts}).data)
+
+
+def _named(account: Account) -> dict[str, object]:
+    return {"id": account.pk, "name": account.name, "kind": account.kind}
+
+
+def _usage(account: Account) -> dict[str, int]:
+    return {"used": messages_used(account.pk), "limit": message_limit(account.pk)}
 
 
 class RootView(APIView):
-    """Where things are."""
+    """The IoT Portal's API, version 1."""
 
-    @extend_schema(exclude=True)
+    permission_classes = (AllowAny,)
+
+    @extend_schema(operation_id="root", summary="Where things are", tags=["about"], responses={200: shapes.RootSerializer})
     def get(self, request: Request) -> Response:
         """Return the addresses to begin with."""
-        names = ("devices", "messages", "schema", "docs")
+        names = ("account", "devices", "profiles", "messages", "schema", "docs")
         return Response({name: request.build_absolute_uri(reverse(f"api:{name}")) for name in names})
 
 
+@csrf_exempt
 def unknown_path(request: HttpRequest) -> JsonResponse:
     """Answer for a path that the API does not have."""
-    body = problem_body(404, "not_found", "There is no such path in the API. Its description is at /api/v1/docs.")
+    hint = "Its paths have no slash at the end." if request.path.endswith("/") else "Its description is at /api/v1/docs."
+    body = problem_body(404, "not_found", f"There is no such path in the API. {hint}")
     return JsonResponse(body, status=404, content_type=CONTENT_TYPE)

@@ -1,0 +1,53 @@
+"""The description of the API, for programs and for people; the Swagger UI works offline and under our policy."""
+
+from __future__ import annotations
+
+from csp.decorators import csp_update
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from iotportal.openapi import whole_schema
+
+
+class SchemaView(APIView):
+    """The description of the API."""
+
+    permission_classes = (AllowAny,)
+    renderer_classes = (OpenApiYamlRenderer, OpenApiJsonRenderer)
+
+    @extend_schema(
+        operation_id="schema",
+        summary="The OpenAPI description",
+        tags=["about"],
+        parameters=[OpenApiParameter("format", str, enum=["json", "yaml"], description="YAML unless given or asked for by Accept.")],
+        responses={
+            (200, "application/vnd.oai.openapi"): OpenApiTypes.OBJECT,
+            (200, "application/vnd.oai.openapi+json"): OpenApiTypes.OBJECT,
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """Return this description as OpenAPI 3."""
+        return Response(whole_schema())
+
+
+# Swagger UI draws its icons from data: pictures in its style sheet; scripts and styles stay our own.
+@method_decorator(csp_update({"img-src": ["data:"]}), name="dispatch")
+@method_decorator(never_cache, name="dispatch")  # its script carries the CSRF token of this browser
+class DocsView(SpectacularSwaggerSplitView):
+    """The description to read and to try."""
+
+    url_name = "api:schema"
+    permission_classes = (AllowAny,)
+    template_name = "rest_framework/swagger.html"
+
+    def _get_schema_url(self, request: Request) -> str:
+        """Return the address of the description; no parameter of the request goes into it."""
+        return f"{super()._get_schema_url(request).partition('?')[0]}?format=json"
