@@ -53,7 +53,9 @@ def page_link(request: Request, cursor: object | None) -> str | None:
     return request.build_absolute_uri(f"{request.path}?{urlencode(query)}")
 
 
-def page_body(request: Request, rows: Sequence[Any], *, next_: object | None = None, previous: object | None = None) -> dict[str, Any]:
+def page_body(
+    request: Request, rows: Sequence[Any], *, next_: object | None = None, previous: object | None = None
+) -> dict[str, Any]:
     """Return a page as the API says it; `rows` as they are shown."""
     return {"next": page_link(request, next_), "previous": page_link(request, previous), "results": rows}
 

@@ -148,10 +148,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
     """Turn every exception of a DRF view into a problem."""
     if isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied(str(exc) or None)
-    if isinstance(exc, exceptions.APIException):
-        problem = _known_to_drf(exc)
-    else:
-        problem = _as_problem(exc) or _our_mistake(exc, context)
+    problem = (_known_to_drf(exc) if isinstance(exc, exceptions.APIException) else _as_problem(exc)) or _our_mistake(exc, context)
     headers = {}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)

@@ -163,6 +163,8 @@ class DeviceView(GenericAPIView[Device]):
 class DeviceFileView(APIView):
     """What a device needs to connect."""
 
+    name = "File"
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Certificates are for everybody who sees the device, keys for those who manage it."""
         self.required_action = Action.READ if kwargs["name"] in PUBLIC_FILES else Action.MANAGE
@@ -200,6 +202,8 @@ class DeviceFileView(APIView):
 class ProfileListView(APIView):
     """The kinds of devices there are."""
 
+    name = "Profiles"
+
     @extend_schema(
         operation_id="profiles_list",
         summary="List the kinds of devices",
@@ -213,6 +217,8 @@ class ProfileListView(APIView):
 
 class ProfileView(APIView):
     """One kind of device."""
+
+    name = "Profile"
 
     @extend_schema(
         operation_id="profiles_read",

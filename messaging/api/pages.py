@@ -27,7 +27,9 @@ class SchemaView(APIView):
         operation_id="schema",
         summary="The OpenAPI description",
         tags=["about"],
-        parameters=[OpenApiParameter("format", str, enum=["json", "yaml"], description="YAML unless given or asked for by Accept.")],
+        parameters=[
+            OpenApiParameter("format", str, enum=["json", "yaml"], description="YAML unless given or asked for by Accept.")
+        ],
         responses={
             (200, "application/vnd.oai.openapi"): OpenApiTypes.OBJECT,
             (200, "application/vnd.oai.openapi+json"): OpenApiTypes.OBJECT,

@@ -29,6 +29,6 @@ urlpatterns = [
     path(f"{_DEVICE}/uart", views.UartView.as_view(), name="uart"),
     path(f"{_DEVICE}/notifications", views.NotificationsView.as_view(), name="notifications"),
     path("v1/messages", views.HistoryView.as_view(), name="messages"),
-    path("v1/", views.RootView.as_view(schema=None)),
+    path("v1/", views.root_with_slash),
     re_path(r"^[\s\S]*\Z", views.unknown_path),
 ]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -22,11 +23,11 @@ from rest_framework.views import APIView
 
 from accounts.access import Action
 from accounts.models import Account, ApiToken
+from billing.services import message_limit, messages_used
 from devices.access import access_device, parse_device_id
 from devices.api.views import DEVICE_ID, DeviceListView, DeviceView
 from devices.models import Device
 from devices.services import HIGHEST_PIN
-from billing.services import message_limit, messages_used
 from iotportal.bodies import as_object
 from iotportal.openapi import COMMAND_ERRORS, problems
 from iotportal.pagination import PAGE_PARAMETERS, page_body, page_size
@@ -41,6 +42,7 @@ from messaging.operations import OPERATIONS, Operation
 class LiveDeviceListView(DeviceListView):
     """Devices with their presence."""
 
+    name = "Devices"
     serializer_class = shapes.LiveDeviceSerializer
 
     def get_queryset(self) -> QuerySet[Device]:
@@ -51,6 +53,7 @@ class LiveDeviceListView(DeviceListView):
 class LiveDeviceView(DeviceView):
     """One device with its presence."""
 
+    name = "Device"
     serializer_class = shapes.LiveDeviceSerializer
 
 
@@ -75,7 +78,8 @@ class OperationView(APIView):
         token = request.auth if isinstance(request.auth, ApiToken) else None
         caller = Caller(request.user.pk, token.token_hash if token else None, Source.API)
         query = request.query_params.dict()
-        return Response(run_from_thread(lambda gateway: operation.run(gateway, caller, device.hex, number, body, query)))
+        answer = run_from_thread(lambda gateway: operation.run(gateway, caller, device.hex, number, body, query))
+        return Response(answer, headers={"Cache-Control": "no-store"})
 
     def _operation(self, request: Request) -> Operation:
         return OPERATIONS["GET" if request.method == "HEAD" else str(request.method), self.path]
@@ -111,6 +115,7 @@ def _describe(
 class CommandsView(OperationView):
     """Send any command; read the commands of the past."""
 
+    name = "Commands"
     path = "commands"
     takes = shapes.CommandRequestSerializer
 
@@ -141,6 +146,7 @@ class CommandsView(OperationView):
 class StatusView(OperationView):
     """Does it run?"""
 
+    name = "Status"
     path = "status"
 
     @_describe("status_read", "status", "GET", None, shapes.AnsweredSerializer)
@@ -152,6 +158,7 @@ class StatusView(OperationView):
 class RestartView(OperationView):
     """Restart."""
 
+    name = "Restart"
     path = "restart"
 
     @_describe("restart", "restart", "POST", shapes.EmptyRequestSerializer, shapes.AnsweredSerializer)
@@ -163,6 +170,7 @@ class RestartView(OperationView):
 class PinView(OperationView):
     """One pin."""
 
+    name = "Pin"
     path = "gpio"
     takes = shapes.PinRequestSerializer
 
@@ -180,6 +188,7 @@ class PinView(OperationView):
 class ClockView(OperationView):
     """The clock."""
 
+    name = "Clock"
     path = "rtc"
     takes = shapes.ClockRequestSerializer
 
@@ -197,6 +206,7 @@ class ClockView(OperationView):
 class EthernetView(OperationView):
     """The network."""
 
+    name = "Network"
     path = "ethernet"
 
     @_describe("ethernet_read", "ethernet", "GET", None, shapes.EthernetSerializer)
@@ -208,6 +218,7 @@ class EthernetView(OperationView):
 class UartView(OperationView):
     """The UART."""
 
+    name = "UART"
     path = "uart"
     takes = shapes.TextRequestSerializer
 
@@ -220,6 +231,7 @@ class UartView(OperationView):
 class NotificationsView(OperationView):
     """Notifications."""
 
+    name = "Notifications"
     path = "notifications"
     takes = shapes.NotificationRequestSerializer
 
@@ -234,6 +246,8 @@ class NotificationsView(OperationView):
 
 class HistoryView(APIView):
     """What was said to and by the caller's devices."""
+
+    name = "History"
 
     @extend_schema(
         operation_id="messages_list",
@@ -275,6 +289,8 @@ def _page(
 class AccountView(APIView):
     """Who you are and what you may use."""
 
+    name = "Account"
+
     @extend_schema(
         operation_id="account_read", summary="Read your account", tags=["about"], responses={200: shapes.AccountSerializer}
     )
@@ -300,6 +316,7 @@ def _usage(account: Account) -> dict[str, int]:
 class RootView(APIView):
     """The IoT Portal's API, version 1."""
 
+    name = "API"
     permission_classes = (AllowAny,)
 
     @extend_schema(operation_id="root", summary="Where things are", tags=["about"], responses={200: shapes.RootSerializer})
@@ -307,6 +324,12 @@ class RootView(APIView):
         """Return the addresses to begin with."""
         names = ("account", "devices", "profiles", "messages", "schema", "docs")
         return Response({name: request.build_absolute_uri(reverse(f"api:{name}")) for name in names})
+
+
+@csrf_exempt
+def root_with_slash(request: HttpRequest) -> HttpResponse:
+    """Send a browser to the root's own address."""
+    return redirect("api:root") if request.method in {"GET", "HEAD"} else unknown_path(request)
 
 
 @csrf_exempt
