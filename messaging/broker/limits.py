@@ -37,11 +37,11 @@ class Limits:
     device_queue_bytes: int = 1024 * 1024
     service_queue: int = 20_000
     service_queue_bytes: int = 32 * 1024 * 1024
-    # The bridge's queue never drops: a publisher with `publisher_share` messages in it is not read from, and
+    # The bridge's queue never drops: a device with `publisher_share` messages in it is not read from, and
     # with the whole queue full nobody is. 100,000 messages are 100 s of a 1,000/s load without a bridge.
     lossless_queue: int = 100_000
     lossless_queue_bytes: int = 64 * 1024 * 1024
-    publisher_share: int = 1_000
+    publisher_share: int = 5_000
     # Incoming QoS 2 packet ids between PUBLISH and PUBREL.
     unreleased: int = 64
 

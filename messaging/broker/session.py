@@ -164,10 +164,17 @@ class Session:
         origin = message.origin
         self.waiting[origin] += 1
         self.full = self.full or self._full(1.0)
-        if self.waiting[origin] < self.bounds.share and not self.full:
+        if self.waiting[origin] < self._share(origin) and not self.full:
             return False
         self.held.add(origin)
         return True
+
+    def _share(self, origin: str) -> int:
+        """Return how much of the queue one publisher may fill.
+
+        The portal's gateways speak for everybody, so they have it all: commands go on for as long as the bridge may be away.
+        """
+        return self.bounds.queue if origin.startswith("portal.") else self.bounds.share
 
     def _full(self, part: float) -> bool:
         return len(self.queue) > self.bounds.queue * part or self.queued_bytes > self.bounds.queue_bytes * part
@@ -189,7 +196,7 @@ class Session:
         if self.full and not self._full(0.5):
             self.full = False
             self._release_all()
-        elif origin in self.held and left <= self.bounds.share // 2 and not self.full:
+        elif origin in self.held and left <= self._share(origin) // 2 and not self.full:
             self.held.discard(origin)
             self.release(origin)
 
