@@ -52,6 +52,7 @@ def history(request: AuthedRequest) -> HttpResponse:
         "charts": charts(figures) if figures and figures.messages else None,
         "tail": not cursor and not wanted.until,
         "said": _said(form),
+        "range_label": RANGE_WORDS.get(form.range_key, "").lower(),
         "wanted": wanted,
         "last": selectors.last_message(request.user, wanted.device_id) if not rows else None,
     }
