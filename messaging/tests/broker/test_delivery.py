@@ -110,13 +110,26 @@ def test_what_devices_say_before_the_first_bridge_is_kept_for_it(start: StartBro
     for number in range(3):
         device.publish(f"server/{DEVICE}/x", str(number).encode())
     bridge = running.client("portal.bridge", clean=False)
-    # Nobody has met this session before, so the bridge must not compare it with its journal.
+    # Nobody has met this session before, so the bridge must not compare it with its journal...
     assert not bridge.present
-    received = [bridge.receive() for _ in range(4)]
+    bridge.die()
+    # ... and is told so again until it has subscribed, for it may have been killed before it forgot that journal.
+    bridge = running.client("portal.bridge", clean=False)
+    assert not bridge.present
+    bridge.subscribe(*STANDING["portal.bridge"])
+    received = [message for message in (bridge.receive() for _ in range(5)) if not message.retain]
     assert [message.packet_id for message in received] == [1, 2, 3, 4]
     assert [message.payload for message in received if message.topic.startswith("server/")] == [b"0", b"1", b"2"]
     bridge.goodbye()
     assert running.client("portal.bridge", clean=False).present
+
+
+def test_an_ordinary_session_is_present_the_second_time(running: RunningBroker) -> None:
+    first = running.client(DEVICE, clean=False)
+    assert not first.present
+    first.die()
+    wait_until(lambda: not running.broker.connected())
+    assert running.client(DEVICE, clean=False).present
 
 
 def test_a_standing_session_begins_anew_after_a_clean_client(start: StartBroker) -> None:

@@ -149,6 +149,12 @@ def test_a_lossless_queue_holds_the_one_who_fills_it_and_releases_him_at_half() 
     assert released == ["flooder"]
 
 
+def test_a_gateway_has_the_whole_of_a_lossless_queue() -> None:
+    session = _session(window=1, queue=10, share=2)
+    holds = [session.offer(_message(number, "portal.gateway.1"), 1) for number in range(11)]
+    assert holds == [False] * 9 + [True, True]
+
+
 def test_a_full_lossless_queue_holds_everybody_and_releases_all_at_half() -> None:
     session, link = _session(window=1, queue=10, share=100), _Link()
     released: list[str] = []
