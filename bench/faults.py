@@ -19,6 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -202,9 +203,21 @@ class Recorder(threading.Thread):
     def _record(self, key: Any) -> dict[str, Any]:
         return {
             "v": 1, "id": key.hex, "time": time_of(key).timestamp(), "account": "0" * 32, "device": self._devices[0],
-            "user": None, "source": "api", "api": "get_rtc", "payload": "{}", "outcome": "answered", "answer": '{"value": 1574000000}',
+            "user": None, "source": "api", "api": "get_rtc", "payload": "{}", "outcome": "answered",
+            "answer": '{"value": 1574000000}',
             "attempts": 1, "timeout_s": 5.0, "sent_ms": 0.3, "broker_ms": 0.9, "answered_ms": 1.4, "delivered_ms": 1.5,
         }  # fmt: skip
+
+
+@contextmanager
+def told_why(portal: Portal) -> Iterator[None]:
+    """Print what the processes said when a run cannot be finished."""
+    try:
+        yield
+    except TimeoutError:
+        for name in ("worker", "broker"):
+            print(f"--- {name}\n{portal.log(name)[-4000:]}")
+        raise
 
 
 def main() -> int:
@@ -219,7 +232,7 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [FAULTS[name] for name in options.only.split(",")]
     results: dict[str, Result] = {}
-    with Portal() as portal:
+    with Portal() as portal, told_why(portal):
         logging.disable(logging.WARNING)
         devices = portal.register(options.devices)
         portal.start_worker()

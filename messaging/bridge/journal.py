@@ -102,7 +102,8 @@ class Journal:
             Overtaken: another bridge moved it.
         """
         move = Move(self._position, self._position + max(1, len(messages)))
-        tracked = [(number, message) for number, message in enumerate(messages, self._position + 1) if message.delivery]
+        latest = {message.delivery: (number, message) for number, message in enumerate(messages, self._position + 1)}
+        tracked = [entry for delivery, entry in latest.items() if delivery]
         statements = list(before)
         if move.after - self._pruned >= PRUNE_EVERY:
             statements.append(cursor.mogrify(PRUNE, [self._session, move.after - WINDOW]))

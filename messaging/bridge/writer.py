@@ -197,10 +197,12 @@ class Writer:
         work = _Work()
         statements: list[bytes] = []
         if care is not Care.NONE:
-            self._take_apart(cursor, batch, care, known, work, written)
+            new = self._write_commands(cursor, batch, written)
+            self._take_apart(cursor, batch.messages, care, known, work, written)
+            if care is Care.FULL:
+                self._take_commands(cursor, new, work)
             written.rows += len(work.rows)
             self._write_messages(cursor, work.rows, statements)
-            self._write_commands(cursor, batch, written)
             self._write_presence(cursor, work, written, statements)
             self._write_readings(cursor, work, written)
         else:
@@ -209,13 +211,11 @@ class Writer:
         written.move = self._journal.record(cursor, fresh, statements)
 
     def _take_apart(
-        self, cursor: Cursor, batch: Batch, care: Care, known: dict[int, UUID | None], work: _Work, written: Written
+        self, cursor: Cursor, messages: list[Incoming], care: Care, known: dict[int, UUID | None], work: _Work, written: Written
     ) -> None:
         """Turn messages into rows and facts."""
-        places = [(message, read_topic(message.topic)) for message in batch.messages]
-        facts = [record.fact for record in batch.records if record.fact is not None]
-        wanted = {place.device for _, place in places if place is not None} | {fact.device for fact in facts}
-        device_of = self._directory.devices(cursor, wanted)
+        places = [(message, read_topic(message.topic)) for message in messages]
+        device_of = self._directory.devices(cursor, {place.device for _, place in places if place is not None})
         for message, place in places:
             again = message.redelivered and message.delivery in known
             if place is None:
@@ -229,9 +229,6 @@ class Writer:
                 self._remind(message, place, device, known[message.delivery], written)
             else:
                 self._take_message(message, place, device, care, work, written)
-        for fact in facts:
-            if isinstance(fact, CommandFact) and care is Care.FULL:
-                self._take_command(fact, device_of(fact.device), work)
 
     def _take_link(self, message: Incoming, work: _Work, written: Written) -> None:
         """Take a message that is no device's: the broker's about a connection, or something to drop."""
@@ -308,6 +305,11 @@ class Writer:
             request = NotificationRequest(row, time_of(row), device.account_id, device.id, recipient, text)
             written.notifications.append(request)
 
+    def _take_commands(self, cursor: Cursor, facts: list[CommandFact], work: _Work) -> None:
+        device_of = self._directory.devices(cursor, {fact.device for fact in facts})
+        for fact in facts:
+            self._take_command(fact, device_of(fact.device), work)
+
     def _take_command(self, fact: CommandFact, device: KnownDevice | None, work: _Work) -> None:
         """Take what a finished command says about its device."""
         if device is None:
@@ -332,8 +334,8 @@ class Writer:
         elif rows:
             statements.append(sql.INSERT_MESSAGES + b",".join(cursor.mogrify(sql.MESSAGE_TEMPLATE, row) for row in rows))
 
-    def _write_commands(self, cursor: Cursor, batch: Batch, written: Written) -> None:
-        """Insert finished commands, once each, and enter late answers."""
+    def _write_commands(self, cursor: Cursor, batch: Batch, written: Written) -> list[CommandFact]:
+        """Insert finished commands and enter late answers; return the commands that were not there before."""
         facts = [record.fact for record in batch.records]
         written.dropped += facts.count(None)
         told: list[tuple[Any, ...]] = []
@@ -348,6 +350,7 @@ class Writer:
         written.commands += len(told)
         if told:
             self._tell_commands(cursor, told, written.outbox)
+        return [commands[row[0]] for row in told if row[0] in commands and row[-1] is None]
 
     def _tell_commands(self, cursor: Cursor, rows: Iterable[tuple[Any, ...]], outbox: events.Outbox) -> None:
         commands = [dict(zip(sql.COMMAND_COLUMNS, row, strict=True)) for row in rows]

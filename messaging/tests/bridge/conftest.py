@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings
+from django.db import connection
 
 from accounts.models import Account
 from devices.models import Device
@@ -27,6 +28,8 @@ StartBridge = Callable[..., Bridge]
 
 @pytest.fixture
 def account(transactional_db: None, pki: Path, clean_valkey: None) -> Account:
+    with connection.cursor() as cursor:  # Django does not manage these tables, so it does not empty them either
+        cursor.execute("TRUNCATE messaging_message, messaging_command")
     make_partitions(0)
     return make_account("alice")
 
