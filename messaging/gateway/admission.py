@@ -1,7 +1,7 @@
 """May this caller send, is there quota, is the lane free? One trip to Valkey answers all three.
 
-The script reads what `messaging.cache` describes. What it does not find (or finds buried) the caller looks up in the database, fills
-in, and asks again; so a change bites at once and the database is asked about once a minute per caller and device.
+The script reads what `messaging.cache` describes. What it does not find (or finds buried) the caller looks up in the database,
+fills in, and asks again; so a change bites at once and the database is asked about once a minute per caller and device.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from iotportal.valkey import Script, Valkey, ValkeyUnavailable
 from messaging import cache
 
 # KEYS: none are known before the token is read, so they are made here; a Valkey cluster needs hash tags first (docs/scaling.md).
-# ARGV: 1 token hash or "" | 2 user id or "" | 3 device | 4 api | 5 month | 6 minute | 7 commands a minute | 8 "1" to take the lane
-#       9 lane owner | 10 lease ms | 11 now (Unix seconds)
+# ARGV: 1 token hash or "" | 2 user id or "" | 3 device | 4 api | 5 month | 6 minute | 7 commands a minute
+#       8 "1" to take the lane | 9 lane owner | 10 lease ms | 11 now (Unix seconds)
 ADMIT = Script("""
 local user, scope = ARGV[2], 'manage'
 if ARGV[1] ~= '' then
@@ -177,8 +177,8 @@ def refund(valkey: Valkey, admission: Admission) -> None:
 async def _fill(valkey: Valkey, key: str, entry: str, *, buried: bool) -> None:
     """Keep what the database said under `key`.
 
-    Where the script saw nothing, another's entry or a burial that came meanwhile stays. Where it saw a burial, the change had been
-    committed before the database was asked, so the entry is true; it takes the burial's place, and its remaining seconds.
+    Where the script saw nothing, another's entry or a burial that came meanwhile stays. Where it saw a burial, the change had
+    been committed before the database was asked, so the entry is true; it takes the burial's place, and its remaining seconds.
     """
     try:
         await valkey.call("SET", key, entry, *(("XX", "KEEPTTL") if buried else ("NX", "EX", cache.TTL_S)))

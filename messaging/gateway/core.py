@@ -456,7 +456,7 @@ class Gateway:
         device.timer = None
         self._carry_out(device, device.lanes.tick(monotonic()))
 
-    # --- lane locks across processes -----------------------------------------------------------------------------------------------
+    # --- lane locks across processes ---------------------------------------------------------------------------------------
 
     def _holds_lane(self, device_id: str, api_name: str) -> bool:
         device = self._devices.get(device_id)

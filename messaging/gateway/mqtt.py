@@ -110,7 +110,7 @@ class MqttTransport:
     async def _subscribe(self, topic_filter: str, binding: asyncio.Future[None]) -> None:
         if self._client is None or not self._connected.is_set():
             raise BrokerUnavailable("no connection to the broker")
-        # QoS 0 towards us: an answer lost with the connection ends as the caller's error either way, and it saves an acknowledgement.
+        # QoS 0 towards us: an answer lost with the connection ends as the caller's error either way, and nothing to acknowledge.
         code, mid = self._client.subscribe(topic_filter, qos=0)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
             raise BrokerUnavailable(f"the broker connection failed: {code}")
@@ -166,12 +166,12 @@ class MqttTransport:
         if sock is None:
             raise OSError("the connection closed at once")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # paho leaves Nagle on: 44 ms instead of 1
-        client.on_socket_register_write = lambda _client, _data, s: self._loop.add_writer(s.fileno(), client.loop_write)
+        client.on_socket_register_write = lambda *_: self._loop.call_soon(self._write, client, sock)
         client.on_socket_unregister_write = self._on_unregister_write
         client.on_socket_close = self._on_socket_close
         self._client, self._socket = client, sock.fileno()
         self._loop.add_reader(self._socket, self._read, client, sock)
-        client.loop_write()
+        self._write(client, sock)
         self._read(client, sock)
 
     async def _connect_in_thread(self, client: mqtt.Client) -> None:
@@ -205,6 +205,15 @@ class MqttTransport:
         try:
             while client.loop_read() == MQTTErrorCode.MQTT_ERR_SUCCESS and sock.pending() > 0:
                 pass
+        except (OSError, ValueError):
+            self._lost.set()
+
+    def _write(self, client: mqtt.Client, sock: Any) -> None:
+        """Write what one turn of the loop has queued; the loop watches the socket only while it takes no more."""
+        try:
+            client.loop_write()
+            if client.want_write() and sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), self._write, client, sock)
         except (OSError, ValueError):
             self._lost.set()
 

@@ -1,0 +1,292 @@
+"""What a command costs: through the HTTP API and over the WebSocket, beside the bare broker's own round trip in the same run.
+
+    .venv/bin/python -m bench.commands [--seconds 4] [--rounds 3] [--devices 50] [--no-bridge]
+
+Everything runs on this machine: PostgreSQL, Valkey, the embedded broker, one web process, the worker with the bridge (so the
+history is written meanwhile), one process of simulated devices, and this one, which asks. The ways take turns, `rounds` times, so
+that a machine whose speed drifts does so for all. Every answer is checked against its question: another's counts as wrong.
+
+Then: two web processes and 100 callers asking one device for different pins; and a device that is deaf while it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvloop
+import websockets
+
+from bench.fleet import FleetPortal
+
+CALLERS = (1, 10, 50)
+
+
+@dataclass
+class Tally:
+    """What came of one way of asking."""
+
+    times_ms: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    errors: int = 0
+    wrong: int = 0
+    first_error: str = ""
+
+    def fail(self, what: object) -> None:
+        self.errors += 1
+        self.first_error = self.first_error or str(what)[:160]
+
+    def add(self, elapsed_ms: float, *, right: bool) -> None:
+        self.times_ms.append(elapsed_ms)
+        self.wrong += not right
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.times_ms) if self.times_ms else float("nan")
+
+    @property
+    def p99(self) -> float:
+        return sorted(self.times_ms)[int(len(self.times_ms) * 0.99)] if self.times_ms else float("nan")
+
+    @property
+    def rate(self) -> float:
+        return len(self.times_ms) / self.seconds if self.seconds else 0.0
+
+
+Ask = Callable[[str, int, int], Awaitable[bool]]  # device, pin, value -> was it our answer
+
+
+class Http:
+    """One keep-alive connection that speaks just enough HTTP/1.1."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._port, self._token = port, token
+
+    async def open(self) -> Http:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        return self
+
+    async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        data = json.dumps(body).encode() if body is not None else b""
+        head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {self._token}\r\n"
+        head += f"content-length: {len(data)}\r\n\r\n"
+        self._writer.write(head.encode() + data)
+        status = int((await self._reader.readline()).split()[1])
+        length = 0
+        while (line := await self._reader.readline()) != b"\r\n":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        return status, json.loads(await self._reader.readexactly(length))
+
+    async def ask(self, device: str, pin: int, value: int) -> bool:
+        status, body = await self.request("PUT", f"/api/v1/devices/{device}/gpio/{pin}", {"value": value})
+        if status != 200:
+            raise RuntimeError(body)
+        return bool(body["device"] == device and body["answer"] == {"number": pin, "value": value})
+
+
+class Socket:
+    """The page's WebSocket; many commands may be on their way."""
+
+    def __init__(self, port: int, cookie: str) -> None:
+        self._port, self._cookie = port, cookie
+        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._count = 0
+
+    async def open(self) -> Socket:
+        headers = {"Cookie": self._cookie}
+        self._socket = await websockets.connect(
+            f"ws://127.0.0.1:{self._port}/ws/live", additional_headers=headers, origin="http://127.0.0.1", compression=None
+        )
+        self._reading = asyncio.create_task(self._read())
+        return self
+
+    async def _read(self) -> None:
+        async for text in self._socket:
+            frame = json.loads(text)
+            if frame["kind"] == "result":
+                self._waiting.pop(frame["ref"]).set_result(frame)
+
+    async def ask(self, device: str, pin: int, value: int) -> bool:
+        self._count += 1
+        ref = f"c{self._count}"
+        future = self._waiting[ref] = asyncio.get_running_loop().create_future()
+        frame = {"do": "command", "ref": ref, "device": device, "api": "set_gpio", "arguments": {"number": pin, "value": value}}
+        await self._socket.send(json.dumps(frame))
+        answer = await future
+        if not answer["ok"]:
+            raise RuntimeError(answer["problem"])
+        command = answer["command"]
+        return bool(command["device"] == device and command["answer"] == {"number": pin, "value": value})
+
+
+class Bare:
+    """The broker alone: publish, wait for what the device says. No check of any kind."""
+
+    async def open(self) -> Bare:
+        from django.conf import settings
+
+        from messaging.gateway.mqtt import MqttTransport
+
+        self._transport = MqttTransport(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR)
+        self._transport.on_answer = self._on_answer
+        self._waiting: dict[str, asyncio.Future[bytes]] = {}
+        await self._transport.start()
+        await self._transport.wait_connected(10)
+        return self
+
+    def _on_answer(self, topic: str, payload: bytes) -> None:
+        future = self._waiting.pop(topic, None)
+        if future is not None:
+            future.set_result(payload)
+
+    async def bind(self, devices: list[str]) -> None:
+        for device in devices:
+            await self._transport.bind(device)
+
+    async def ask(self, device: str, pin: int, value: int) -> bool:
+        payload = json.dumps({"number": pin, "value": value}).encode()
+        future = self._waiting[f"server/{device}/set_gpio"] = asyncio.get_running_loop().create_future()
+        self._transport.publish(f"{device}/set_gpio", payload, lambda: None)
+        return await future == payload
+
+    async def close(self) -> None:
+        await self._transport.stop()
+
+
+async def load(tally: Tally, asks: list[Ask], devices: list[str], seconds: float, offset: int) -> None:
+    """Have each caller ask its own device, over and over, for `seconds`."""
+    end = time.perf_counter() + seconds
+    start = time.perf_counter()
+
+    async def caller(number: int, ask: Ask) -> None:
+        device, count = devices[number % len(devices)], 0
+        while time.perf_counter() < end:
+            count += 1
+            before = time.perf_counter()
+            try:
+                right = await asyncio.wait_for(ask(device, (offset + count) % 32, count % 2), 10)
+            except (RuntimeError, TimeoutError, OSError) as error:
+                tally.fail(error or "timeout")
+                await asyncio.sleep(0.05)
+            else:
+                tally.add((time.perf_counter() - before) * 1000, right=right)
+
+    await asyncio.gather(*(caller(number, ask) for number, ask in enumerate(asks)))
+    tally.seconds += time.perf_counter() - start
+
+
+async def measure(arguments: argparse.Namespace, token: str, cookie: str, port: int, devices: list[str]) -> None:
+    """Let the ways take turns and print the table."""
+    tallies: dict[tuple[str, int], Tally] = defaultdict(Tally)
+    bare = await Bare().open()
+    await bare.bind(devices)
+    https = [await Http(port, token).open() for _ in range(max(CALLERS))]
+    sockets = [await Socket(port, cookie).open() for _ in range(5)]
+    for http in https[:1]:
+        for device in devices:
+            await http.ask(device, 1, 1)  # so that nobody pays for a first time
+    for round_number in range(arguments.rounds):
+        for callers in CALLERS:
+            ways: dict[str, list[Ask]] = {
+                "bare broker": [bare.ask] * callers,
+                "HTTP API": [http.ask for http in https[:callers]],
+                "WebSocket": [sockets[number % len(sockets)].ask for number in range(callers)],
+            }
+            for way, asks in ways.items():
+                await load(tallies[way, callers], asks, devices, arguments.seconds, round_number)
+    await bare.close()
+    print_table(tallies)
+
+
+def print_table(tallies: dict[tuple[str, int], Tally]) -> None:
+    """Print medians, p99 and rates, and the ratio to the bare broker."""
+    titles = ("median ms", "p99 ms", "per s", "errors", "wrong", "median/bare", "p99/bare median")
+    print(f"\n{'way':12} {'callers':>7}" + "".join(f" {title:>{len(title) + 2}}" for title in titles))
+    for (way, callers), tally in sorted(tallies.items(), key=lambda item: item[0][1]):
+        bare = tallies["bare broker", callers]
+        print(
+            f"{way:12} {callers:7} {tally.median:11.2f} {tally.p99:8.2f} {tally.rate:7.0f} {tally.errors:8} {tally.wrong:7}"
+            f" {tally.median / bare.median:13.2f} {tally.p99 / bare.median:17.2f}"
+        )
+        if tally.first_error:
+            print(f"             first error: {tally.first_error}")
+
+
+async def one_device_two_processes(ports: list[int], token: str, device: str, seconds: float) -> None:
+    """100 callers over two web processes ask one device for different pins."""
+    clients = [await Http(ports[number % 2], token).open() for number in range(100)]
+    tally = Tally()
+    end = time.perf_counter() + seconds
+    start = time.perf_counter()
+
+    async def caller(pin: int, http: Http) -> None:
+        while time.perf_counter() < end:
+            before = time.perf_counter()
+            status, body = await http.request("GET", f"/api/v1/devices/{device}/gpio/{pin % 32}?timeout=30")
+            if status == 200:
+                tally.add((time.perf_counter() - before) * 1000, right=body["answer"]["number"] == pin % 32)
+            else:
+                tally.fail(body)
+
+    await asyncio.gather(*(caller(pin, http) for pin, http in enumerate(clients)))
+    tally.seconds = time.perf_counter() - start
+    print(
+        f"\n2 web processes, 100 callers on ONE device, different pins: {len(tally.times_ms)} answers, {tally.rate:.0f} per s,"
+        f" median {tally.median:.1f} ms, p99 {tally.p99:.1f} ms, errors {tally.errors}, wrong {tally.wrong} {tally.first_error}"
+    )
+
+
+async def deaf(port: int, token: str, device: str, count: int) -> None:
+    """Ask a device that is deaf while it works, as fast as it lets."""
+    http = await Http(port, token).open()
+    tally = Tally()
+    start = time.perf_counter()
+    for number in range(count):
+        before = time.perf_counter()
+        try:
+            right = await http.ask(device, number % 16, number % 2)
+        except RuntimeError as error:
+            tally.fail(error)
+        else:
+            tally.add((time.perf_counter() - before) * 1000, right=right)
+    tally.seconds = time.perf_counter() - start
+    print(
+        f"\nA device that is deaf while it works: {len(tally.times_ms)} of {count} commands in a row answered, lost {tally.errors},"
+        f" wrong {tally.wrong}, {tally.seconds / count * 1000:.0f} ms each {tally.first_error}"
+    )
+
+
+def main() -> None:
+    """Run the bench."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=4, help="per way and round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--devices", type=int, default=50)
+    parser.add_argument("--deaf", type=int, default=200, help="commands to the deaf device")
+    parser.add_argument("--no-bridge", action="store_true", help="write no history meanwhile")
+    arguments = parser.parse_args()
+    with FleetPortal() as portal:
+        devices = portal.start_simulators(arguments.devices)
+        (deaf_device,) = portal.start_simulators(1, "ft900")
+        if not arguments.no_bridge:
+            portal.start_worker()
+        port = portal.start_web()
+        uvloop.run(measure(arguments, portal.token, portal.cookie(), port, devices))
+        second = portal.start_web("web2")
+        uvloop.run(one_device_two_processes([port, second], portal.token, devices[0], arguments.seconds))
+        uvloop.run(deaf(port, portal.token, deaf_device, arguments.deaf))
+        if said := portal.log("web").strip():
+            print(f"\n--- the web process said:\n{said[-1500:]}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
