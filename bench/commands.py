@@ -260,8 +260,8 @@ async def deaf(port: int, token: str, device: str, count: int) -> None:
             tally.add((time.perf_counter() - before) * 1000, right=right)
     tally.seconds = time.perf_counter() - start
     print(
-        f"\nA device that is deaf while it works: {len(tally.times_ms)} of {count} commands in a row answered, lost {tally.errors},"
-        f" wrong {tally.wrong}, {tally.seconds / count * 1000:.0f} ms each {tally.first_error}"
+        f"\nA device that is deaf while it works: {len(tally.times_ms)} of {count} commands in a row answered,"
+        f" lost {tally.errors}, wrong {tally.wrong}, {tally.seconds / count * 1000:.0f} ms each {tally.first_error}"
     )
 
 

@@ -24,7 +24,7 @@ def main() -> None:
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,  # frames are small, and compressing each costs more than the network does
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=2,
         access_log=False,
         log_level="warning",
         server_header=False,

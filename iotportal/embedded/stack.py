@@ -160,12 +160,7 @@ def build(state: State, config: Config, kept: Secrets, where: postgres.Place, en
         ),
         web=(
             Service(
-                django(
-                    "web", "-m", "uvicorn", "iotportal.asgi:application",
-                    "--host", bind, "--port", str(config.web),
-                    "--loop", "uvloop", "--http", "httptools", "--ws", "websockets",
-                    "--timeout-graceful-shutdown", "2", "--no-access-log", "--no-server-header",
-                ),
+                django("web", "-m", "iotportal.web", "--host", bind, "--port", str(config.web)),
                 ready=lambda: page_answers(inside, config.web),
             ),
         ),
