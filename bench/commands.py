@@ -24,6 +24,7 @@ from typing import Any
 
 import uvloop
 import websockets
+from websockets.typing import Origin
 
 from bench.fleet import FleetPortal
 
@@ -104,7 +105,10 @@ class Socket:
     async def open(self) -> Socket:
         headers = {"Cookie": self._cookie}
         self._socket = await websockets.connect(
-            f"ws://127.0.0.1:{self._port}/ws/live", additional_headers=headers, origin="http://127.0.0.1", compression=None
+            f"ws://127.0.0.1:{self._port}/ws/live",
+            additional_headers=headers,
+            origin=Origin("http://127.0.0.1"),
+            compression=None,
         )
         self._reading = asyncio.create_task(self._read())
         return self
@@ -156,7 +160,7 @@ class Bare:
         payload = json.dumps({"number": pin, "value": value}).encode()
         future = self._waiting[f"server/{device}/set_gpio"] = asyncio.get_running_loop().create_future()
         self._transport.publish(f"{device}/set_gpio", payload, lambda: None)
-        return await future == payload
+        return bool(await future == payload)
 
     async def close(self) -> None:
         await self._transport.stop()
@@ -175,7 +179,7 @@ async def load(tally: Tally, asks: list[Ask], devices: list[str], seconds: float
             try:
                 right = await asyncio.wait_for(ask(device, (offset + count) % 32, count % 2), 10)
             except (RuntimeError, TimeoutError, OSError) as error:
-                tally.fail(error or "timeout")
+                tally.fail(repr(error))
                 await asyncio.sleep(0.05)
             else:
                 tally.add((time.perf_counter() - before) * 1000, right=right)

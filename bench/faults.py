@@ -83,9 +83,7 @@ def takeover(portal: Portal) -> None:
     portal.start_worker(name=first, wait=False)
 
 
-FAULTS: dict[str, Callable[[Portal], None]] = {
-    fault.__name__: fault for fault in (worker, stop_worker, postgres, both, takeover)
-}
+FAULTS: dict[str, Callable[[Portal], None]] = {fault.__name__: fault for fault in (worker, stop_worker, postgres, both, takeover)}
 
 
 # --- one run --------------------------------------------------------------------------------------------------------------

@@ -29,8 +29,10 @@ def access_device(user: User, device_id: UUID | str, action: Action = Action.REA
     """
     key = parse_device_id(device_id) if isinstance(device_id, str) else device_id
     device = Device.objects.live().select_related("account").filter(pk=key).first() if key else None
-    role = device and Membership.objects.filter(user=user, account_id=device.account_id).values_list("role", flat=True).first()
-    if device is None or role is None:
+    if device is None:
+        raise Http404("No such device.")
+    role = Membership.objects.filter(user=user, account_id=device.account_id).values_list("role", flat=True).first()
+    if role is None:
         raise Http404("No such device.")
     if not role_may(role, action):
         raise PermissionDenied("Your role in this account does not allow that.")

@@ -1,6 +1,7 @@
 """What the web server runs: the hot operation, then WebSockets and Django."""
 
 import os
+from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
 
@@ -10,10 +11,12 @@ django_app = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402  # Django must be set up before anything reads models
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from django.conf import settings  # noqa: E402
 
+from iotportal.body_limit import BodyLimit  # noqa: E402
 from messaging.asgi import CommandApp  # noqa: E402
 from messaging.routing import websocket_urlpatterns  # noqa: E402
 
-application = CommandApp(
-    ProtocolTypeRouter({"http": django_app, "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))})
-)
+pages = BodyLimit(cast(Any, django_app), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+live = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+application = CommandApp(cast(Any, ProtocolTypeRouter({"http": pages, "websocket": live})))

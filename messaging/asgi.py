@@ -12,12 +12,13 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from accounts.tokens import hash_token, looks_like_token
-from iotportal.problems import CONTENT_TYPE, Problem
+from iotportal.bodies import MAX_BODY_BYTES, parse_object, too_large
+from iotportal.problems import CONTENT_TYPE, Problem, problem_body
 from messaging.gateway import runtime
 from messaging.gateway.admission import Caller
 from messaging.operations import Operation, find_operation
@@ -30,7 +31,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_BODY_BYTES = 64 * 1024
 _PATH = re.compile(r"/api/v1/devices/([0-9a-f]{32}|[0-9a-f-]{36})/([a-z]+)(?:/(\d{1,5}))?\Z")
 
 
@@ -45,7 +45,7 @@ class CommandApp:
         if scope["type"] == "http":
             found = _PATH.match(scope["path"])
             operation = find_operation(scope["method"], found[2], found[3]) if found else None
-            token = _bearer(scope) if operation is not None else None
+            token = _bearer(scope) if operation is not None and _is_json(scope) else None
             if found and operation is not None and token is not None:
                 await _answer(scope, receive, send, found, operation, token)
                 return
@@ -77,13 +77,23 @@ def _bearer(scope: Scope) -> str | None:
     return None
 
 
+def _is_json(scope: Scope) -> bool:
+    """Say whether the request brings and wants JSON, as nearly all do; about others DRF has its own word (406, 415, HTML)."""
+    for name, value in scope["headers"]:
+        if name == b"content-type" and value.partition(b";")[0].strip().lower() != b"application/json":
+            return False
+        if name == b"accept" and not any(kind in value for kind in (b"*/*", b"application/json", b"application/*")):
+            return False
+    return True
+
+
 async def _answer(scope: Scope, receive: Receive, send: Send, found: re.Match[str], operation: Operation, token: str) -> None:
     """Run one operation and write its answer in one go."""
     headers: list[tuple[bytes, bytes]] = []
     try:
         if not looks_like_token(token):
             raise Problem(401, "invalid_token", "That token is not known, has ended or was revoked.")
-        body = _parse(await _read(receive)) if scope["method"] != "GET" else {}
+        body = parse_object(await _read(receive)) if scope["method"] != "GET" else {}
         number = int(found[3]) if found[3] else None
         work = operation.run(runtime.current(), Caller(None, hash_token(token)), found[1], number, body, _query(scope))
         status, content_type, answer = 200, "application/json", await _unless_gone(receive, work)
@@ -97,8 +107,8 @@ async def _answer(scope: Scope, receive: Receive, send: Send, found: re.Match[st
         return
     except Exception:
         logger.exception("a command failed")
-        problem = Problem(500, "error", "Something went wrong here. It has been noted.")
-        status, content_type, answer = 500, CONTENT_TYPE, problem.body()
+        status, content_type = 500, CONTENT_TYPE
+        answer = problem_body(500, "error", "Something went wrong here. It has been noted.")
     data = json.dumps(answer).encode()
     headers += [
         (b"content-type", content_type.encode()),
@@ -156,26 +166,11 @@ async def _read(receive: Receive) -> bytes:
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > MAX_BODY_BYTES:
-            raise Problem(413, "too_large", f"The body may have {MAX_BODY_BYTES // 1024} KiB.")
+            raise too_large()
         chunks.append(chunk)
         if not message.get("more_body"):
             return b"".join(chunks)
 
 
-def _parse(body: bytes) -> Mapping[str, object]:
-    """Return the JSON object of a body; an empty body is an empty object.
-
-    Raises:
-        Problem: 400, it is not a JSON object.
-    """
-    try:
-        value = json.loads(body) if body.strip() else {}
-    except (ValueError, RecursionError):
-        raise Problem(400, "parse_error", "The body is not valid JSON.") from None
-    if not isinstance(value, dict):
-        raise Problem(400, "parse_error", "The body must be a JSON object.")
-    return value
-
-
 def _query(scope: Scope) -> dict[str, str]:
-    return dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)) if scope["query_string"] else {}

@@ -38,13 +38,14 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Let a signed-in user in."""
         self.watched, self.commands = set(), set()
-        user = self.scope.get("user")
+        scope: dict[str, Any] = dict(self.scope)
+        user = scope.get("user")
         await self.accept()
         if not isinstance(user, User) or not user.is_active:
             await self.close(CLOSE_SIGN_IN)
             return
         self.user = user
-        session_key = self.scope["session"].session_key
+        session_key = scope["session"].session_key
         for group in (user_group(user.pk), *([session_group(session_key)] if session_key else [])):
             await self._join(group)
 
@@ -97,7 +98,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _watch(self, frame: dict[str, Any]) -> None:
         """Join the groups of what the user may see; strangers' devices are not mentioned."""
         everything = frame.get("all") is True
-        wanted = frame.get("devices") if isinstance(frame.get("devices"), list) else []
+        given = frame.get("devices")
+        wanted: list[Any] = given if isinstance(given, list) else []
         ids = [key for value in wanted[:MAX_WATCHED] if isinstance(value, str) and (key := parse_device_id(value))]
         accounts, devices = await self._visible(ids, everything)
         for group in [*(f"account.{key.hex}" for key in accounts), *(f"device.{key.hex}" for key in devices)]:

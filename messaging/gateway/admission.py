@@ -7,16 +7,17 @@ fills in, and asks again; so a change bites at once and the database is asked ab
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from uuid import UUID
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.conf import settings
 
 from accounts.models import ApiToken, Membership
 from billing.services import message_limit
-from devices.access import parse_device_id
 from devices.models import Device
 from devices.profiles import get_profile
 from iotportal.problems import Problem
@@ -153,12 +154,12 @@ async def admit(
             case ["ok", user, profile, account, lane]:
                 return Admission(int(user), profile, account, lane == "1")
             case ["need_token", buried]:
-                entry = await sync_to_async(_token_entry)(caller.token_hash or "")
+                entry = await _look_up_token(caller.token_hash or "")
                 if entry is None:
                     raise _refusal("unknown_token")
                 await _fill(valkey, cache.token_key(caller.token_hash or ""), entry, buried=bool(buried))
             case ["need_access", buried, user]:
-                entry = await sync_to_async(_access_entry)(int(user), device)
+                entry = await _look_up_access(int(user), device)
                 if entry is None:
                     raise not_found()
                 await _fill(valkey, cache.access_key(int(user), device), entry, buried=bool(buried))
@@ -186,6 +187,10 @@ async def _fill(valkey: Valkey, key: str, entry: str, *, buried: bool) -> None:
         raise _cannot_check() from error
 
 
+# Look-ups have threads of their own: a view that sends a command blocks the one that Django gave its request.
+_LOOKUPS = ThreadPoolExecutor(4, "admission")
+
+
 def _token_entry(token_hash: str) -> str | None:
     token = ApiToken.objects.filter(token_hash=token_hash, user__is_active=True).values("user_id", "scope", "expires_at").first()
     if token is None:
@@ -195,7 +200,7 @@ def _token_entry(token_hash: str) -> str | None:
 
 
 def _access_entry(user_id: int, device: str) -> str | None:
-    found = Device.objects.live().filter(pk=parse_device_id(device)).values("account_id", "profile").first()
+    found = Device.objects.live().filter(pk=UUID(hex=device)).values("account_id", "profile").first()
     if found is None:
         return None
     role = (
@@ -208,3 +213,7 @@ def _access_entry(user_id: int, device: str) -> str | None:
     profile = get_profile(found["profile"])
     lane_kind = "none" if profile.echo_id and profile.lane == "api" else profile.lane  # as the matcher decides
     return f"{role} {profile.slug} {lane_kind} {found['account_id'].hex} {message_limit(found['account_id'])}"
+
+
+_look_up_token = database_sync_to_async(_token_entry, thread_sensitive=False, executor=_LOOKUPS)
+_look_up_access = database_sync_to_async(_access_entry, thread_sensitive=False, executor=_LOOKUPS)

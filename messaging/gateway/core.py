@@ -144,7 +144,7 @@ class Gateway:
         await self._valkey.stop()
 
     async def send(
-        self, caller: Caller, device_id: str, api_name: str, arguments: Mapping[str, object], timeout_s: float | None = None
+        self, caller: Caller, device_id: str, api_name: str, arguments: Mapping[str, object], timeout_s: object = None
     ) -> CommandResult:
         """Send one command and return the device's answer.
 
@@ -550,7 +550,7 @@ def _text(payload: bytes | None) -> str | None:
     return payload[: settings.MAX_PAYLOAD_BYTES].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
 
 
-def check_timeout(timeout_s: float | None) -> float:
+def check_timeout(timeout_s: object) -> float:
     """Return the timeout to use, in seconds.
 
     Raises:

@@ -162,11 +162,11 @@ class MqttTransport:
         client.on_subscribe = self._on_subscribe
         client.connect_timeout = 5.0
         await self._connect_in_thread(client)
-        sock = client.socket()
+        sock: Any = client.socket()
         if sock is None:
             raise OSError("the connection closed at once")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # paho leaves Nagle on: 44 ms instead of 1
-        client.on_socket_register_write = lambda *_: self._loop.call_soon(self._write, client, sock)
+        client.on_socket_register_write = self._on_register_write
         client.on_socket_unregister_write = self._on_unregister_write
         client.on_socket_close = self._on_socket_close
         self._client, self._socket = client, sock.fileno()
@@ -224,6 +224,9 @@ class MqttTransport:
         else:
             self._connected.set()
 
+    def _on_register_write(self, client: mqtt.Client, _data: Any, sock: Any) -> None:
+        self._loop.call_soon(self._write, client, sock)
+
     def _on_unregister_write(self, _client: mqtt.Client, _data: Any, sock: Any) -> None:
         with contextlib.suppress(OSError, ValueError):  # paho also calls it for a socket that is closed already
             self._loop.remove_writer(sock.fileno())
@@ -236,7 +239,7 @@ class MqttTransport:
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:
-            self.on_answer(message.topic, message.payload)
+            self.on_answer(message.topic, bytes(message.payload))
         except Exception:
             logger.exception("an answer could not be handled")
 

@@ -190,7 +190,7 @@ async def test_what_cannot_be_sent_is_named_and_leaves_the_lane_open(
 @pytest.mark.parametrize("timeout", [0, 0.5, 31, -1, float("nan"), float("inf"), True, "5"])
 async def test_timeouts_outside_the_bounds_are_refused(world: World, timeout: object) -> None:
     gateway = await world.gateway()
-    problem = await refused(gateway.send(Caller(world.user.pk), uuid.uuid4().hex, "get_status", {}, timeout))  # type: ignore[arg-type]
+    problem = await refused(gateway.send(Caller(world.user.pk), uuid.uuid4().hex, "get_status", {}, timeout))
     assert problem.errors == {"timeout": ["A number of seconds, 1 to 30."]}
 
 

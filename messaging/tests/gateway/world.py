@@ -77,7 +77,11 @@ class ScriptedDevice:
         self.client.tls_set_context(context)
         ready = asyncio.Event()
         self.client.on_connect = lambda client, *_: client.subscribe(f"{self.device.hex}/#", 1)
-        self.client.on_subscribe = lambda *_: self.loop.call_soon_threadsafe(ready.set)
+
+        def subscribed(*_: Any) -> None:
+            self.loop.call_soon_threadsafe(ready.set)
+
+        self.client.on_subscribe = subscribed
         self.client.on_message = self._on_message
         await self.loop.run_in_executor(None, self.client.connect, "localhost", port)
         self.client.loop_start()
@@ -86,8 +90,9 @@ class ScriptedDevice:
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         api = message.topic.partition("/")[2]
-        self.heard.append((api, message.payload))
-        for after, answer_api, payload in self.script(api, message.payload):
+        said = bytes(message.payload)
+        self.heard.append((api, said))
+        for after, answer_api, payload in self.script(api, said):
             if after:
                 self.loop.call_soon_threadsafe(self.loop.call_later, after, self.say, answer_api, payload)
             else:
@@ -154,9 +159,8 @@ class World:
 
     async def records(self) -> list[dict[str, Any]]:
         """Return what the gateway left for the bridge."""
-        return await sync_to_async(
-            lambda: [json.loads(fields["r"]) for _, fields in cache.client().xrange(cache.COMMAND_STREAM)]
-        )()
+        entries: Any = await sync_to_async(cache.client().xrange)(cache.COMMAND_STREAM)
+        return [json.loads(fields["r"]) for _, fields in entries]
 
     async def close(self) -> None:
         for device in self.devices:
