@@ -101,6 +101,7 @@ class Outcome:
     ok: bool = False
     what: str = ""
     text: str = ""
+    answer: str = ""
     kind: str = "bad"
     status: int = 200
     code: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -22,6 +23,7 @@ from devices.forms import PinNameForm
 from devices.models import Device
 from devices.selectors import lamp, powers, profile_of
 from iotportal.problems import Problem
+from iotportal.words import ms
 from messaging import tiles
 from messaging.charts import spark
 from messaging.dialling import COUNTRIES
@@ -86,6 +88,11 @@ def ask(request: AuthedRequest, device: Device, tile: Tile, post: QueryDict) -> 
         outcome.status, outcome.errors = 400, error.errors
         return outcome
     outcome.ok, outcome.kind = True, "live"
+    if outcome.results:
+        last = outcome.results[-1]
+        outcome.what = f"Answered in {ms(last.timeline.get('delivered'))}."
+        outcome.text = "The answer was not valid JSON. Text kept." if last.text is not None else ""
+        outcome.answer = last.text if last.text is not None else json.dumps(dict(last.answer), ensure_ascii=False)
     return outcome
 
 
