@@ -174,3 +174,14 @@ def test_a_public_portal_gets_no_demo_with_the_well_known_password(db: None, own
     with pytest.raises(CommandError, match="PORTAL_DEMO_PASSWORD"):
         call_command("setup_demo")
     assert not User.objects.exists()
+
+
+def test_the_well_known_password_gives_way_to_another_but_a_persons_own_stays(db: None, own_pki: Path, tmp_path: Path) -> None:
+    set_up_demo(password="demo-portal", directory=tmp_path)
+    set_up_demo(password="only-on-this-desk", directory=tmp_path)
+    user = User.objects.get()
+    assert user.check_password("only-on-this-desk")
+    user.set_password("chosen by a person")
+    user.save()
+    set_up_demo(password="only-on-this-desk", directory=tmp_path)
+    assert User.objects.get().check_password("chosen by a person")

@@ -55,6 +55,8 @@ async def _run_locked(state: State, terminal: Terminal, began: float) -> int:
     where = postgres.place(state)
     if not (where.data / "PG_VERSION").exists():
         terminal.say("First start: making the database, the certificate authority and the demo devices.")
+    if where.data != state.postgres:
+        terminal.say(f"PostgreSQL's user cannot reach this folder: its data is in {where.data}")
     postgres.prepare(where, kept.postgres_superuser)
     everything = stack.build(state, config, kept, where, env)
     _keep_environment(state, env)

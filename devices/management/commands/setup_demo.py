@@ -7,9 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from devices import pki
-from devices.demo import USERNAME, NoDemo, set_up_demo
-
-WELL_KNOWN = "demo-portal"
+from devices.demo import USERNAME, WELL_KNOWN, NoDemo, set_up_demo
 
 
 class Command(BaseCommand):
