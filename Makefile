@@ -3,6 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 # The newest Python that is new enough; PYTHON=… chooses another.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
@@ -61,12 +62,8 @@ chromium:
 	@sh .ci/chromium.sh
 
 .PHONY: bench
-bench: dev ## measure round trips, throughput and history (bench/)
-	@exec $(BIN)/python -m bench $(ARGS)
-
-.PHONY: screenshots
-screenshots: dev chromium ## make the pictures of the README anew
-	@exec $(BIN)/python -m docs.screenshots
+bench: dev ## measure commands and history ingest against real servers (bench/; BENCH="commands ingest faults")
+	@for name in $(or $(BENCH),commands ingest); do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
 
 .PHONY: lock
 lock: dev ## resolve requirements*.in anew into the locked requirements*.txt
