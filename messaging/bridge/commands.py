@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from messaging import cache
 from messaging.bridge.meaning import BadRecord, Record, read_record
@@ -25,12 +27,20 @@ BLOCK_MS = 500
 RETRY_S = (0.1, 0.5, 1.0, 2.0)
 
 
+def connect(url: str, *, socket_timeout: float) -> redis.Redis:
+    """Return a Valkey client that says at once when a connection has broken."""
+    never = Retry(NoBackoff(), 0)
+    return redis.Redis.from_url(
+        url, decode_responses=True, socket_connect_timeout=1, socket_timeout=socket_timeout, retry=never
+    )
+
+
 class CommandReader:
     """Reads the stream in a thread of its own and hands the records over."""
 
     def __init__(self, url: str, deliver: Callable[[list[Record]], None]) -> None:
         # The read blocks for BLOCK_MS; a server that says nothing for much longer is away.
-        self._valkey = redis.Redis.from_url(url, decode_responses=True, socket_connect_timeout=1, socket_timeout=5)
+        self._valkey = connect(url, socket_timeout=5)
         self._deliver = deliver
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None

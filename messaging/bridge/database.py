@@ -157,8 +157,8 @@ def _meaning(error: psycopg2.Error) -> Exception:
         return PartitionMissing(str(error).strip())
     blames_data: tuple[type[Any], ...] = (psycopg2.DataError, psycopg2.IntegrityError)
     unadaptable = isinstance(error, psycopg2.ProgrammingError) and not code
-    # 21: cardinality, 44: a view's check, 54: over one of PostgreSQL's limits. All else, also what we do not know, is taken for an
-    # outage: a batch that waits is not lost.
+    # 21: cardinality, 44: a view's check, 54: over one of PostgreSQL's limits. All else, also what we do not know, is taken for
+    # an outage: a batch that waits is not lost.
     if isinstance(error, blames_data) or unadaptable or code[:2] in {"21", "44", "54"}:
         return Poison(code or type(error).__name__)
     return DatabaseAway(f"{code} {error}".strip())

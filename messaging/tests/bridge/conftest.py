@@ -50,7 +50,7 @@ def start(account: Account, source: MemorySource) -> Iterator[StartBridge]:
     with ExitStack() as stack:
 
         def begin(*, source: Any = source, wait: bool = True, **options: Any) -> Bridge:
-            bridge = Bridge(source, **options)
+            bridge = Bridge(source.client() if isinstance(source, MemorySource) else source, **options)
             stack.callback(bridge.stop)
             bridge.start()
             if wait:

@@ -26,7 +26,9 @@ class MemorySource:
         self.session = session
         self.window = window
         self.reachable = True
-        self.before_ack: Callable[[], None] = lambda: None  # called with each acknowledgement, before it counts
+        self.before_ack: Callable[[], object] = lambda: None  # called with each acknowledgement, before it counts
+        self.ack_is_lost = False
+        self.mark_as_sent = False  # send with DUP at once, as after a connection that broke unseen
         self.connections = 0
         self.acknowledged = 0
         self._lock = threading.RLock()
@@ -37,36 +39,47 @@ class MemorySource:
         self._deliver: Deliver | None = None
         self._lost: Callable[[], None] = lambda: None
 
-    # What the bridge calls
+    def client(self) -> MemoryClient:
+        """Return what one bridge uses."""
+        return MemoryClient(self)
 
-    def connect(self, deliver: Deliver, lost: Callable[[], None]) -> bool:
+    # What a client calls
+
+    def attach(self, deliver: Deliver, lost: Callable[[], None]) -> tuple[bool, int]:
+        """Connect, replacing who was connected; return whether the session went on, and the connection's number."""
         with self._lock:
             if not self.reachable:
                 raise SourceLost("not reachable")
+            replaced = self._lost if self._deliver is not None else None
             resumed, self._known = self._known, True
             self.connections += 1
             self._deliver, self._lost = deliver, lost
+            number = self.connections
             for delivery, message in self._inflight.items():
                 self._send(delivery, message)
             self._pump()
-            return resumed
+        if replaced is not None:
+            replaced()
+        return resumed, number
 
-    def begin(self) -> None:
+    def is_open(self, link: int) -> bool:
         with self._lock:
-            if self._deliver is None:
-                raise SourceLost("not connected")
+            return self._deliver is not None and link == self.connections
 
-    def ack(self, messages: Iterable[Incoming]) -> None:
+    def acknowledge(self, link: int, messages: Iterable[Incoming]) -> None:
         self.before_ack()
         with self._lock:
+            if self.ack_is_lost or not self.is_open(link):
+                return
             for message in messages:
-                if message.delivery and message.link == self.connections and self._deliver is not None:
+                if message.delivery and message.link == link:
                     self.acknowledged += self._inflight.pop(message.delivery, None) is not None
             self._pump()
 
-    def close(self) -> None:
+    def detach(self, link: int) -> None:
         with self._lock:
-            self._deliver = None
+            if self.is_open(link):
+                self._deliver = None
 
     # What a test calls
 
@@ -92,6 +105,14 @@ class MemorySource:
         self.cut()
 
     @property
+    def first_id(self) -> int:
+        return self._last_id + 1
+
+    @first_id.setter
+    def first_id(self, value: int) -> None:
+        self._last_id = value - 1
+
+    @property
     def unacknowledged(self) -> int:
         with self._lock:
             return len(self._inflight) + len(self._queue)
@@ -106,5 +127,28 @@ class MemorySource:
 
     def _send(self, delivery: int, message: _Sent) -> None:
         assert self._deliver is not None
-        again, message.sent = message.sent, True
+        again, message.sent = message.sent or self.mark_as_sent, True
         self._deliver(Incoming(uuid7(), message.topic, message.payload, delivery, again, message.retained, self.connections))
+
+
+class MemoryClient:
+    """A source on a session in memory."""
+
+    def __init__(self, session: MemorySource) -> None:
+        self.session = session.session
+        self._session = session
+        self._link = 0
+
+    def connect(self, deliver: Deliver, lost: Callable[[], None]) -> bool:
+        resumed, self._link = self._session.attach(deliver, lost)
+        return resumed
+
+    def begin(self) -> None:
+        if not self._session.is_open(self._link):
+            raise SourceLost("not connected")
+
+    def ack(self, messages: Iterable[Incoming]) -> None:
+        self._session.acknowledge(self._link, messages)
+
+    def close(self) -> None:
+        self._session.detach(self._link)

@@ -45,8 +45,19 @@ def record(**changes: Any) -> Record:
     return Record("1-1", read_record(json.dumps(command(**changes))))
 
 
+def of(device: Device) -> dict[str, str]:
+    """Return what a command's record says of its device."""
+    return {"device": device.hex, "account": device.account_id.hex}
+
+
 def kinds(written: Written) -> list[str]:
-    return [event["kind"] for group, message in written.outbox.frames() if group.startswith("device.") for event in message["events"]]
+    return [event["kind"] for event in told(written)]
+
+
+def told(written: Written) -> list[Any]:
+    """Return the events that pages watching a device hear."""
+    frames = written.outbox.frames()
+    return [event for group, message in frames if group.startswith("device.") for event in message["events"]]
 
 
 class TestHistory:
@@ -81,8 +92,8 @@ class TestHistory:
     def test_what_nobody_knows_is_dropped_and_counted(self, writer: Writer, device: Device) -> None:
         gone = make_device(device.account, "Gone")
         delete_device(device=gone)
-        batch = Batch([incoming(gone, "x", b"{}", 1), Incoming(uuid7(), f"server/{uuid4().hex}/x", b"{}", 2), Incoming(uuid7(), "a/b", b"", 3)])
-        assert writer.write(batch).dropped == 3
+        stranger, nowhere = Incoming(uuid7(), f"server/{uuid4().hex}/x", b"{}", 2), Incoming(uuid7(), "a/b", b"", 3)
+        assert writer.write(Batch([incoming(gone, "x", b"{}", 1), stranger, nowhere])).dropped == 3
         assert not Message.objects.exists()
 
     def test_missing_partitions_are_told_from_bad_data(self, writer: Writer, device: Device) -> None:
@@ -190,7 +201,7 @@ class TestCommitsWithAnUnknownEnd:
 
 class TestCommands:
     def test_it_is_written_once_however_often_it_is_read(self, writer: Writer, device: Device) -> None:
-        one = record(device=device.hex, account=device.account_id.hex)
+        one = record(**of(device))
         assert writer.write(Batch(records=[one, one])).commands == 1
         again = writer.write(Batch(records=[one]))
         assert (again.commands, kinds(again)) == (0, [])
@@ -199,7 +210,7 @@ class TestCommands:
 
     def test_a_late_answer_finds_its_command(self, writer: Writer, device: Device) -> None:
         key = uuid7()
-        lost = record(id=key.hex, device=device.hex, account=device.account_id.hex, outcome="timeout", answer=None, answered_ms=None)
+        lost = record(id=key.hex, **of(device), outcome="timeout", answer=None, answered_ms=None)
         late = Record("1-2", read_record(json.dumps({"v": 1, "late": key.hex, "device": device.hex, "late_ms": 6204.1})))
         written = writer.write(Batch(records=[lost, late]))
         assert Command.objects.get().late_ms == 6204.1
@@ -208,8 +219,8 @@ class TestCommands:
 
     def test_pages_are_told_who_asked(self, writer: Writer, device: Device) -> None:
         user = device.account.members.get()
-        written = writer.write(Batch(records=[record(device=device.hex, account=device.account_id.hex, user=user.pk)]))
-        [event] = [e for g, m in written.outbox.frames() if g.startswith("account.") for e in m["events"] if e["kind"] == "command"]
+        written = writer.write(Batch(records=[record(**of(device), user=user.pk)]))
+        [event] = [event for event in told(written) if event["kind"] == "command"]
         assert event["user"] == "alice"
 
     def test_an_unreadable_record_is_counted(self, writer: Writer) -> None:
@@ -235,7 +246,7 @@ class TestReadings:
     @pytest.mark.parametrize("record_first", [True, False])
     def test_the_commands_record_adds_how_long_it_took(self, writer: Writer, device: Device, record_first: bool) -> None:
         answer = {"number": 3, "value": 1}
-        told = Batch(records=[record(device=device.hex, account=device.account_id.hex, answer=json.dumps(answer))])
+        told = Batch(records=[record(**of(device), answer=json.dumps(answer))])
         heard = Batch([incoming(device, "get_gpio", answer)])
         for batch in [told, heard] if record_first else [heard, told]:
             writer.write(batch)
@@ -312,7 +323,7 @@ class TestPresence:
 
     def test_silence_means_not_running_and_an_answer_that_it_runs(self, writer: Writer, device: Device) -> None:
         def ask(**changes: Any) -> None:
-            writer.write(Batch(records=[record(device=device.hex, account=device.account_id.hex, api="get_status", payload="{}", **changes)]))
+            writer.write(Batch(records=[record(**of(device), api="get_status", payload="{}", **changes)]))
 
         ask(outcome="timeout", answer=None, answered_ms=None)
         presence = Presence.objects.get()
@@ -322,11 +333,9 @@ class TestPresence:
         presence.refresh_from_db()
         assert (presence.running, presence.answered_ms) == (True, 37.4)
 
-    def test_a_late_answer_means_that_it_runs_also_when_the_silence_is_read_after_it(self, writer: Writer, device: Device) -> None:
-        asked = record(
-            id=uuid7(at=datetime.now(UTC).timestamp() - 10).hex,
-            device=device.hex, account=device.account_id.hex, api="get_status", outcome="timeout", answer=None, answered_ms=None,
-        )  # fmt: skip
+    def test_a_late_answer_means_that_it_runs_also_when_the_silence_is_read_later(self, writer: Writer, device: Device) -> None:
+        before = uuid7(at=datetime.now(UTC).timestamp() - 10)
+        asked = record(id=before.hex, **of(device), api="get_status", outcome="timeout", answer=None, answered_ms=None)
         writer.write(Batch([incoming(device, "get_status", {"value": "running"})]))
         assert Presence.objects.get().running is True
         writer.write(Batch(records=[asked]))
