@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from django.http.request import RawPostDataException
-from rest_framework.parsers import JSONParser
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.request import Request
 
 from iotportal.problems import Problem
 
@@ -71,3 +73,12 @@ class BoundedJSONParser(JSONParser):
         if len(body) > MAX_BODY_BYTES:
             raise too_large()
         return parse_json(body)
+
+
+class Negotiation(DefaultContentNegotiation):
+    """A body that does not say what it is, is taken for JSON."""
+
+    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser:
+        """Return the parser of the request's type."""
+        parser: BaseParser = super().select_parser(request, parsers) if request.content_type else parsers[0]
+        return parser

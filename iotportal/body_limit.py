@@ -33,9 +33,11 @@ class BodyLimit:
             return
         api = scope["path"].startswith("/api/")
         most = MAX_BODY_BYTES if api else self._page_bytes
-        body = await _read(receive, most) if declared is None or declared <= most else None
+        body, whole = await _read(receive, most) if declared is None or declared <= most else (None, False)
         if body is None:
-            await _refuse(receive, send, api=api)
+            if not whole:
+                await _drain(receive)
+            await _refuse(send, api=api)
             return
         headers = [(name, value) for name, value in scope["headers"] if name not in {b"content-length", b"transfer-encoding"}]
         headers.append((b"content-length", str(len(body)).encode()))
@@ -53,19 +55,20 @@ def _declared(scope: Scope) -> int | None:
     return length
 
 
-async def _read(receive: Receive, most: int) -> bytes | None:
-    """Return the body, or None if it is larger than `most`; what came before a hang-up counts as the body."""
+async def _read(receive: Receive, most: int) -> tuple[bytes | None, bool]:
+    """Return the body, or None if it is larger than `most`, and whether all of it came; a hang-up ends it."""
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         chunk = message.get("body", b"")
         size += len(chunk)
+        whole = not message.get("more_body")
         if size > most:
-            return None
+            return None, whole
         chunks.append(chunk)
-        if not message.get("more_body"):
-            return b"".join(chunks)
+        if whole:
+            return b"".join(chunks), True
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -82,14 +85,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _refuse(receive: Receive, send: Send, *, api: bool) -> None:
-    """Answer 413, as the API or as a page says it."""
+async def _drain(receive: Receive) -> None:
+    """Read on to the body's end, or until that is too much to be kind about."""
     drained = 0
     while drained < DRAIN_BYTES:
         message = await receive()
         drained += len(message.get("body", b""))
         if not message.get("more_body"):
-            break
+            return
+
+
+async def _refuse(send: Send, *, api: bool) -> None:
+    """Answer 413, as the API or as a page says it."""
     data = json.dumps(too_large().body()).encode() if api else b"That is too large to be sent."
     content_type = CONTENT_TYPE if api else "text/plain; charset=utf-8"
     headers = [

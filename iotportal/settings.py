@@ -190,6 +190,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "iotportal.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "iotportal.problems.exception_handler",
     "DEFAULT_PARSER_CLASSES": ["iotportal.bodies.BoundedJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "iotportal.bodies.Negotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "iotportal.renderers.BrowsablePages"],
     "DEFAULT_THROTTLE_CLASSES": [
         "rest_framework.throttling.AnonRateThrottle",
@@ -206,6 +207,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "DESCRIPTION": "Read and set the pins, clock, UART and network of your devices, in milliseconds.",
     "SERVE_INCLUDE_SCHEMA": False,
+    "AUTHENTICATION_WHITELIST": ["accounts.api.authentication.TokenAuthentication"],  # a session is a browser's business
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

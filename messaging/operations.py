@@ -93,13 +93,12 @@ def find_operation(method: str, path: str, number: str | None) -> Operation | No
 
 
 def _timeout(body: Body, query: Mapping[str, str]) -> float:
-    value = body.get("timeout", query.get("timeout"))
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            value = -1.0
-    return check_timeout(value)
+    if "timeout" in body or "timeout" not in query:
+        return check_timeout(body.get("timeout"))
+    try:
+        return check_timeout(float(query["timeout"]))
+    except ValueError:
+        return check_timeout(-1.0)
 
 
 def _refuse_unknown(body: Body, takes: tuple[str, ...]) -> None:
@@ -111,6 +110,14 @@ def _refuse_unknown(body: Body, takes: tuple[str, ...]) -> None:
 def _pick(body: Body, *names: str) -> dict[str, object]:
     """Return the named fields that were given; the codec says what is missing or wrong."""
     return {name: body[name] for name in names if name in body}
+
+
+def _whole(body: Body) -> dict[str, object]:
+    """Return the value, which is a number in these forms; `"1"` passes in the generic command alone."""
+    value = body.get("value")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise Problem(400, "invalid", "Some fields are not right.", errors={"value": ["A whole number, without quotes."]})
+    return _pick(body, "value")
 
 
 def _generic(number: int | None, body: Body) -> list[Command]:
@@ -135,12 +142,12 @@ _ALL = (
         "PUT",
         "gpio",
         "Set a pin",
-        lambda number, body: [("set_gpio", {"number": number, **_pick(body, "value")})],
+        lambda number, body: [("set_gpio", {"number": number, **_whole(body)})],
         ("value",),
         numbered=True,
     ),
     Operation("GET", "rtc", "Read the clock", lambda number, body: [("get_rtc", {})]),
-    Operation("PUT", "rtc", "Set the clock", lambda number, body: [("set_rtc", _pick(body, "value"))], ("value",)),
+    Operation("PUT", "rtc", "Set the clock", lambda number, body: [("set_rtc", _whole(body))], ("value",)),
     Operation(
         "GET", "ethernet", "Read address, mask, gateway and MAC", lambda number, body: [(api, {}) for api in ETHERNET.values()]
     ),

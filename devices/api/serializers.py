@@ -59,8 +59,12 @@ class RegisterSerializer(StrictSerializer):
     """What registers a device."""
 
     name = NameField()
-    profile = ChoiceField(choices=PROFILES, default=DEFAULT_PROFILE, help_text="What kind of device it is; see /profiles.")
-    key_algorithm = ChoiceField(choices=KEY_ALGORITHMS, default=str(KeyAlgorithm.EC), help_text="`ec` is P-256.")
+    profile = ChoiceField(
+        choices=PROFILES, default=DEFAULT_PROFILE, initial=DEFAULT_PROFILE, help_text="What kind of device it is; see /profiles."
+    )
+    key_algorithm = ChoiceField(
+        choices=KEY_ALGORITHMS, default=str(KeyAlgorithm.EC), initial=str(KeyAlgorithm.EC), help_text="`ec` is P-256."
+    )
 
 
 class ChangeSerializer(StrictSerializer):

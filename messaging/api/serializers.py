@@ -146,20 +146,22 @@ class _Timed(StrictSerializer):
 class CommandRequestSerializer(_Timed):
     """Any command of the device's profile."""
 
-    api = serializers.RegexField(r"^[a-z][a-z0-9_]{0,63}$", help_text="For example get_gpio; see /profiles.")
+    api = serializers.RegexField(
+        r"^[a-z][a-z0-9_]{0,63}$", initial="get_status", help_text="For example get_gpio; see /profiles."
+    )
     arguments = serializers.DictField(required=False, help_text='The command\'s fields, for example {"number": 10}.')
 
 
 class PinRequestSerializer(_Timed):
     """A pin's new value."""
 
-    value = serializers.IntegerField(min_value=0, max_value=1, help_text="0 is LOW, 1 is HIGH.")
+    value = serializers.IntegerField(min_value=0, max_value=1, initial=1, help_text="0 is LOW, 1 is HIGH.")
 
 
 class ClockRequestSerializer(_Timed):
     """The clock's new time."""
 
-    value = serializers.IntegerField(min_value=0, max_value=4294967295, help_text="Seconds since 1970, UTC.")
+    value = serializers.IntegerField(min_value=0, max_value=4294967295, initial=0, help_text="Seconds since 1970, UTC.")
 
 
 class TextRequestSerializer(_Timed):

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 from django.conf import settings
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from accounts.models import Account, ApiToken, User
@@ -53,7 +53,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 @dataclass
 class LivePortal:
-    """A running portal with one user, whose device answers, and a stranger."""
+    """A running portal with one user, whose devices answer, and a stranger."""
 
     url: str
     user: User
@@ -61,8 +61,41 @@ class LivePortal:
     stranger: User
     stranger_secret: str
     device: Device
+    modern: Device  # reports errors in words
+    broken: Device  # every answer is malformed
     unknown: str = "0123456789abcdef" * 2
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    folder: Path = Path()
+    environment: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, *command: str) -> None:
+        """Start one of the portal's processes; what it prints goes to a file of its name."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, *command], cwd=settings.BASE_DIR, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def start_broker(self) -> None:
+        """Start the broker, on the port that it had before."""
+        self.start("broker", "manage.py", "run_broker", "--host", "127.0.0.1", "--port", self.environment["MQTT_PORT"])
+
+    def stop(self, name: str) -> None:
+        """Stop one of the portal's processes in order."""
+        process = self.processes.pop(name)
+        process.terminate()
+        process.wait(10)
+
+    def wait_for_answers(self) -> None:
+        """Wait until every device answers (the broken one in its way)."""
+        for device in (self.device, self.modern, self.broken):
+            until(lambda device=device: self._answers(device), f"an answer of {device} (see {self.folder}/*.log)")
+
+    def _answers(self, device: Device) -> bool:
+        ended = [name for name, process in self.processes.items() if process.poll() is not None]
+        assert not ended, f"{ended} ended, see {self.folder}/*.log"
+        with contextlib.suppress(requests.ConnectionError):
+            return self.ask("GET", f"/api/v1/devices/{device.hex}/status?timeout=1").status_code in {200, 502}
+        return False
 
     @property
     def device_path(self) -> str:
@@ -121,44 +154,25 @@ def live_portal(pki: Path, folder: Path) -> Iterator[LivePortal]:
     """Run a portal until the end of the block. The database must be open and what is written must be committed."""
     web_port, broker_port = free_port(), free_port()
     url = f"http://127.0.0.1:{web_port}"
-    user = _person("alice")
-    stranger = _person("mallory")
-    with _settings(DEVICE_HOST="localhost", DEVICE_PORT=broker_port):
-        device = register_device(account=personal_account(user), name="Pump").device
-        (folder / "pump.zip").write_bytes(device_zip(device))
-    add_history(device)
+    user, stranger = _person("alice"), _person("mallory")
+    with override_settings(DEVICE_HOST="localhost", DEVICE_PORT=broker_port):
+        pump, lamp, fan = (_device(user, folder, *one) for one in (("Pump", "standard"), ("Lamp", "modern"), ("Fan", "standard")))
+    add_history(pump)
     secrets = [create_token(user=one, name="live", scope=ApiToken.Scope.MANAGE)[1] for one in (user, stranger)]
-    portal = LivePortal(url, user, secrets[0], stranger, secrets[1], device)
-    environment = _environment(broker_port, url)
-
-    def run(*command: str) -> None:
-        with (folder / f"{len(portal.processes)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, *command], cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=subprocess.STDOUT
-            )
-        portal.processes.append(process)
-
+    portal = LivePortal(url, user, secrets[0], stranger, secrets[1], pump, lamp, fan)
+    portal.folder, portal.environment = folder, _environment(broker_port, url)
+    simulator = ("-m", "simulators.mqtt", "-q", "--reboot-s", "0.05")
     try:
-        run("manage.py", "run_broker", "--host", "127.0.0.1", "--port", str(broker_port))
-        run("-m", "iotportal.web", "--port", str(web_port))
-        run("-m", "simulators.mqtt", "--zip", str(folder / "pump.zip"), "-q", "--reboot-s", "0.05")
-        until(lambda: _answers(portal), f"an answer of the device (see {folder}/*.log)")
+        portal.start_broker()
+        portal.start("web", "-m", "iotportal.web", "--port", str(web_port))
+        portal.start("devices", *simulator, "--zip", str(folder / "Pump.zip"), "--zip", str(folder / "Lamp.zip"))
+        portal.start("broken", *simulator, "--zip", str(folder / "Fan.zip"), "--malformed", "1")
+        portal.wait_for_answers()
         yield portal
     finally:
-        for process in portal.processes:
-            process.terminate()
-        for process in portal.processes:
-            process.wait(10)
+        for name in list(portal.processes):
+            portal.stop(name)
         _forget(portal)
-
-
-def _answers(portal: LivePortal) -> bool:
-    if any(process.poll() is not None for process in portal.processes):
-        raise AssertionError("a process of the portal ended")
-    try:
-        return portal.ask("GET", f"{portal.device_path}/status?timeout=1").status_code == 200
-    except requests.ConnectionError:
-        return False
 
 
 def _person(name: str) -> User:
@@ -167,12 +181,11 @@ def _person(name: str) -> User:
     )
 
 
-@contextlib.contextmanager
-def _settings(**values: object) -> Iterator[None]:
-    from django.test import override_settings
-
-    with override_settings(**values):
-        yield
+def _device(user: User, folder: Path, name: str, profile: str) -> Device:
+    """Register a device and put its runnable zip into `folder`."""
+    device = register_device(account=personal_account(user), name=name, profile=profile).device
+    (folder / f"{name}.zip").write_bytes(device_zip(device))
+    return device
 
 
 def _forget(portal: LivePortal) -> None:
