@@ -145,7 +145,7 @@ def next_row(portal: Portal) -> float:
 def settle(portal: Portal, messages: int, first: int) -> None:
     """Wait until all is there, or nothing has been added for a while."""
     last, since = -1, time.monotonic()
-    while time.monotonic() - since < 5.0:
+    while time.monotonic() - since < 2.0:
         with portal.database() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT sequence FROM messaging_journalentry WHERE session = 'portal.bridge' AND packet_id = 0")
             (position,) = cursor.fetchone()
@@ -227,10 +227,11 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=8)
     parser.add_argument("--only", default=",".join(FAULTS))
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--pool", default="threads", choices=["threads", "solo"])
     options = parser.parse_args()
     chosen = [FAULTS[name] for name in options.only.split(",")]
     results: dict[str, Result] = {}
-    with Portal() as portal, told_why(portal):
+    with Portal(options.pool) as portal, told_why(portal):
         logging.disable(logging.WARNING)
         devices = portal.register(options.devices)
         portal.start_worker()

@@ -84,9 +84,9 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0, help="messages a second; 0: as fast as the broker acknowledges")
     parser.add_argument("--pool", default="threads", choices=["threads", "solo"])
     options = parser.parse_args()
-    with Portal() as portal:
+    with Portal(options.pool) as portal:
         *devices, probe = portal.register(options.devices + 1)
-        portal.start_worker(pool=options.pool)
+        portal.start_worker()
         logging.disable(logging.INFO)
         result: dict[str, Any] = {"idle latency": latency(portal, probe, 200, 0.02)}
         result["throughput"] = throughput(portal, devices, options.messages, options.rate)

@@ -49,7 +49,8 @@ def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEAD
 class Portal:
     """The processes; `kill` ends one as a crash does, `start_…` starts it again."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool: str = "threads") -> None:
+        self._pool = pool
         self.state = State(Path(tempfile.mkdtemp(prefix="iotportal-bench-")).resolve())
         self.processes: dict[str, tuple[subprocess.Popen[bytes], Child]] = {}
         self.env: dict[str, str] = {}
@@ -109,7 +110,7 @@ class Portal:
     # --- processes -------------------------------------------------------------------------------------------------------
 
     def start_postgres(self) -> None:
-        """Start PostgreSQL, also over what a crash left; with the processes of the old one still ending it takes some tries."""
+        """Start PostgreSQL, also over what a crash left; while the old one's processes are ending it takes some tries."""
         deadline = time.monotonic() + DEADLINE_S
         while True:
             postgres.prepare(self._where, self._superuser)
@@ -127,10 +128,24 @@ class Portal:
         self._start_django("broker", "manage.py", "run_broker", "--host", "127.0.0.1", "--port", str(self.mqtt_port))
         wait_until(self._broker_listens, "the broker's start")
 
-    def start_worker(self, *, pool: str = "threads", name: str = "worker", wait: bool = True) -> None:
+    def start_worker(self, *, name: str = "worker", wait: bool = True) -> None:
         """Start a Celery worker with the bridge, and wait until the bridge has caught up."""
-        arguments = ("-m", "celery", "-A", "iotportal", "worker", "-P", pool, "-c", "4", "-Q", "celery,bridge", "-l", "INFO")
-        self._start_django(name, *arguments, "-n", f"{name}@bench", PORTAL_BRIDGE="1")
+        arguments = (
+            "-m",
+            "celery",
+            "-A",
+            "iotportal",
+            "worker",
+            "-P",
+            self._pool,
+            "-c",
+            "4",
+            "-Q",
+            "celery,bridge",
+            "-l",
+            "INFO",
+        )
+        self._start_django(name, *worker, "-l", "INFO", "-n", f"{name}@bench", PORTAL_BRIDGE="1")
         if wait:
             link = self.valkey()
             wait_until(lambda: link.exists("bridge:alive"), "the bridge's start")

@@ -30,9 +30,7 @@ RETRY_S = (0.1, 0.5, 1.0, 2.0)
 def connect(url: str, *, socket_timeout: float) -> redis.Redis:
     """Return a Valkey client that says at once when a connection has broken."""
     never = Retry(NoBackoff(), 0)
-    return redis.Redis.from_url(
-        url, decode_responses=True, socket_connect_timeout=1, socket_timeout=socket_timeout, retry=never
-    )
+    return redis.Redis.from_url(url, decode_responses=True, socket_connect_timeout=1, socket_timeout=socket_timeout, retry=never)
 
 
 class CommandReader:

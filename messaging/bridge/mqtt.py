@@ -175,5 +175,3 @@ class _Link:
             topic = ""  # no topic of the protocol: counted and dropped like any other
         delivery = message.mid if message.qos else 0
         self._deliver(Incoming(uuid7(), topic, bytes(message.payload), delivery, message.dup, message.retain, self._number))
-
-

@@ -367,9 +367,7 @@ class Writer:
                 (key, one.connected, one.connected_at, one.disconnected_at, one.reason, one.address, one.protocol, one.tls)
                 for key, one in sorted(work.links.items())
             ]
-            found = execute_values(
-                cursor, sql.UPSERT_LINKS, rows, template=sql.LINK_TEMPLATE, page_size=len(rows), fetch=True
-            )
+            found = execute_values(cursor, sql.UPSERT_LINKS, rows, template=sql.LINK_TEMPLATE, page_size=len(rows), fetch=True)
             written.links = dict(found)
             changed |= set(written.links)
         if work.seen or work.statuses:

@@ -118,9 +118,7 @@ class TestOnce:
         all_taken(source)
         assert payloads(device) == first + again
 
-    def test_packet_ids_that_come_round_are_new_messages(
-        self, start: StartBridge, source: MemorySource, device: Device
-    ) -> None:
+    def test_packet_ids_that_come_round_are_new_messages(self, start: StartBridge, source: MemorySource, device: Device) -> None:
         source.first_id = 65_500
         start()
         said = speak(source, device, 0, 100)
@@ -253,9 +251,7 @@ class TestOffice:
         all_taken(source)
         assert payloads(device) == said
 
-    def test_it_stops_in_order_in_the_middle_of_a_flood(
-        self, start: StartBridge, source: MemorySource, device: Device
-    ) -> None:
+    def test_it_stops_in_order_in_the_middle_of_a_flood(self, start: StartBridge, source: MemorySource, device: Device) -> None:
         bridge = start()
         said = speak(source, device, 0, 3_000)
         assert bridge.stop()
