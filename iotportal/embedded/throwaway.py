@@ -1,5 +1,6 @@
 """Servers for one run of the tests: the same binaries as `make run`, on free ports, in a folder that goes away."""
 
+import contextlib
 import shutil
 import subprocess
 import tempfile
@@ -11,18 +12,23 @@ from typing import Self
 from iotportal.embedded import children, postgres, valkey
 from iotportal.embedded.children import Child
 from iotportal.embedded.errors import StartError
+from iotportal.embedded.lock import RunLock
 from iotportal.embedded.ports import free_port
 from iotportal.embedded.state import State
 
 _START_S = 30.0
+_PREFIX = "iotportal-tests-"
+_ABANDONED_S = 3600.0
 
 
 class ThrowawayServers:
     """PostgreSQL and Valkey for as long as the `with` block, or until `stop`; a killed test run takes them along."""
 
     def __init__(self) -> None:
-        self.state = State(Path(tempfile.mkdtemp(prefix="iotportal-tests-")).resolve())
+        _sweep()
+        self.state = State(Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve())
         self.state.make()
+        self._lock = RunLock(self.state).take("a test run")
         self._running: list[tuple[subprocess.Popen[bytes], Child]] = []
 
     def __enter__(self) -> Self:
@@ -63,4 +69,13 @@ class ThrowawayServers:
         while self._running:
             process, child = self._running.pop()
             children.stop(process, child)
+        self._lock.release()
         shutil.rmtree(self.state.root, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove folders of test runs that were killed: nobody holds their lock, and they are not just being made."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # somebody else's, or gone meanwhile
+            if time.time() - folder.stat().st_mtime > _ABANDONED_S and not RunLock(State(folder)).is_taken():
+                shutil.rmtree(folder, ignore_errors=True)

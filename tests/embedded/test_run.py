@@ -194,5 +194,5 @@ def test_it_survives_kill_9_keeps_its_data_and_stops_in_order() -> None:
             assert not any(map(runs, pids.values()))
             assert "database system is shut down" in (state / "log/postgres.log").read_text()
         stopped = [line.split()[-2] for line in lines(state / "log/supervisor.log") if line.endswith(" stopped")]
-        order = [stopped.index(name) for name in ("devices", "worker", "web", "postgres")]
+        order = [stopped.index(name) for name in ("devices", "web", "broker", "postgres")]
         assert order == sorted(order)
