@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from django.core.paginator import Page, Paginator
 from django.db.models import CharField, Count, F, Prefetch, Q, Value
 from django.db.models.functions import Cast, Lower, Replace
+from django.urls import reverse
 
 from accounts.access import Action, role_may
 from accounts.models import Membership, User
@@ -49,12 +51,32 @@ def lamp(device: Device) -> str:
     return "on" if presence.connected else ""
 
 
+_ANY = "0" * 32
+
+
+@cache
+def _addresses() -> dict[str, str]:
+    """Return the addresses of a device's pages, with `_ANY` in place of its id: looked up once, not for every line."""
+    names = {
+        "control": "messaging:control",
+        "view": "devices:detail",
+        "delete": "devices:delete",
+        "connect": "devices:registered",
+    }
+    return {key: reverse(name, args=[_ANY]) for key, name in names.items()}
+
+
 @dataclass(slots=True)
 class Line:
     """One device of the list. `trips` is filled by messaging."""
 
     device: Device
     trips: object | None = None
+
+    @property
+    def at(self) -> dict[str, str]:
+        """The addresses of its pages."""
+        return {key: path.replace(_ANY, self.device.hex) for key, path in _addresses().items()}
 
     @property
     def lamp(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from zoneinfo import available_timezones
 
 from django import forms
@@ -9,7 +10,8 @@ from django import forms
 from accounts.models import User
 
 
-def _zones() -> list[tuple[str, str]]:
+@cache
+def time_zones() -> list[tuple[str, str]]:
     """Return the time zones that people live in, UTC first."""
     named = sorted(
         zone
@@ -23,7 +25,7 @@ class SettingsForm(forms.Form):
     """How the portal looks to one user."""
 
     theme = forms.ChoiceField(choices=[("", "As the system"), ("light", "Light"), ("dark", "Dark")], required=False)
-    time_zone = forms.ChoiceField(choices=_zones)
+    time_zone = forms.ChoiceField(choices=time_zones)
 
     def save(self, user: User) -> None:
         """Store the choices."""

@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.http import AuthedRequest
-from iotportal.forms import SettingsForm
+from iotportal.forms import SettingsForm, time_zones
 
 
 @require_GET
@@ -18,7 +18,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
     """Show the guide."""
     curl = (
         f"curl -H 'Authorization: Bearer YOUR_TOKEN' -H 'Content-Type: application/json' "
-        f"-d '{{\"api\": \"set_gpio\", \"arguments\": {{\"number\": 10, \"value\": 1}}}}' "
+        f'-d \'{{"api": "set_gpio", "arguments": {{"number": 10, "value": 1}}}}\' '
         f"{settings.PORTAL_URL}/api/v1/devices/DEVICE_ID/commands"
     )
     context = {"area": "help", "device_host": settings.DEVICE_HOST, "device_port": settings.DEVICE_PORT, "curl": curl}
@@ -53,4 +53,6 @@ def user_settings(request: AuthedRequest) -> HttpResponse:
         form.save(request.user)
         messages.success(request, "Saved.")
         return redirect("settings")
-    return render(request, "pages/settings.html", {"area": "menu", "form": form}, status=400 if form.errors else 200)
+    return render(
+        request, "pages/settings.html", {"area": "menu", "form": form, "zones": time_zones()}, status=400 if form.errors else 200
+    )

@@ -209,3 +209,5 @@ Zambia 260
 Zimbabwe 263
 """
 COUNTRIES = [Country(*line.rsplit(" ", 1)) for line in _CODES.split("\n") if line]
+
+CHOICES = [(country.code, f"{country.name} +{country.code}") for country in COUNTRIES]

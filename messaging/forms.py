@@ -94,9 +94,9 @@ class HistoryForm(forms.Form):
             since = (now or timezone.now()) - span
         return MessageFilter(data.get("device"), data["api"], data["direction"], since, until, data["q"])
 
-    def devices(self) -> list[Device]:
-        """Return the devices to choose from, none if they are too many for a list."""
+    def devices(self) -> list[tuple[str, str]]:
+        """Return id and name of the devices to choose from, none if they are too many for a list."""
         found = list(Device.objects.for_user(self.user).only("id", "name").order_by("name")[: LONGEST_LIST + 1])
         if self.found is not None and self.found.pk not in {one.pk for one in found}:
             found.append(self.found)
-        return found if len(found) <= LONGEST_LIST else []
+        return [(one.hex, one.name) for one in found] if len(found) <= LONGEST_LIST else []

@@ -29,7 +29,7 @@ from devices.models import Device
 from messaging.models import Command, Direction, Message, Outcome
 
 SCAN = 20_000  # messages that one request looks at, at most (about 15 ms)
-COUNT = 10_000  # counted exactly up to here, "10,000+" above
+COUNT = 10_000  # counted exactly up to here, "10,000+" above; figures are of this many at most
 RECENT = timedelta(minutes=30)
 RECENT_POINTS = 44  # of a sparkline
 _CLOCKS = timedelta(seconds=1)  # the portal's and the bridge's clock may differ by this much
@@ -105,8 +105,12 @@ class Count:
 
 
 def account_ids(user: User) -> list[UUID]:
-    """Return the accounts whose history the user may read."""
-    return list(user.memberships.filter(role__in=roles_for(Action.READ)).values_list("account_id", flat=True))
+    """Return the accounts whose history the user may read; asked once per user object, which lives as long as its request."""
+    known: list[UUID] | None = user.__dict__.get("_history_accounts")
+    if known is None:
+        known = list(user.memberships.filter(role__in=roles_for(Action.READ)).values_list("account_id", flat=True))
+        user.__dict__["_history_accounts"] = known
+    return known
 
 
 def history_device(user: User, device_id: UUID) -> Device | None:
@@ -119,14 +123,18 @@ def device_names(ids: Iterable[UUID]) -> dict[UUID, Device]:
     return Device.objects.in_bulk(set(ids))
 
 
-def messages(user: User, wanted: MessageFilter, cursor: str | None = None, limit: int = 50) -> Page[Message]:
-    """Return one page of the user's messages. Raises BadCursor."""
-    return _page(Message, user, wanted, cursor, limit)
+def messages(
+    user: User, wanted: MessageFilter, cursor: str | None = None, limit: int = 50, scan: int | None = None
+) -> Page[Message]:
+    """Return one page of the user's messages, looking at `scan` of them at most. Raises BadCursor."""
+    return _page(Message, user, wanted, cursor, limit, scan or SCAN)
 
 
-def commands(user: User, wanted: MessageFilter, cursor: str | None = None, limit: int = 50) -> Page[Command]:
+def commands(
+    user: User, wanted: MessageFilter, cursor: str | None = None, limit: int = 50, scan: int | None = None
+) -> Page[Command]:
     """Return one page of the user's commands; `direction` says nothing here. Raises BadCursor."""
-    return _page(Command, user, wanted, cursor, limit)
+    return _page(Command, user, wanted, cursor, limit, scan or SCAN)
 
 
 def count_messages(user: User, wanted: MessageFilter) -> Count:
@@ -156,7 +164,7 @@ def first_message(user: User, wanted: MessageFilter) -> datetime | None:
 
 def last_message(user: User, device_id: UUID | None = None) -> Message | None:
     """Return the newest message of all, or of one device: what an empty page can point to."""
-    return next(iter(_page(Message, user, MessageFilter(device_id=device_id), None, 1).rows), None)
+    return next(iter(_page(Message, user, MessageFilter(device_id=device_id), None, 1, SCAN).rows), None)
 
 
 # --- how a page is read ----------------------------------------------------------------------------------------------------
@@ -181,9 +189,9 @@ class _Scope:
         sql = f"SELECT * FROM {self.table} WHERE {self.where} ORDER BY time {order}, id {order} LIMIT %s"  # noqa: S608  # constants
         return sql, [*self.params, limit]
 
-    def page(self, order: str, limit: int) -> tuple[str, _Params]:
-        """Return the SQL of the newest (or oldest) `limit` rows that match, among `SCAN`."""
-        sql, params = self.inner(order, SCAN if self.narrow else limit)
+    def page(self, order: str, limit: int, scan: int) -> tuple[str, _Params]:
+        """Return the SQL of the newest (or oldest) `limit` rows that match, among `scan`."""
+        sql, params = self.inner(order, scan if self.narrow else limit)
         if self.narrow:
             sql = f"SELECT * FROM ({sql}) m WHERE {self.outer} ORDER BY time {order}, id {order} LIMIT %s"  # noqa: S608  # constants
             params = [*params, *self.outer_params, limit]
@@ -234,25 +242,25 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
-def _page(model: type[Row], user: User, wanted: MessageFilter, cursor: str | None, limit: int) -> Page[Row]:
+def _page(model: type[Row], user: User, wanted: MessageFilter, cursor: str | None, limit: int, scan: int) -> Page[Row]:
     place = Cursor.parse(cursor) if cursor else None
     backwards = place is not None and place.newer
     order = "ASC" if backwards else "DESC"
     found: list[list[Row]] = []
     stops: list[Cursor] = []
     for scope in _scopes(model, user, wanted, place):
-        rows = list(model.objects.raw(*scope.page(order, limit + 1)))
+        rows = list(model.objects.raw(*scope.page(order, limit + 1, scan)))
         found.append(rows)
-        if scope.narrow and len(rows) <= limit and (stop := _end_of_scan(scope, order)):
+        if scope.narrow and len(rows) <= limit and (stop := _end_of_scan(scope, order, scan)):
             stops.append(stop)
     return _cut(found, stops, place, limit)
 
 
-def _end_of_scan(scope: _Scope, order: str) -> Cursor | None:
-    """Return the place at which a scan that found too little had looked at `SCAN` rows, or None where it saw them all."""
+def _end_of_scan(scope: _Scope, order: str, scan: int) -> Cursor | None:
+    """Return the place at which a scan had looked at `scan` rows, or None where it saw them all."""
     sql = f"SELECT time, id FROM {scope.table} WHERE {scope.where} ORDER BY time {order}, id {order} OFFSET %s LIMIT 1"  # noqa: S608
     with connection.cursor() as db:
-        db.execute(sql, [*scope.params, SCAN - 1])
+        db.execute(sql, [*scope.params, scan - 1])
         row = db.fetchone()
     return Cursor(row[0], row[1], newer=order == "ASC") if row else None
 
@@ -445,6 +453,11 @@ class Figures:
     silent: int
     cut: bool
 
+    @property
+    def count(self) -> Count:
+        """How many messages the range has."""
+        return Count(self.messages, at_least=self.cut)
+
 
 # Steps that people can read off an axis, in seconds.
 _NICE_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
@@ -458,9 +471,9 @@ def _nice_step(span: timedelta) -> timedelta:
 
 
 def figures(user: User, wanted: MessageFilter, *, since: datetime, until: datetime) -> Figures:
-    """Count messages and round trips of [since, until), or of its newest `SCAN` messages where it has more, in readable steps."""
+    """Count messages and round trips of [since, until) in readable steps, or of its newest `COUNT` messages if it has more."""
     asked = replace(wanted, since=since, until=until)
-    starts = [start for scope in _scopes(Message, user, asked) if (start := _end_of_scan(scope, "DESC"))]
+    starts = [start for scope in _scopes(Message, user, asked) if (start := _end_of_scan(scope, "DESC", COUNT))]
     if starts:
         since = max(start.time for start in starts)
         asked = replace(asked, since=since)
@@ -489,7 +502,7 @@ def _steps(since: datetime, step: timedelta) -> tuple[str, _Params]:
 
 def _traffic(scope: _Scope, since: datetime, step: timedelta) -> list[tuple[int, int, int]]:
     bucket, bucket_params = _steps(since, step)
-    sql, params = scope.inner("DESC", SCAN)
+    sql, params = scope.inner("DESC", COUNT)
     sql = f"""
         SELECT {bucket}, count(*) FILTER (WHERE direction = 'to'), count(*) FILTER (WHERE direction = 'from')
         FROM ({sql}) m WHERE {scope.outer} GROUP BY 1
@@ -510,7 +523,7 @@ def _trips(scopes: list[_Scope], since: datetime, step: timedelta) -> tuple[dict
     parts: list[str] = []
     params: _Params = []
     for scope in scopes:
-        sql, inner_params = scope.inner("DESC", SCAN // 2)
+        sql, inner_params = scope.inner("DESC", COUNT)
         parts.append(f"(SELECT time, outcome, coalesce(delivered_ms, answered_ms) AS ms FROM ({sql}) m WHERE {scope.outer})")  # noqa: S608
         params += [*inner_params, *scope.outer_params]
     sql = f"""

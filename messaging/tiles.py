@@ -26,6 +26,7 @@ from messaging.models import Direction, Message, Reading
 from messaging.selectors import MessageFilter, messages
 
 CONSOLE_LINES = 60
+LOOK_BACK = 2000  # messages or commands of the device that are looked through for a tile's past
 LEVELS = {0: "LOW", 1: "HIGH"}
 Ask = tuple[str, dict[str, object]]  # an api and its arguments
 
@@ -297,7 +298,7 @@ class ConsoleLine:
 def console(user: User, device: Device, tile: Tile) -> list[ConsoleLine]:
     """Return what went to and came from the UART, oldest first."""
     api = tile.set or tile.apis[0]
-    page = messages(user, MessageFilter(device_id=device.pk, api=api.name), limit=CONSOLE_LINES)
+    page = messages(user, MessageFilter(device_id=device.pk, api=api.name), limit=CONSOLE_LINES, scan=LOOK_BACK)
     return [console_line(message) for message in reversed(page.rows)]
 
 

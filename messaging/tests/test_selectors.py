@@ -227,7 +227,7 @@ def test_its_figures_count_what_the_pages_show(alice: User, pump: Device) -> Non
 
 
 def test_its_figures_begin_where_counting_stopped(alice: User, pump: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selectors, "SCAN", 10)
+    monkeypatch.setattr(selectors, "COUNT", 10)
     until = now()
     many(pump, 30, until - timedelta(seconds=60), timedelta(seconds=2))
     figures = selectors.figures(alice, MessageFilter(), since=until - timedelta(hours=1), until=until)

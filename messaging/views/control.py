@@ -26,7 +26,7 @@ from iotportal.problems import Problem
 from iotportal.words import ms
 from messaging import tiles
 from messaging.charts import spark
-from messaging.dialling import COUNTRIES
+from messaging.dialling import CHOICES
 from messaging.gateway.core import CommandResult
 from messaging.models import Command, Presence, Reading
 from messaging.models import Outcome as CommandOutcome
@@ -156,7 +156,7 @@ def _tile_context(
             return {
                 "to": to if to in TO_KINDS else "email",
                 "to_kinds": TO_KINDS,
-                "countries": COUNTRIES,
+                "countries": CHOICES,
                 "targets": list(others[:TARGETS]),
             }
         case "restart":
@@ -201,7 +201,9 @@ def _as_command(device: Device, user_id: int, result: CommandResult) -> Command:
 def _last_restart(request: AuthedRequest, device: Device, tile: Tile) -> dict[str, object] | None:
     """Return when the device was last restarted and how long it was away, where that is known."""
     api = tile.set or tile.apis[0]
-    last = next(iter(commands(request.user, MessageFilter(device_id=device.pk, api=api.name), limit=1).rows), None)
+    last = next(
+        iter(commands(request.user, MessageFilter(device_id=device.pk, api=api.name), limit=1, scan=tiles.LOOK_BACK).rows), None
+    )
     if last is None:
         return None
     presence = getattr(device, "presence", None)

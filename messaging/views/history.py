@@ -47,7 +47,7 @@ def history(request: AuthedRequest) -> HttpResponse:
         "range": form.range_key,
         "page": page,
         "rows": rows,
-        "count": selectors.count_messages(request.user, wanted),
+        "count": figures.count if figures else selectors.Count(0),
         "figures": figures,
         "charts": charts(figures) if figures and figures.messages else None,
         "tail": not cursor and not wanted.until,

@@ -1,0 +1,78 @@
+"""How many SQL queries each page takes: however many devices and rows there are, the number stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import Account
+from devices.models import Device, Pin
+from devices.tests.factories import make_account, make_device
+from messaging.models import Presence, Reading
+from messaging.tests.history import exchange, many, now
+
+
+@pytest.fixture
+def account(db: None, pki: Path) -> Account:
+    return make_account("alice")
+
+
+@pytest.fixture
+def browser(account: Account, client: Client) -> Client:
+    client.force_login(account.members.get())
+    return client
+
+
+def fill(account: Account, devices: int) -> Device:
+    """Register devices that have pins, readings, commands and messages."""
+    made = [make_device(account, f"Device {number}", profile="ft900" if number % 2 else "standard") for number in range(devices)]
+    for number, device in enumerate(made):
+        Presence.objects.filter(device=device).update(connected=number % 3 > 0, last_seen_at=now())
+        for pin in range(number + 1):
+            Pin.objects.create(device=device, number=pin, name=f"Pin {pin}")
+            Reading.objects.create(device=device, key=f"gpio/{pin}", value=1, at=now(), elapsed_ms=30.0)
+        exchange(device, answer='{"number": 4, "value": 0}')
+        exchange(device, "write_uart", '{"value": "hello"}', '{"value": "hello"}')
+        many(device, 20, now() - timedelta(minutes=10), timedelta(seconds=1))
+    return made[0]
+
+
+def queries(client: Client, url: str) -> int:
+    """Return how many queries a page takes once the session is in the cache."""
+    assert client.get(url).status_code == 200
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert client.get(url).status_code == 200
+    return len(captured)
+
+
+PAGES = {
+    "/devices/": 10,
+    "/devices/?q=device&show=online": 11,
+    "/devices/register/": 1,
+    "/devices/{hex}/": 6,
+    "/devices/{hex}/registered/": 6,
+    "/devices/{hex}/control/": 16,
+    "/history/": 9,
+    "/history/?device={hex}&q=number&direction=to": 11,
+    "/help/": 1,
+    "/settings/": 1,
+    "/menu/": 1,
+}
+
+
+@pytest.mark.parametrize(("page", "expected"), PAGES.items())
+def test_a_page_takes_as_many_queries_for_many_as_for_few(browser: Client, account: Account, page: str, expected: int) -> None:
+    cache.clear()
+    url = page.format(hex=fill(account, 2).hex)
+    few = queries(browser, url)
+    for name in range(2, 8):
+        exchange(make_device(account, f"More {name}"), answer='{"number": 4, "value": 0}')
+    assert (few, queries(browser, url)) == (expected, expected)
