@@ -116,7 +116,8 @@ class World(RuleBasedStateMachine):
         self.locks: dict[str, str] = {}  # lane: wanted | held
         self.was_lost: set[str] = set()
         self.sent_since_grant: dict[str, int] = {}
-        self.settled_at: dict[str, float] = {}
+        self.settled_at: dict[str, float] = {}  # after an answer that the matcher could place
+        self.perhaps_settled_at: dict[str, float] = {}  # after any answer
         self.last_order: dict[str, int] = {}
 
     # What the matcher orders -----------------------------------------------------------------------------------------------
@@ -269,25 +270,25 @@ class World(RuleBasedStateMachine):
         asked = self.owed.pop(max(pick, -len(self.owed)))
         too_late = asked.ended_at is not None and self.now >= asked.ended_at + GRACE_S
         readable = self.with_ids and form not in ("broken", "first half")
-        if too_late and not readable and any(other.in_flight() for other in self.asked.values()):
+        if too_late and not readable and any(other.in_flight() or other.haunts(self.now) for other in self.asked.values()):
             self.do(self.lanes.tick(self.now))  # nobody can tell: the limit that the matcher states
             return
         payload = self.payload(asked, form)
         answered_before = asked.answers
-        haunted = asked.haunts(self.now)
         asked.answers += 1
         if form == "plain":
             asked.plain_answers += 1
             self.given.append((asked, payload))
         waited = asked.in_flight() and self.now < asked.command.deadline
-        done = self.deliver(asked, payload, settles=haunted)
+        done = self.deliver(asked, payload)
         if waited and form in CLEAR:
             assert asked.ended_at is not None, "its own answer was booked on another"
         if form == "plain" and not too_late and not answered_before:
             assert not any(isinstance(action, Unsolicited) for action in done), "its own answer was not known again"
         if form == "plain":
             assert all(action.command_id == asked.command.id for action in done if isinstance(action, Late))
-        self.do(self.lanes.tick(self.now))
+        if lag:  # in the other lanes; this one was seen to with the answer
+            self.do(self.lanes.tick(self.now))
 
     @rule(answers=st.integers(2, 8), pause=st.sampled_from([0.01, 0.15]))
     def device_keeps_up(self, answers: int, pause: float) -> None:
@@ -340,15 +341,18 @@ class World(RuleBasedStateMachine):
             text = text[: text.index('\\"') + 1] + '"}'
         return (text[: len(text) // 2] if form == "first half" else text).encode()
 
-    def deliver(self, asked: Asked | None, payload: bytes, api_name: str = "", *, settles: bool = False) -> list[Action]:
+    def deliver(self, asked: Asked | None, payload: bytes, api_name: str = "") -> list[Action]:
         api = asked.command.api if asked else self.profile.api(api_name)
         answer = decode_answer(self.profile, api, payload)
         self.origin[id(answer)] = (asked, answer)
         done = self.do(self.lanes.answer(api.name, answer, self.now))
         told = [action for action in done if isinstance(action, Deliver | Late | Unsolicited) and action.answer is answer]
         assert len(told) == 1, "an answer was lost or told twice"
-        if asked and (isinstance(told[0], Deliver | Late) or settles):
-            self.settled_at[asked.lane(self.profile)] = self.now + self.profile.settle_s
+        if asked:
+            lane, settled_at = asked.lane(self.profile), self.now + self.profile.settle_s
+            self.perhaps_settled_at[lane] = settled_at
+            if not isinstance(told[0], Unsolicited):
+                self.settled_at[lane] = settled_at
         return done
 
     @precondition(lambda self: self.given)
@@ -414,7 +418,7 @@ class World(RuleBasedStateMachine):
             assert self.one_at_a_time
             assert lane in self.locks, "nobody asks for the lock"
             ghosts = [asked for asked in self.in_lane(lane) if asked.haunts(self.now)]
-            busy = any(asked.in_flight() for asked in self.in_lane(lane)) or self.now < self.settled_at.get(lane, 0)
+            busy = any(asked.in_flight() for asked in self.in_lane(lane)) or self.now < self.perhaps_settled_at.get(lane, 0)
             turn_over = self.sent_since_grant.get(lane, 0) >= MAX_HANDOVER and ghosts
             kept = any(
                 (self.profile.lane == "device" and ghost.cancelled) or (not self.with_ids and self.alike(ghost, waiting[0]))
