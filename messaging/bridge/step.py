@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STOP_S = 10.0
+# The bridge's threads hand the interpreter to one another for every message; Python's 5 ms would be most of a message's way to
+# a page (12 ms against 7 at 1,000 messages/s).
+SWITCH_S = 0.0005
 
 
 class BridgeStep(bootsteps.StartStopStep):
@@ -34,6 +38,7 @@ class BridgeStep(bootsteps.StartStopStep):
         from messaging.bridge.mqtt import MqttSource
         from messaging.bridge.runner import Bridge
 
+        sys.setswitchinterval(SWITCH_S)
         self._bridge = Bridge(MqttSource(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR))
         self._bridge.start()
 
