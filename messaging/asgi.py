@@ -8,7 +8,6 @@ the same operations for browsing and for the schema.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import re
@@ -127,28 +126,31 @@ class _CallerGone(Exception):
 async def _unless_gone(receive: Receive, work: Awaitable[dict[str, object]]) -> dict[str, object]:
     """Return what `work` returns; cancel it when the caller closes the connection.
 
+    It runs in the request's own task, and nothing is waited for once it is done: both would cost the answer a turn of the loop.
+
     Raises:
         _CallerGone: the caller did.
     """
-    task = asyncio.ensure_future(work)
+    this = asyncio.current_task()
+    gone = False
 
     async def watch() -> None:
+        nonlocal gone
         while (await receive())["type"] != "http.disconnect":
             pass
-        task.cancel()
+        gone = True
+        if this is not None:
+            this.cancel()
 
-    watcher = asyncio.ensure_future(watch())
+    watcher = asyncio.create_task(watch())
     try:
-        return await task
+        return await work
     except asyncio.CancelledError:
-        if watcher.done():
+        if gone and this is not None and this.uncancel() == 0:
             raise _CallerGone from None
-        task.cancel()
         raise
     finally:
         watcher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watcher
 
 
 async def _read(receive: Receive) -> bytes:

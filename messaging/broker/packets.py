@@ -1,4 +1,4 @@
-"""MQTT 3.1 and 3.1.1 control packets as the broker reads and writes them: pure functions on bytes.
+"""MQTT 3.1 and 3.1.1 control packets as the broker and the gateway read and write them: pure functions on bytes.
 
 Section numbers refer to the OASIS MQTT 3.1.1 standard.
 """
@@ -250,3 +250,29 @@ def suback(packet_id: int, codes: Iterable[int]) -> bytes:
     """Encode a SUBACK (3.9) with one return code a filter."""
     body = packet_id.to_bytes(2, "big") + bytes(codes)
     return b"\x90" + _length(len(body)) + body
+
+
+# --- what a client writes -------------------------------------------------------------------------------------------------
+
+
+def connect(client_id: str, keepalive: int) -> bytes:
+    """Return a CONNECT of MQTT 3.1.1 with a clean session (3.1); `keepalive` in seconds."""
+    body = _string("MQTT") + bytes([4, 0x02]) + keepalive.to_bytes(2) + _string(client_id)
+    return bytes([CONNECT << 4]) + _length(len(body)) + body
+
+
+def subscribe(packet_id: int, topic_filter: str, qos: int) -> bytes:
+    """Return a SUBSCRIBE to one filter (3.8)."""
+    body = packet_id.to_bytes(2) + _string(topic_filter) + bytes([qos])
+    return bytes([SUBSCRIBE << 4 | 0x02]) + _length(len(body)) + body
+
+
+def unsubscribe(packet_id: int, topic_filter: str) -> bytes:
+    """Return an UNSUBSCRIBE from one filter (3.10)."""
+    body = packet_id.to_bytes(2) + _string(topic_filter)
+    return bytes([UNSUBSCRIBE << 4 | 0x02]) + _length(len(body)) + body
+
+
+def _string(value: str) -> bytes:
+    raw = value.encode()
+    return len(raw).to_bytes(2) + raw

@@ -303,7 +303,7 @@ class Gateway:
             "answered_ms": pending.answered_ms,
             "delivered_ms": delivered,
         }
-        self._stream(record)
+        self.loop.call_soon(self._stream, record)  # after the answer has left
         return delivered
 
     def _stream(self, record: dict[str, object]) -> None:

@@ -108,3 +108,17 @@ def test_no_bytes_raise_anything_but_protocol_errors(raw: bytes) -> None:
     except ProtocolError:
         return
     assert found is None or 2 <= found[0] <= found[1] <= len(raw)
+
+
+def test_what_a_client_writes_is_what_the_standard_says() -> None:
+    assert packets.connect("portal.gateway.1", 20) == b"\x10\x1c\x00\x04MQTT\x04\x02\x00\x14\x00\x10portal.gateway.1"
+    assert packets.subscribe(7, "a/#", 0) == b"\x82\x08\x00\x07\x00\x03a/#\x00"
+    assert packets.unsubscribe(7, "a/#") == b"\xa2\x07\x00\x07\x00\x03a/#"
+
+
+def test_the_broker_reads_what_a_client_writes() -> None:
+    start, end = packets.frame(made := packets.connect("portal.gateway.1", 20), 0, 1000) or (0, 0)
+    asked = packets.parse_connect(made[start:end])
+    assert (asked.client_id, asked.clean, asked.keepalive, asked.level) == ("portal.gateway.1", True, 20, 4)
+    start, end = packets.frame(made := packets.subscribe(7, "ä/#", 0), 0, 1000) or (0, 0)
+    assert packets.parse_subscribe(made[start:end]) == (7, [("ä/#", 0)])
