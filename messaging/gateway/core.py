@@ -203,6 +203,7 @@ class Gateway:
         try:
             api = device.profile.api(api_name)
             prepared = codec.prepare_command(device.profile, api, arguments, command_id.hex)
+            _refuse_own_notification(device.id, api, prepared)
         except (codec.InvalidArguments, KeyError) as error:
             refund(self._valkey, admission)
             errors = (
@@ -532,6 +533,12 @@ class Gateway:
 
 
 _OUTCOMES = {"device_timeout": Outcome.TIMEOUT, "broker_lost": Outcome.DISCONNECTED, "unavailable": Outcome.DISCONNECTED}
+
+
+def _refuse_own_notification(device_id: str, api: Api, prepared: codec.Prepared) -> None:
+    """Refuse what a device by the protocol shows and does not answer. Raises InvalidArguments."""
+    if api.name == "trigger_notification" and prepared.arguments.get("recipient") == device_id:
+        raise codec.InvalidArguments({"recipient": ["This is the device itself. Choose whom it should notify."]})
 
 
 def _broker_lost(*, sent: bool) -> Problem:

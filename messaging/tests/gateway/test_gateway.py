@@ -297,3 +297,11 @@ async def test_another_devices_answer_is_not_heard(world: World) -> None:
     await until(lambda: quiet.heard, "the command at the device")
     forger.client.publish(f"server/{quiet.device.hex}/get_gpio", b'{"number": 3, "value": 1}', qos=1)
     assert (await refused(waiting)).code == "device_timeout"
+
+
+async def test_a_device_is_not_asked_to_notify_itself(world: World) -> None:
+    device, gateway = await world.device(), await world.gateway()
+    arguments = {"recipient": device.device.hex, "message": "Are you there?"}
+    problem = await refused(gateway.send(Caller(world.user.pk), device.device.hex, "trigger_notification", arguments))
+    assert list(problem.errors) == ["recipient"]
+    assert device.heard == []
