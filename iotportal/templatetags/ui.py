@@ -38,7 +38,7 @@ def thousands(value: int) -> str:
 @lru_cache(maxsize=256)
 def icon(name: str, classes: str = "") -> SafeString:
     """Draw an icon of the sprite; it always stands beside a word or in a control with a label."""
-    return format_html('<svg class="i {}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, static("css/icons.svg"), name)
+    return format_html('<svg class="i {}" width="20" height="20" aria-hidden="true"><use href="{}#{}"/></svg>', classes, static("css/icons.svg"), name)
 
 
 @register.simple_tag
@@ -128,9 +128,9 @@ def quarters(value: str) -> list[str]:
 
 
 @register.filter
-def pairs(value: str) -> str:
-    """Write a fingerprint as people read it: AB:CD:…"""
-    return ":".join(value[start : start + 2] for start in range(0, len(value), 2)).upper()
+def pairs(value: str) -> SafeString:
+    """Write a fingerprint as people read it, AB:CD:…, and break lines only between pairs."""
+    return format_html_join(mark_safe(":<wbr>"), "{}", ((value[start : start + 2].upper(),) for start in range(0, len(value), 2)))
 
 
 @register.inclusion_tag("ui/_field.html")

@@ -34,10 +34,10 @@ if (document.getElementById("list")) {
 
 // The steps: connected? then ask it, once, whether it listens.
 const stepsOf = () => document.querySelector("[data-steps]");
-async function follow({ detail }) {
+function follow({ detail }) {
   const steps = stepsOf();
   if (!steps || detail.device !== steps.dataset.steps) return;
-  const [connecting, answering, ready] = ["connect", "answer", "open"].map((step) => steps.querySelector(`[data-step=${step}]`));
+  const [connecting, answering] = ["connect", "answer"].map((step) => steps.querySelector(`[data-step=${step}]`));
   const head = steps.querySelector("[data-head]"), led = steps.querySelector(".bar .led");
   led.className = "led " + (detail.connected ? "on" : "");
   led.setAttribute("aria-label", detail.connected ? "online" : "offline");
@@ -48,27 +48,29 @@ async function follow({ detail }) {
   connecting.className = "done";
   connecting.querySelector("[data-said]").textContent = [detail.protocol, detail.tls, detail.address && "from " + detail.address].filter(Boolean).join(", ");
   steps.querySelector("[data-timer]")?.remove();
-  if (answering.className === "done" || answering.dataset.asking) return;
-  head.textContent = "Connected";
+  head.textContent = answering.className === "done" ? "It is up" : "Connected";
+  if (answering.className !== "done") askWhetherItListens(detail.device);
+}
+
+async function askWhetherItListens(device) {
+  const [answering, ready] = ["answer", "open"].map((step) => document.querySelector(`[data-step=${step}]`)), said = answering.querySelector("[data-said]");
+  if (answering.dataset.asking) return;
   answering.className = "now";
   answering.dataset.asking = "1";
-  const said = answering.querySelector("[data-said]");
   said.textContent = "asking…";
   await new Promise((resolve) => setTimeout(resolve, 400)); // it has connected, and subscribes a moment later
-  const result = await command(detail.device, "get_status", {});
+  const result = await command(device, "get_status", {});
   delete answering.dataset.asking;
-  if (result.ok) {
-    answering.className = ready.className = "done";
-    said.textContent = `answered in ${words.ms(result.command.timeline.delivered)}`;
-    said.className = "sm c-live";
-    head.textContent = "It is up";
-  } else {
-    said.textContent = result.problem.detail;
-    said.className = "sm c-bad";
-  }
+  said.textContent = result.ok ? `answered in ${words.ms(result.command.timeline.delivered)}` : result.problem.detail;
+  said.className = "sm " + (result.ok ? "c-live" : "c-bad");
+  if (!result.ok) return;
+  answering.className = ready.className = "done";
+  document.querySelector("[data-head]").textContent = "It is up";
 }
+
 if (stepsOf()) {
   document.addEventListener("live:presence", follow);
+  document.addEventListener("live:up", () => stepsOf().querySelector("[data-step=answer].now") && askWhetherItListens(stepsOf().dataset.steps));
   const since = Date.parse(stepsOf().dataset.since);
   setInterval(() => {
     const timer = document.querySelector("[data-timer]");
