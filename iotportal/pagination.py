@@ -20,16 +20,20 @@ from iotportal.cursor import BadCursor, Cursor
 from iotportal.problems import invalid
 
 PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
+PAGE_QUERY = ("cursor", "page_size")
 
-_CURSOR_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
-_CURSOR_HELP = "Where to go on: take it, or the whole address, from `next` or `previous` of a page."
-_SIZE_SCHEMA = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE}
-_SIZE_HELP = "Rows of a page."
-
-# For views that page without a paginator, `extend_schema(parameters=[*PAGE_PARAMETERS])`.
+# For `extend_schema(parameters=[*PAGE_PARAMETERS])`.
 PAGE_PARAMETERS = (
-    OpenApiParameter("cursor", _CURSOR_SCHEMA, description=_CURSOR_HELP),
-    OpenApiParameter("page_size", _SIZE_SCHEMA, description=_SIZE_HELP),
+    OpenApiParameter(
+        "cursor",
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]{34}$"},
+        description="Where to go on: take it, or the whole address, from `next` or `previous` of a page.",
+    ),
+    OpenApiParameter(
+        "page_size",
+        {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
+        description="Rows of a page.",
+    ),
 )
 
 
@@ -43,6 +47,18 @@ def page_size(request: Request) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_PAGE_SIZE):
         raise invalid({"page_size": [f"A whole number, 1 to {MAX_PAGE_SIZE}."]})
     return int(text)
+
+
+def page_cursor(request: Request) -> str | None:
+    """Return the cursor of the request, None for the first page.
+
+    Raises:
+        Problem: 400, it is empty.
+    """
+    text = request.query_params.get("cursor")
+    if text == "":
+        raise invalid({"cursor": ["This is no cursor."]})
+    return text
 
 
 def page_link(request: Request, cursor: object | None) -> str | None:
@@ -60,20 +76,6 @@ def page_body(
     return {"next": page_link(request, next_), "previous": page_link(request, previous), "results": rows}
 
 
-def page_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the OpenAPI schema of a page whose `results` are `schema`."""
-    link = {"type": "string", "format": "uri", "nullable": True}
-    return {
-        "type": "object",
-        "required": ["next", "previous", "results"],
-        "properties": {
-            "next": {**link, "description": "The page after this one; null on the last."},
-            "previous": {**link, "description": "The page before this one; null on the first."},
-            "results": schema,
-        },
-    }
-
-
 class CursorPagination(BasePagination):
     """Pages by key set on (created_at, id), oldest first: they stay right while rows come and go."""
 
@@ -87,7 +89,8 @@ class CursorPagination(BasePagination):
         """
         size = page_size(request)
         try:
-            place = Cursor.parse(request.query_params["cursor"]) if request.query_params.get("cursor") else None
+            text = page_cursor(request)
+            place = Cursor.parse(text) if text else None
         except BadCursor as error:
             raise invalid({"cursor": [str(error)]}) from error
         back = place is not None and place.back
@@ -107,17 +110,6 @@ class CursorPagination(BasePagination):
     def get_paginated_response(self, data: Any) -> Response:
         """Return the page."""
         return Response(page_body(self._request, data, next_=self._next, previous=self._previous))
-
-    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Describe the page."""
-        return page_schema(schema)
-
-    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        """Describe `cursor` and `page_size`."""
-        return [
-            {"name": "cursor", "in": "query", "required": False, "schema": _CURSOR_SCHEMA, "description": _CURSOR_HELP},
-            {"name": "page_size", "in": "query", "required": False, "schema": _SIZE_SCHEMA, "description": _SIZE_HELP},
-        ]
 
     def get_results(self, data: dict[str, Any]) -> Any:
         """Return the rows of a page."""

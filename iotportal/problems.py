@@ -102,11 +102,10 @@ def _negotiate(context: dict[str, Any]) -> str | None:
     """Return the media type of a problem: JSON, unless the browsable pages show it."""
     request = context.get("request")
     renderer = getattr(request, "accepted_renderer", None)
-    if renderer is None or request is None:
-        return CONTENT_TYPE
-    if renderer.format in {"api", "html"}:
+    kind = getattr(renderer, "format", None)
+    if kind in {"api", "html"}:
         return None
-    if renderer.format != "json":  # the schema as YAML: a problem is JSON all the same
+    if kind != "json" and request is not None:  # none was found, or the schema's YAML: a problem is JSON all the same
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), "application/json"
     return CONTENT_TYPE
 

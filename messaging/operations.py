@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from iotportal.problems import Problem
+from iotportal.queries import refuse_unknown
 from messaging.gateway.admission import Caller
 from messaging.gateway.core import CommandResult, Gateway, check_timeout
 
@@ -48,6 +49,7 @@ class Operation:
         Raises:
             Problem: 400 for a body of the wrong shape; the rest as `Gateway.send`.
         """
+        refuse_unknown(query, ("timeout",))
         timeout_s = _timeout(body, query)
         _refuse_unknown(body, self.takes)
         commands = self.commands(number, body)

@@ -13,7 +13,6 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
-from rest_framework.views import APIView
 
 from accounts.access import Action
 from accounts.services import personal_account
@@ -25,9 +24,15 @@ from devices.models import Device
 from devices.names import DEVICE_NAME_LENGTH
 from devices.profiles import UnknownProfile, all_profiles, get_profile
 from iotportal.openapi import problems
-from iotportal.pagination import page_body
+from iotportal.pagination import PAGE_QUERY, page_body
 from iotportal.problems import Problem, invalid
+from iotportal.queries import StrictQuery
 
+NAME = OpenApiParameter(
+    "name",
+    {"type": "string", "maxLength": DEVICE_NAME_LENGTH},
+    description="Only the device of this name; upper and lower case count as the same.",
+)
 DEVICE_ID = OpenApiParameter(
     "device_id", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, OpenApiParameter.PATH, description="32 hex digits."
 )
@@ -43,9 +48,10 @@ def _problem_of(error: Exception) -> Problem:
     return Problem(404, "not_found", "No such device.")
 
 
-class DeviceListView(GenericAPIView[Device]):
+class DeviceListView(StrictQuery, GenericAPIView[Device]):
     """The devices of your accounts."""
 
+    query = ("name", *PAGE_QUERY)
     serializer_class: type[BaseSerializer[Any]] = shapes.DeviceSerializer
 
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
@@ -56,18 +62,6 @@ class DeviceListView(GenericAPIView[Device]):
         """Return what the caller may see."""
         return Device.objects.for_user(self.request.user)
 
-    @extend_schema(
-        operation_id="devices_list",
-        summary="List devices",
-        tags=["devices"],
-        parameters=[
-            OpenApiParameter(
-                "name",
-                {"type": "string", "maxLength": DEVICE_NAME_LENGTH},
-                description="Only the device of this name; upper and lower case count as the same.",
-            )
-        ],
-    )
     def get(self, request: Request) -> Response:
         """Return one page of devices, the oldest first."""
         devices = self.get_queryset()
@@ -105,7 +99,7 @@ class _NameQuery(shapes.StrictSerializer):
     name = shapes.TextField(max_length=DEVICE_NAME_LENGTH, allow_blank=True)
 
 
-class DeviceView(GenericAPIView[Device]):
+class DeviceView(StrictQuery, GenericAPIView[Device]):
     """One device."""
 
     serializer_class: type[BaseSerializer[Any]] = shapes.DeviceSerializer
@@ -160,7 +154,7 @@ class DeviceView(GenericAPIView[Device]):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class DeviceFileView(APIView):
+class DeviceFileView(StrictQuery):
     """What a device needs to connect."""
 
     name = "File"
@@ -199,7 +193,7 @@ class DeviceFileView(APIView):
         return HttpResponse(file.content, content_type=file.content_type, headers=headers)
 
 
-class ProfileListView(APIView):
+class ProfileListView(StrictQuery):
     """The kinds of devices there are."""
 
     name = "Profiles"
@@ -215,7 +209,7 @@ class ProfileListView(APIView):
         return Response(page_body(request, shapes.ProfileSerializer(all_profiles(), many=True).data))
 
 
-class ProfileView(APIView):
+class ProfileView(StrictQuery):
     """One kind of device."""
 
     name = "Profile"

@@ -12,12 +12,12 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from iotportal.openapi import whole_schema
+from iotportal.queries import StrictQuery
 
 
-class SchemaView(APIView):
+class SchemaView(StrictQuery):
     """The description of the API."""
 
     permission_classes = (AllowAny,)
@@ -27,16 +27,14 @@ class SchemaView(APIView):
         operation_id="schema",
         summary="The OpenAPI description",
         tags=["about"],
-        parameters=[
-            OpenApiParameter("format", str, enum=["json", "yaml"], description="YAML unless given or asked for by Accept.")
-        ],
+        parameters=[OpenApiParameter("format", exclude=True)],  # DRF's own, everywhere
         responses={
             (200, "application/vnd.oai.openapi"): OpenApiTypes.OBJECT,
             (200, "application/vnd.oai.openapi+json"): OpenApiTypes.OBJECT,
         },
     )
     def get(self, request: Request) -> Response:
-        """Return this description as OpenAPI 3."""
+        """Return this description as OpenAPI 3: YAML, or JSON with `?format=json` or by the Accept header."""
         return Response(whole_schema())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.api.serializers import MembershipSerializer, TokenSerializer, UserSerializer
@@ -40,6 +41,12 @@ class LiveDeviceSerializer(DeviceSerializer):
 
     class Meta(DeviceSerializer.Meta):
         fields = (*DeviceSerializer.Meta.fields, "presence")  # type: ignore[assignment]
+
+
+class DevicePageSerializer(PageSerializer):
+    """Devices, the oldest first."""
+
+    results = LiveDeviceSerializer(many=True)
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
@@ -181,10 +188,15 @@ class EmptyRequestSerializer(_Timed):
     """Nothing but an optional timeout."""
 
 
+@extend_schema_field({"type": "string", "pattern": "^[0-9a-f]{32}$"})
+class DeviceFilterField(serializers.CharField):
+    """A device's id; one that makes no sense is an unknown one."""
+
+
 class HistoryQuerySerializer(serializers.Serializer[Any]):
     """The filters of the history."""
 
-    device = serializers.CharField(required=False, help_text="A device id, 32 hex digits. Deleted devices keep their history.")
+    device = DeviceFilterField(required=False, help_text="A device id, 32 hex digits. Deleted devices keep their history.")
     api = serializers.CharField(required=False, max_length=64, help_text="Only this api, for example get_gpio.")
     direction = ChoiceField(choices=Direction.choices, required=False, help_text="`to` the device or `from` it.")
     since = serializers.DateTimeField(required=False, help_text="Not before; ISO 8601.")

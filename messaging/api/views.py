@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -25,13 +25,14 @@ from accounts.access import Action
 from accounts.models import Account, ApiToken
 from billing.services import message_limit, messages_used
 from devices.access import access_device, parse_device_id
-from devices.api.views import DEVICE_ID, DeviceListView, DeviceView
+from devices.api.views import DEVICE_ID, NAME, DeviceListView, DeviceView
 from devices.models import Device
 from devices.services import HIGHEST_PIN
 from iotportal.bodies import as_object
 from iotportal.openapi import COMMAND_ERRORS, problems
-from iotportal.pagination import PAGE_PARAMETERS, page_body, page_size
+from iotportal.pagination import PAGE_PARAMETERS, PAGE_QUERY, page_body, page_cursor, page_size
 from iotportal.problems import CONTENT_TYPE, Problem, invalid, problem_body
+from iotportal.queries import StrictQuery, refuse_unknown
 from messaging import selectors
 from messaging.api import serializers as shapes
 from messaging.gateway.admission import Caller, Source
@@ -39,6 +40,15 @@ from messaging.gateway.runtime import run_from_thread
 from messaging.operations import OPERATIONS, Operation
 
 
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="devices_list",
+        summary="List devices",
+        tags=["devices"],
+        parameters=[NAME, *PAGE_PARAMETERS],
+        responses={200: shapes.DevicePageSerializer},
+    )
+)
 class LiveDeviceListView(DeviceListView):
     """Devices with their presence."""
 
@@ -134,6 +144,7 @@ class CommandsView(OperationView):
     def get(self, request: Request, device_id: str) -> Response:
         """Return one page of commands with their timelines, newest first."""
         device = access_device(request.user, device_id, Action.READ)
+        refuse_unknown(request.query_params, PAGE_QUERY)
         wanted = selectors.MessageFilter(device_id=device.pk)
         return _page(request, selectors.commands, wanted, shapes.CommandSerializer)
 
@@ -244,21 +255,27 @@ class NotificationsView(OperationView):
 # --- history -----------------------------------------------------------------------------------------------------------------
 
 
-class HistoryView(APIView):
+_FILTERS = tuple(shapes.HistoryQuerySerializer().fields)
+
+
+class HistoryView(StrictQuery):
     """What was said to and by the caller's devices."""
 
     name = "History"
+    query = (*_FILTERS, *PAGE_QUERY)
 
     @extend_schema(
         operation_id="messages_list",
         summary="Read the history",
         tags=["history"],
         parameters=[shapes.HistoryQuerySerializer, *PAGE_PARAMETERS],
-        responses={200: shapes.MessagePageSerializer},
+        responses={200: shapes.MessagePageSerializer, **problems(404)},
     )
     def get(self, request: Request) -> Response:
         """Return one page of messages, newest first."""
-        form = shapes.HistoryQuerySerializer(data=request.query_params)
+        form = shapes.HistoryQuerySerializer(
+            data={name: request.query_params[name] for name in request.query_params if name in _FILTERS}
+        )
         form.is_valid(raise_exception=True)
         given = dict(form.validated_data)
         device = given.pop("device", None)
@@ -276,7 +293,7 @@ def _page(
     """Return one page of a key-set read as the list responses look."""
     size = page_size(request)
     try:
-        page: selectors.Page[Any] = read(request.user, wanted, request.query_params.get("cursor") or None, size)
+        page: selectors.Page[Any] = read(request.user, wanted, page_cursor(request), size)
     except selectors.BadCursor as error:
         raise invalid({"cursor": [str(error)]}) from error
     rows = serializer(page.rows, many=True).data
@@ -286,7 +303,7 @@ def _page(
 # --- you, and the way in -----------------------------------------------------------------------------------------------------
 
 
-class AccountView(APIView):
+class AccountView(StrictQuery):
     """Who you are and what you may use."""
 
     name = "Account"
@@ -313,7 +330,7 @@ def _usage(account: Account) -> dict[str, int]:
     return {"used": messages_used(account.pk), "limit": message_limit(account.pk)}
 
 
-class RootView(APIView):
+class RootView(StrictQuery):
     """The IoT Portal's API, version 1."""
 
     name = "API"

@@ -1,0 +1,98 @@
+"""Schemathesis asks the running portal everything that the description allows, and much that it does not."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from iotportal.cursor import Cursor
+from iotportal.openapi import whole_schema
+from iotportal.uuid7 import uuid7
+from tests.api.live import LivePortal, until
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+
+Call = Callable[[Any], Any]
+SPOKEN = {502, 503, 504}  # a device or a broker is to blame; the description has them, and 500 it has not
+RESTARTS = 2  # a device that restarts is away for a moment; more would only cost time
+# What these refuse beyond their schema cannot be said in one: letters that nobody can see, and bytes counted on the wire.
+BEYOND_SCHEMA = {"devices_register", "devices_change", "uart_write", "notifications_trigger"}
+schema = schemathesis.openapi.from_dict(whole_schema())
+# What a signed-in browser is held to: the same operations, without the token.
+for_browsers = schemathesis.openapi.from_dict(
+    {
+        **whole_schema(),
+        "paths": {
+            path: {method: {**one, "security": []} for method, one in methods.items() if "commands" in one["tags"]}
+            for path, methods in whole_schema()["paths"].items()
+        },
+    }
+)
+bounded = settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def restarts() -> Any:
+    return count()
+
+
+def operation_id(case: Any) -> str:
+    found: str = case.operation.definition.raw["operationId"]
+    return found
+
+
+def aim(portal: LivePortal, case: Any, restarts: Any) -> None:
+    """Put a real device and a real cursor where the case has one of the right form, or nearly all answers would be 404."""
+    if re.fullmatch("[0-9a-f]{32}", str(case.path_parameters.get("device_id"))):
+        case.path_parameters["device_id"] = target(portal, operation_id(case), restarts)
+    if re.fullmatch("[A-Za-z0-9_-]{34}", str(case.query.get("cursor"))):
+        case.query["cursor"] = str(Cursor(datetime.now(UTC), uuid7()))
+
+
+def target(portal: LivePortal, operation: str, restarts: Any) -> str:
+    match operation:
+        case "devices_delete":
+            return str(portal.ask("POST", "/api/v1/devices", json={"name": uuid.uuid4().hex}).json()["id"])
+        case "devices_change":
+            return portal.broken.hex
+        case "commands_send":
+            return portal.modern.hex  # says at once that it has no such api, where others are silent
+        case "restart" if next(restarts) >= RESTARTS:
+            return portal.unknown
+    return portal.device.hex
+
+
+def ask_and_judge(portal: LivePortal, case: Any, restarts: Any, call: Call) -> None:
+    aim(portal, case, restarts)
+    answer = call(case)
+    beyond = [positive_data_acceptance] if operation_id(case) in BEYOND_SCHEMA else []
+    case.validate_response(answer, excluded_checks=[not_a_server_error, *beyond])
+    assert answer.status_code < 500 or answer.status_code in SPOKEN
+    if operation_id(case) == "restart" and answer.status_code == 200:
+        until(lambda: portal.ask("GET", f"{portal.device_path}/status?timeout=1").ok, "the device after its restart")
+
+
+@schema.parametrize()
+@bounded
+def test_every_operation_keeps_its_word_with_a_token(portal: LivePortal, restarts: Any, case: Any) -> None:
+    headers = {"Authorization": f"Bearer {portal.secret}"}
+    ask_and_judge(portal, case, restarts, lambda case: case.call(base_url=portal.url, headers=headers))
+
+
+@for_browsers.parametrize()
+@bounded
+def test_drf_keeps_the_word_of_the_raw_handler(portal: LivePortal, restarts: Any, case: Any) -> None:
+    def call(case: Any) -> Any:
+        return case.call(base_url=portal.url, session=portal.session())
+
+    ask_and_judge(portal, case, restarts, call)
