@@ -6,7 +6,7 @@
 - `meaning`: what a message says, pure
 - `database`: the one connection, its lock, its transactions
 - `journal`: which deliveries are in the history
-- `writer`: a batch into the tables, in one transaction
+- `writer`: a batch into the database, in one transaction; `tables` and `sql` are its hands
 - `aftermath`: what follows a commit: live events, presence keys, counters
 - `runner`: the loop that ties them together
 - `step`: the Celery worker's part that runs it

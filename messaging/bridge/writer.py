@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -15,11 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from psycopg2.extras import execute_values
 
 from iotportal.uuid7 import time_of
 from messaging import events
-from messaging.bridge import sql
+from messaging.bridge import tables
 from messaging.bridge.database import CommitUnknown, Cursor, Database
 from messaging.bridge.directory import Directory, KnownDevice
 from messaging.bridge.inbox import Batch
@@ -32,12 +28,12 @@ from messaging.bridge.meaning import (
     ReadingFact,
     Said,
     as_text,
-    pin_number,
     read_link,
     read_topic,
     understand,
 )
 from messaging.bridge.source import Incoming
+from messaging.bridge.tables import Status
 from messaging.hooks import NotificationRequest
 from messaging.models import Direction
 from messaging.protocol import topics
@@ -46,7 +42,6 @@ logger = logging.getLogger(__name__)
 
 SEEN_EVERY = timedelta(seconds=1)  # how fine `last_seen_at` is kept: one update a second for a device that never stops talking
 MAX_REMEMBERED = 50_000
-COPY_FROM = 100  # rows; below, an INSERT that travels with the other statements is faster: one trip in place of three
 
 
 class Care(Enum):
@@ -76,15 +71,6 @@ class Written:
 
 
 @dataclass(slots=True)
-class _Status:
-    """What a batch says about whether a device answers."""
-
-    running: bool | None = None
-    asked_at: datetime | None = None
-    answered_ms: float | None = None
-
-
-@dataclass(slots=True)
 class _Work:
     """A batch while it is taken apart."""
 
@@ -92,7 +78,7 @@ class _Work:
     readings: dict[tuple[UUID, str], ReadingFact] = field(default_factory=dict)
     links: dict[UUID, LinkFact] = field(default_factory=dict)
     seen: dict[UUID, datetime] = field(default_factory=dict)
-    statuses: dict[UUID, _Status] = field(default_factory=dict)
+    statuses: dict[UUID, Status] = field(default_factory=dict)
 
     def reading(self, device: UUID, fact: ReadingFact) -> None:
         known = self.readings.get((device, fact.key))
@@ -102,8 +88,8 @@ class _Work:
         known = self.links.get(device)
         self.links[device] = fact if known is None else known.followed_by(fact)
 
-    def status(self, device: UUID) -> _Status:
-        return self.statuses.setdefault(device, _Status())
+    def status(self, device: UUID) -> Status:
+        return self.statuses.setdefault(device, Status())
 
 
 class Writer:
@@ -137,15 +123,13 @@ class Writer:
         outbox = events.Outbox()
         with self._database.transaction() as cursor:
             self._journal.forget(cursor)
-            cursor.execute(sql.DISCONNECT_ALL)
-            self._tell_presence(cursor, [row[0] for row in cursor.fetchall()], outbox)
+            tables.tell_presence(cursor, tables.disconnect_all(cursor), outbox)
         return outbox
 
     def presence(self) -> dict[str, bool]:
         """Return whether each device, by hex id, is connected. Raises DatabaseAway."""
         with self._database.transaction() as cursor:
-            cursor.execute(sql.ALL_PRESENCE)
-            return {row[0].hex: row[1] for row in cursor}
+            return tables.all_presence(cursor)
 
     def write(self, batch: Batch, care: Care = Care.FULL) -> Written:
         """Write a batch in one transaction.
@@ -184,7 +168,7 @@ class Writer:
         if not due:
             return
         with self._database.transaction() as cursor:
-            cursor.execute(_status(cursor, due, {}))
+            cursor.execute(tables.status(cursor, due, {}))
         for device, at in due.items():
             _remember(self._seen, device, at)
             del self._unsaid[device]
@@ -202,9 +186,10 @@ class Writer:
             if care is Care.FULL:
                 self._take_commands(cursor, new, work)
             written.rows += len(work.rows)
-            self._write_messages(cursor, work.rows, statements)
+            statements += tables.messages(cursor, work.rows)
             self._write_presence(cursor, work, written, statements)
-            self._write_readings(cursor, work, written)
+            tables.readings(cursor, work.readings, written.outbox)
+            written.pins = tables.pins(cursor, work.readings, self._pins)
         else:
             written.dropped += len(fresh) + len(batch.records)
         written.duplicates += len(batch.messages) - len(fresh)
@@ -326,90 +311,33 @@ class Writer:
         if reading is not None:
             work.reading(device.id, reading)
 
-    # --- tables ----------------------------------------------------------------------------------------------------------
-
-    def _write_messages(self, cursor: Cursor, rows: list[tuple[Any, ...]], statements: list[bytes]) -> None:
-        if len(rows) >= COPY_FROM:
-            cursor.copy_expert(sql.COPY_MESSAGES, io.StringIO("".join(map(_copy_line, rows))))
-        elif rows:
-            statements.append(sql.INSERT_MESSAGES + b",".join(cursor.mogrify(sql.MESSAGE_TEMPLATE, row) for row in rows))
-
     def _write_commands(self, cursor: Cursor, batch: Batch, written: Written) -> list[CommandFact]:
-        """Insert finished commands and enter late answers; return the commands that were not there before."""
+        """Write finished commands and late answers; return the commands that were not there before."""
         facts = [record.fact for record in batch.records]
-        written.dropped += facts.count(None)
-        told: list[tuple[Any, ...]] = []
         commands = {fact.id: fact for fact in facts if isinstance(fact, CommandFact)}
-        if commands:
-            values = [_command_row(fact) for fact in commands.values()]
-            told += execute_values(cursor, sql.INSERT_COMMANDS, values, page_size=len(values), fetch=True)
-        for late in facts:
-            if isinstance(late, LateFact):
-                cursor.execute(sql.ENTER_LATE, [late.late_ms, late.id, late.time])
-                told += cursor.fetchall()
-        written.commands += len(told)
-        if told:
-            self._tell_commands(cursor, told, written.outbox)
-        return [commands[row[0]] for row in told if row[0] in commands and row[-1] is None]
-
-    def _tell_commands(self, cursor: Cursor, rows: Iterable[tuple[Any, ...]], outbox: events.Outbox) -> None:
-        commands = [dict(zip(sql.COMMAND_COLUMNS, row, strict=True)) for row in rows]
-        name_of = self._directory.users(cursor, [row["user_id"] for row in commands if row["user_id"] is not None])
-        for row in commands:
-            account_id, user_id = row.pop("account_id"), row.pop("user_id")
+        new = tables.commands(cursor, list(commands.values()))
+        answered = tables.late_answers(cursor, [fact for fact in facts if isinstance(fact, LateFact)])
+        written.dropped += facts.count(None)
+        written.commands += len(new) + len(answered)
+        told = new + answered
+        name_of = self._directory.users(cursor, [row["user_id"] for row in told if row["user_id"] is not None])
+        for row in told:
+            account_id, user_id = row["account_id"], row["user_id"]
+            values = {name: value for name, value in row.items() if name not in {"account_id", "user_id"}}
             user = None if user_id is None else name_of(user_id)
-            outbox.add(account_id, row["device_id"], events.command_event(**row, user=user))
+            written.outbox.add(account_id, row["device_id"], events.command_event(**values, user=user))
+        return [commands[row["id"]] for row in new]
 
     def _write_presence(self, cursor: Cursor, work: _Work, written: Written, statements: list[bytes]) -> None:
-        changed: set[UUID] = set(work.statuses)
-        if work.links:
-            rows = [
-                (key, one.connected, one.connected_at, one.disconnected_at, one.reason, one.address, one.protocol, one.tls)
-                for key, one in sorted(work.links.items())
-            ]
-            found = execute_values(cursor, sql.UPSERT_LINKS, rows, template=sql.LINK_TEMPLATE, page_size=len(rows), fetch=True)
-            written.links = dict(found)
-            changed |= set(written.links)
+        written.links = tables.links(cursor, work.links)
+        written.seen = work.seen
         if work.seen or work.statuses:
-            statement = _status(cursor, work.seen, work.statuses)
-            written.seen = work.seen
+            statement = tables.status(cursor, work.seen, work.statuses)
             if work.statuses:
-                cursor.execute(statement)
+                cursor.execute(statement)  # now, for what pages are told is read back below
             else:
                 statements.append(statement)
-        self._tell_presence(cursor, changed, written.outbox)
-
-    def _tell_presence(self, cursor: Cursor, devices: Iterable[UUID], outbox: events.Outbox) -> None:
-        wanted = list(devices)
-        if not wanted:
-            return
-        cursor.execute(sql.READ_PRESENCE, [wanted])
-        for account_id, *values in cursor:
-            row = dict(zip(sql.PRESENCE_COLUMNS, values, strict=True))
-            outbox.add(account_id, row["device_id"], events.presence_event(**row))
-
-    def _write_readings(self, cursor: Cursor, work: _Work, written: Written) -> None:
-        if not work.readings:
-            return
-        rows = [
-            (device, key, json.dumps(fact.value), fact.at, fact.elapsed_ms)
-            for (device, key), fact in sorted(work.readings.items(), key=lambda item: item[0])
-        ]
-        changed = execute_values(
-            cursor, sql.UPSERT_READINGS, rows, template=sql.READING_TEMPLATE, page_size=len(rows), fetch=True
-        )
-        for account_id, device_id, key, value, at, elapsed_ms in changed:
-            event = events.reading_event(device_id=device_id, key=key, value=value, at=at, elapsed_ms=elapsed_ms)
-            written.outbox.add(account_id, device_id, event)
-        self._make_pins(cursor, work.readings, written)
-
-    def _make_pins(self, cursor: Cursor, readings: Iterable[tuple[UUID, str]], written: Written) -> None:
-        """Let pins that are used for the first time appear."""
-        pins = {(device, number) for device, key in readings if (number := pin_number(key)) is not None}
-        new = sorted(pin for pin in pins if pin not in self._pins)
-        if new:
-            execute_values(cursor, sql.INSERT_PINS, new, template="(%s::uuid, %s::int)", page_size=len(new))
-            written.pins = new
+        tables.tell_presence(cursor, work.statuses.keys() | written.links.keys(), written.outbox)
 
 
 class Uncommitted(CommitUnknown):
@@ -418,40 +346,6 @@ class Uncommitted(CommitUnknown):
     def __init__(self, written: Written) -> None:
         super().__init__("the connection broke during COMMIT")
         self.written = written
-
-
-def _status(cursor: Cursor, seen: dict[UUID, datetime], statuses: dict[UUID, _Status]) -> bytes:
-    """Return the statement that enters when devices were heard and whether they answered."""
-    devices = sorted(seen.keys() | statuses.keys())
-    none = _Status()
-    ordered = [statuses.get(key, none) for key in devices]
-    columns = (
-        [seen.get(key) for key in devices],
-        [one.running for one in ordered],
-        [one.asked_at for one in ordered],
-        [one.answered_ms for one in ordered],
-    )
-    return cursor.mogrify(sql.UPDATE_STATUS, [devices, *columns])
-
-
-def _command_row(fact: CommandFact) -> tuple[Any, ...]:
-    return (
-        fact.id, fact.time, fact.account, fact.device, fact.user_id, fact.api, fact.payload, str(fact.outcome), fact.answer,
-        fact.attempts, fact.timeout_s, fact.sent_ms, fact.broker_ms, fact.answered_ms, fact.delivered_ms,
-    )  # fmt: skip
-
-
-# COPY's text format (PostgreSQL, "COPY", section "Text Format").
-_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def _copy_line(row: tuple[Any, ...]) -> str:
-    key, at, account, device, direction, api, payload, raw, size, malformed = row
-    escaped = "\\N" if raw is None else "\\\\x" + raw.hex()
-    return (
-        f"{key}\t{at.isoformat()}\t{account}\t{device}\t{direction}\t{api.translate(_COPY_ESCAPES)}\t"
-        f"{payload.translate(_COPY_ESCAPES)}\t{escaped}\t{size}\t{'t' if malformed else 'f'}\n"
-    )
 
 
 def _remember(memory: OrderedDict[Any, Any], key: Any, value: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,8 @@ from messaging.bridge.source import Incoming, SourceLost
 from messaging.management.commands.run_broker import STANDING
 from messaging.models import Message, Presence
 from messaging.tests.bridge.conftest import StartBridge
-from messaging.tests.broker.conftest import authority  # noqa: F401  # fixtures
 from messaging.tests.broker.pki import Authority
-from messaging.tests.broker.wire import RunningBroker, wait_until
+from messaging.tests.broker.wire import RunningBroker, running_broker, wait_until
 
 DEVICE = "a" * 32
 
@@ -36,13 +35,19 @@ class Ear:
         return [message.payload for message in self.messages if message.topic.startswith("server/")]
 
 
-@pytest.fixture
-def broker(start_broker: Callable[..., RunningBroker]) -> RunningBroker:  # noqa: F811
-    return start_broker(standing=STANDING)
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("pki"))
 
 
 @pytest.fixture
-def own_pki(authority: Authority, tmp_path: Path) -> Path:  # noqa: F811
+def broker(authority: Authority) -> Iterator[RunningBroker]:
+    with running_broker(authority, standing=STANDING) as running:
+        yield running
+
+
+@pytest.fixture
+def own_pki(authority: Authority, tmp_path: Path) -> Path:
     certificate, key = authority.issue("portal.bridge")
     (tmp_path / "bridge.pem").write_bytes(certificate.read_bytes())
     (tmp_path / "bridge.key").write_bytes(key.read_bytes())
@@ -126,7 +131,7 @@ def test_without_its_certificate_it_does_not_come_in(broker: RunningBroker, own_
         Ear().connect(MqttSource("localhost", broker.port, own_pki))
 
 
-def test_another_certificate_is_refused(broker: RunningBroker, own_pki: Path, authority: Authority) -> None:  # noqa: F811
+def test_another_certificate_is_refused(broker: RunningBroker, own_pki: Path, authority: Authority) -> None:
     certificate, key = authority.issue("portal.gateway")
     (own_pki / "bridge.pem").write_bytes(certificate.read_bytes())
     (own_pki / "bridge.key").write_bytes(key.read_bytes())
