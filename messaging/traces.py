@@ -16,6 +16,14 @@ _MINI_WIDTH, _WIDE = 70.0, 384.0
 _LINES = (16, 48, 80, 112, 144)  # of the wide drawing, 160 high
 
 
+_ENDINGS: dict[str, str] = {
+    Outcome.ABANDONED: "The caller went away before an answer came.",
+    Outcome.DISCONNECTED: "The portal lost its connection to the broker.",
+    Outcome.DEVICE_ERROR: "The device reported an error.",
+    Outcome.MALFORMED: "The answer could not be read. It is kept in the history.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """SVG paths: `to` until the broker took it, `from_` until the device answered, `done` until delivered; `gone`: no answer."""
@@ -53,14 +61,9 @@ class Trace:
     def steps(self) -> list[Step]:
         """Its five moments, in ms after it was accepted."""
         c = self.command
-        times = {
-            "Accepted": 0.0,
-            "Sent": c.sent_ms,
-            "Broker took it": c.broker_ms,
-            "Device answered": c.answered_ms,
-            "Delivered": c.delivered_ms,
-        }
-        return [Step(name, "–" if at is None else f"{at:,.1f}") for name, at in times.items()]
+        times = {"Accepted": 0.0, "Sent": c.sent_ms, "Broker took it": c.broker_ms, "Device answered": c.answered_ms}
+        times |= {"Gave up": c.delivered_ms or c.timeout_s * 1000} if self.silent else {"Delivered": c.delivered_ms}
+        return [Step(name, "–" if at is None else f"{at:,.0f}" if at >= 1000 else f"{at:,.1f}") for name, at in times.items()]
 
     @property
     def finding(self) -> str:
@@ -69,7 +72,7 @@ class Trace:
         if c.late_ms is not None:
             return f"Answered after {ms(c.late_ms)}, too late for the command. Recorded."
         if c.outcome != Outcome.ANSWERED or c.delivered_ms is None or c.answered_ms is None or not c.delivered_ms:
-            return f"{c.get_outcome_display().capitalize()} within {c.timeout_s:g} s." if self.silent else ""
+            return f"No answer within {c.timeout_s:g} s." if c.outcome == Outcome.TIMEOUT else _ENDINGS.get(c.outcome, "")
         device = max(0.0, c.answered_ms - (c.broker_ms or c.sent_ms or 0.0))
         retried = f" It was asked {c.attempts} times." if c.attempts > 1 else ""
         if c.sent_ms and c.sent_ms > max(5.0, 0.25 * c.delivered_ms):

@@ -90,7 +90,11 @@ def test_it_says_that_nothing_was_found_and_offers_the_way_back(browser: Client,
 def test_it_filters_by_state_and_kind(browser: Client, account: Account, pump: Device) -> None:
     make_device(account, "Buzzer", profile="ft900")
     Presence.objects.filter(device=pump).update(connected=True)
-    for show, there, not_there in [("online", pump.name, "Buzzer"), ("offline", "Buzzer", pump.name), ("ft900", "Buzzer", pump.name)]:
+    for show, there, not_there in [
+        ("online", pump.name, "Buzzer"),
+        ("offline", "Buzzer", pump.name),
+        ("ft900", "Buzzer", pump.name),
+    ]:
         html = page(browser, f"{reverse('devices:list')}?show={show}")
         assert f">{there}<" in html
         assert f">{not_there}<" not in html
@@ -163,7 +167,7 @@ def test_it_shows_id_kind_and_certificate(browser: Client, pump: Device) -> None
     html = page(browser, reverse("devices:detail", args=[pump.hex]))
     certificate = pump.certificates.get()
     assert certificate.serial in html
-    assert certificate.fingerprint[:2].upper() + ":" + certificate.fingerprint[2:4].upper() in html
+    assert f"{certificate.fingerprint[:2]}:<wbr>{certificate.fingerprint[2:4]}".upper() in html.upper()
     assert "days left" in html
 
 
@@ -249,7 +253,9 @@ def test_it_lets_a_viewer_look_and_nothing_else(client: Client, account: Account
 # --- every page ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["devices:list", "devices:register", "help", "terms", "privacy", "menu", "settings", "messaging:history"])
+@pytest.mark.parametrize(
+    "name", ["devices:list", "devices:register", "help", "terms", "privacy", "menu", "settings", "messaging:history"]
+)
 def test_it_has_no_inline_script_or_style(browser: Client, pump: Device, name: str) -> None:
     response = browser.get(reverse(name))
     html = response.content.decode()

@@ -168,7 +168,7 @@ def _tile_context(
 def _presence(device: Device, asked: Outcome | None) -> Presence | None:
     """Return the device's presence with what "Ask now" found laid over it."""
     presence = getattr(device, "presence", None)
-    if presence is not None and asked is not None and not asked.errors:
+    if presence is not None and asked is not None and (asked.ok or asked.code == "device_timeout"):
         presence.asked_at = timezone.now()
         presence.running = asked.ok
         if asked.ok:

@@ -227,7 +227,7 @@ const TILES = {
     const result = await busy(button, "Asking…", () => send(data.get("api"), {}));
     const timedOut = !result.ok && result.problem.code === "device_timeout";
     if (result.ok || timedOut) showStatus(result.ok, new Date().toISOString(), result.ok ? result.command.timeline.delivered : null);
-    if (!result.ok) fail(form, result.problem);
+    if (!result.ok && !timedOut) fail(form, result.problem); // silence is an answer here: NOT RUNNING
   },
   async gpio(form, data, button) {
     if (button.name === "do") {
