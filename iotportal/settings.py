@@ -252,9 +252,9 @@ USE_TZ = True
 USE_I18N = True
 FORMAT_MODULE_PATH = ["iotportal.formats"]
 STATIC_URL = "static/"
-STATIC_ROOT = STATE_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = env.boolean("PORTAL_STATIC_FINDERS", default=True)
+STATIC_ROOT = None if WHITENOISE_USE_FINDERS else STATE_DIR / "static"  # where `collectstatic` puts them
 
 LOGGING = {
     "version": 1,
