@@ -38,7 +38,12 @@ def thousands(value: int) -> str:
 @lru_cache(maxsize=256)
 def icon(name: str, classes: str = "") -> SafeString:
     """Draw an icon of the sprite; it always stands beside a word or in a control with a label."""
-    return format_html('<svg class="i {}" width="20" height="20" aria-hidden="true"><use href="{}#{}"/></svg>', classes, static("css/icons.svg"), name)
+    return format_html(
+        '<svg class="i {}" width="20" height="20" aria-hidden="true"><use href="{}#{}"/></svg>',
+        classes,
+        static("css/icons.svg"),
+        name,
+    )
 
 
 @register.simple_tag

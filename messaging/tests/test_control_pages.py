@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -265,7 +266,8 @@ async def submit(user: User, device: ScriptedDevice, tile: str, **form: str) -> 
     client = Client()
     await sync_to_async(client.force_login)(user)
     await sync_to_async(Presence.objects.filter(device=device.device).update)(connected=True, running=True, asked_at=now())
-    return await sync_to_async(client.post)(url(device.device, tile), form)
+    response = await sync_to_async(client.post)(url(device.device, tile), form)
+    return cast(HttpResponse, response)
 
 
 async def test_it_sets_a_pin_and_shows_the_answer_at_that_pin(world: World) -> None:
