@@ -73,13 +73,14 @@ class Trace:
             return f"Answered after {ms(c.late_ms)}, too late for the command. Recorded."
         if c.outcome != Outcome.ANSWERED or c.delivered_ms is None or c.answered_ms is None or not c.delivered_ms:
             return f"No answer within {c.timeout_s:g} s." if c.outcome == Outcome.TIMEOUT else _ENDINGS.get(c.outcome, "")
-        device = max(0.0, c.answered_ms - (c.broker_ms or c.sent_ms or 0.0))
+        # Not counted from "broker took it": a broker may acknowledge after it has passed the command on.
+        away = max(0.0, c.answered_ms - (c.sent_ms or 0.0))
         retried = f" It was asked {c.attempts} times." if c.attempts > 1 else ""
         if c.sent_ms and c.sent_ms > max(5.0, 0.25 * c.delivered_ms):
             retried = f" It waited {ms(c.sent_ms)} for its turn.{retried}"
         return (
-            f"The device and the network to it took {device / c.delivered_ms:.0%} of the time; "
-            f"portal and broker took {ms(c.delivered_ms - device)}.{retried}"
+            f"Broker, network and device took {away / c.delivered_ms:.0%} of the time; "
+            f"the portal took {ms(c.delivered_ms - away)}.{retried}"
         ).replace("%", " %")
 
 

@@ -244,7 +244,7 @@ def test_it_draws_a_trace_to_scale(pump: Device) -> None:
     assert drawn.mini.to == "M1 3H15.0V9"
     assert drawn.mini.from_ == "M15.0 9H64.0V15"
     assert drawn.wide.done.startswith("M345.6 112H384")
-    assert "took 70 % of the time" in drawn.finding
+    assert "took 80 % of the time" in drawn.finding
 
 
 # --- without a script, to a real device over a real broker ---
