@@ -10,14 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client, override_settings
 from django.utils import timezone
 
@@ -28,6 +29,8 @@ from devices.models import Device
 from devices.services import register_device
 from iotportal.uuid7 import uuid7
 from messaging.models import Command, Direction, Message, Outcome
+
+T = TypeVar("T")
 
 DEADLINE_S = 30.0
 
@@ -49,6 +52,26 @@ def until(condition: Callable[[], Any], what: str) -> Any:
         if time.monotonic() > end:
             raise AssertionError(f"not within {DEADLINE_S:g} s: {what}")
         time.sleep(0.02)
+
+
+def committed(call: Callable[[], T]) -> T:
+    """Run `call` outside the test's transaction, whose changes (and locks) nobody else would see (or get by)."""
+
+    def run() -> T:
+        try:
+            return call()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
+
+def _signed_in(user: User) -> str:
+    """Return the key of a new session of `user`."""
+    browser = Client()
+    browser.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    return browser.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 @dataclass
@@ -109,10 +132,8 @@ class LivePortal:
 
     def session(self, user: User | None = None) -> requests.Session:
         """Return a client that is signed in as a browser is, with the CSRF token in its headers."""
-        browser = Client()
-        browser.force_login(user or self.user, backend="allauth.account.auth_backends.AuthenticationBackend")
         session = requests.Session()
-        session.cookies.set(settings.SESSION_COOKIE_NAME, browser.cookies[settings.SESSION_COOKIE_NAME].value)
+        session.cookies.set(settings.SESSION_COOKIE_NAME, committed(lambda: _signed_in(user or self.user)))
         session.cookies.set(settings.CSRF_COOKIE_NAME, "c" * 32)
         session.headers["X-CSRFToken"] = "c" * 32
         return session

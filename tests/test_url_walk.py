@@ -1,0 +1,362 @@
+"""Every address of the portal, with every method, as nobody, as a stranger, as the owner, as an operator: what is answered.
+
+The table names every pattern of the URL map; a new one fails this test until somebody has said here what it answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import requests
+from django.apps import apps
+from django.contrib.auth.models import Group
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from accounts.models import User
+from accounts.services import create_token, create_user
+from messaging import cache
+from tests.api.live import DEADLINE_S, LivePortal, committed, live_portal, until
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+ROLES = ("anonymous", "stranger", "owner", "operator")
+Statuses = tuple[int, int, int, int]  # one for each of ROLES
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one pattern answers: by method, and to all other methods."""
+
+    named: dict[str, Statuses]
+    rest: Statuses
+    fresh: bool = False  # the owner's requests take something away, so each gets a device of its own
+
+    def expected(self, method: str, role: str) -> set[int]:
+        position = ROLES.index(role)
+        if method == "HEAD":  # as GET, or not at all
+            return {self.named.get("HEAD", self.named.get("GET", self.rest))[position], 405}
+        return {self.named.get(method, self.rest)[position]}
+
+
+def page(fresh: bool = False, **named: str) -> Row:
+    """Return the row of a page behind the sign-in: "stranger owner". An operator is a stranger to devices."""
+    read = {method: (302, int(words.split()[0]), int(words.split()[1]), int(words.split()[0])) for method, words in named.items()}
+    return Row(read, (302, 405, 405, 405), fresh)
+
+
+def door(rest: str = "405", **named: str) -> Row:
+    """Return the row of a page for everybody: "all", or "anonymous signed-in"."""
+
+    def read(words: str) -> Statuses:
+        first, *more = (int(word) for word in words.split())
+        signed_in = more[0] if more else first
+        return first, signed_in, signed_in, signed_in
+
+    return Row({method: read(words) for method, words in named.items()}, read(rest))
+
+
+def api(fresh: bool = False, **named: str) -> Row:
+    """Return the row of an API path: "stranger owner"."""
+    read = {method: (401, int(words.split()[0]), int(words.split()[1]), int(words.split()[0])) for method, words in named.items()}
+    return Row({"OPTIONS": (401, 200, 200, 200), **read}, (401, 405, 405, 405), fresh)
+
+
+def desk(operator: int = 200, **named: int) -> Row:
+    """Return the row of an operators' page: what an operator gets."""
+    return Row({method: (302, 302, 302, status) for method, status in named.items()}, (302, 302, 302, operator))
+
+
+DEVICE = "devices/<device:device_id>/"
+API_DEVICE = "api/v1/devices/<str:device_id>"
+TABLE: dict[str, Row] = {
+    "": door(rest="302"),
+    # --- devices
+    "devices/": page(GET="200 200"),
+    "devices/register/": page(GET="200 200", POST="400 400"),
+    DEVICE: page(GET="404 200"),
+    DEVICE + "registered/": page(GET="404 200"),
+    DEVICE + "name/": page(POST="404 400"),
+    DEVICE + "kind/": page(POST="404 400"),
+    DEVICE + "key/forget/": page(GET="404 200", POST="404 302", fresh=True),
+    DEVICE + "certificate/new/": page(GET="404 200", POST="404 302", fresh=True),
+    DEVICE + "delete/": page(GET="404 200", POST="404 302", fresh=True),
+    DEVICE + "files/<str:name>": page(GET="404 200"),
+    DEVICE + "control/": page(GET="404 200"),
+    DEVICE + "control/pins/": page(POST="404 400"),
+    DEVICE + "control/<slug:name>/": Row({"POST": (302, 404, 200, 404)}, (302, 404, 302, 404)),
+    "history/": page(GET="200 200"),
+    "history/export/": page(GET="200 200"),
+    # --- the door
+    "accounts/login/": door(GET="200 302", POST="400 302", PUT="400 302", OPTIONS="200 302", rest="405 302"),
+    "accounts/logout/": door(GET="302 200", POST="302", OPTIONS="200"),
+    "accounts/inactive/": door(GET="200", OPTIONS="200"),
+    "accounts/signup/": door(GET="200 302", POST="400 302", PUT="400 302", OPTIONS="200 302", rest="405 302"),
+    "accounts/start-over/": door(POST="302"),
+    "accounts/confirm-email/": door(rest="302"),
+    "accounts/password/reset/": door(GET="200", POST="400", PUT="400", OPTIONS="200"),
+    "accounts/password/reset/confirm/": door(rest="302"),
+    "accounts/password/reset/complete/": door(rest="302"),
+    "accounts/password/reset/done/": door(GET="200", OPTIONS="200"),
+    "accounts/email/": door(rest="302"),
+    # --- the account, and pages for everybody
+    "account/": page(GET="200 200"),
+    "account/profile/": page(GET="200 200", POST="400 400"),
+    "account/tokens/new/": page(GET="200 200", POST="400 400"),
+    "account/tokens/<uuid:token_id>/revoke/": page(GET="404 200", POST="404 302", fresh=True),
+    "help/": door(GET="200"),
+    "terms/": door(GET="200"),
+    "privacy/": door(GET="200"),
+    "menu/": page(GET="200 200"),
+    "settings/": page(GET="200 200", POST="400 400"),
+    # --- the API
+    "api/v1": door(GET="200", OPTIONS="200"),
+    "api/v1/": door(GET="302", rest="404"),
+    "api/v1/schema": door(GET="200", OPTIONS="200"),
+    "api/v1/docs": door(GET="200", OPTIONS="200"),
+    "api/v1/account": api(GET="200 200"),
+    "api/v1/profiles": api(GET="200 200"),
+    "api/v1/profiles/<str:slug>": api(GET="200 200"),
+    "api/v1/devices": api(GET="200 200", POST="400 400"),
+    API_DEVICE: api(GET="404 200", PATCH="404 200", DELETE="404 204", fresh=True),
+    API_DEVICE + "/files/<str:name>": api(GET="404 200"),
+    API_DEVICE + "/commands": api(GET="404 200", POST="404 400"),
+    API_DEVICE + "/status": api(GET="404 200"),
+    API_DEVICE + "/restart": api(POST="404 200"),
+    API_DEVICE + "/gpio/<int:number>": api(GET="404 200", PUT="404 400"),
+    API_DEVICE + "/rtc": api(GET="404 200", PUT="404 400"),
+    API_DEVICE + "/ethernet": api(GET="404 200"),
+    API_DEVICE + "/uart": api(POST="404 400"),
+    API_DEVICE + "/notifications": api(POST="404 400"),
+    "api/v1/messages": api(GET="200 200"),
+    r"api/^[\s\S]*\Z": door(rest="404"),
+    # --- operators
+    "admin/": desk(),
+    "admin/login/": Row(
+        {
+            "GET": (302, 403, 403, 302),
+            "HEAD": (302, 403, 403, 200),
+            "POST": (302, 403, 403, 200),
+            "PUT": (302, 403, 403, 200),
+            "OPTIONS": (302, 403, 403, 200),
+        },
+        (302, 403, 403, 405),
+    ),
+    "admin/logout/": desk(POST=302, OPTIONS=200, operator=405),
+    "admin/password_change/": desk(302),
+    "admin/password_change/done/": desk(GET=200, OPTIONS=200, operator=405),
+    "admin/autocomplete/": desk(GET=403, OPTIONS=200, operator=405),
+    "admin/jsi18n/": desk(GET=200, OPTIONS=200, operator=405),
+    "admin/r/<path:content_type_id>/<path:object_id>/": desk(404),
+    "admin/^(?P<app_label>auth|account|accounts|devices)/$": desk(),
+    "admin/(?P<url>.*)$": desk(404),
+}
+# What operators may do with each kind of row: list and history always; add, change, delete where nothing else takes care of it.
+ADMIN = {
+    "auth/group": "add change delete",
+    "account/emailaddress": "add change delete",
+    "accounts/user": "change",
+    "accounts/account": "",
+    "accounts/membership": "",
+    "accounts/apitoken": "delete",
+    "devices/device": "change delete",
+    "devices/certificate": "",
+}
+for model, may in ADMIN.items():
+    base = f"admin/{model}/"
+    TABLE |= {
+        base: desk(),
+        base + "add/": desk(200 if "add" in may else 403),
+        base + "<path:object_id>/": desk(302),
+        base + "<path:object_id>/history/": desk(),
+        base + "<path:object_id>/change/": desk(POST=200 if "change" in may else 403),
+        base + "<path:object_id>/delete/": desk(200 if "delete" in may else 403),
+    }
+
+
+def every_pattern(resolver: URLResolver, before: str = "") -> Iterator[str]:
+    for found in resolver.url_patterns:
+        whole = before + str(found.pattern)
+        if isinstance(found, URLPattern):
+            yield whole
+        else:
+            yield from every_pattern(found, whole)
+
+
+def test_the_table_names_every_address_there_is() -> None:
+    assert set(every_pattern(get_resolver())) == set(TABLE)
+
+
+# --- the walk ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class People:
+    portal: LivePortal
+    operator: User
+    sessions: dict[str, requests.Session] = field(default_factory=dict)
+
+    def session(self, role: str, *, new: bool = False) -> requests.Session:
+        """Return a browser of `role`, a `new` one where its session may end."""
+        if new or role not in self.sessions:
+            self.sessions[role] = self._session(role)
+        return self.sessions[role]
+
+    def _session(self, role: str) -> requests.Session:
+        if role != "anonymous":
+            return self.portal.session(
+                {"stranger": self.portal.stranger, "owner": self.portal.user, "operator": self.operator}[role]
+            )
+        session = requests.Session()
+        session.cookies.set("csrftoken", "c" * 32)
+        session.headers["X-CSRFToken"] = "c" * 32
+        return session
+
+
+@pytest.fixture(scope="module")
+def people(
+    pki: Path, django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[People]:
+    with django_db_blocker.unblock():
+        operator = create_user(username="olga", email="olga@example.com", password="x", first_name="Olga", last_name="O")
+        User.objects.filter(pk=operator.pk).update(is_staff=True, is_superuser=True)
+        Group.objects.create(name="Helpers")
+        with live_portal(pki, tmp_path_factory.mktemp("portal")) as portal:
+            yield People(portal, User.objects.get(pk=operator.pk))
+        Group.objects.all().delete()
+        User.objects.filter(pk=operator.pk).delete()
+
+
+@pytest.fixture(autouse=True)
+def without_limits(request: pytest.FixtureRequest) -> None:
+    """Forget how often this address was here: the door's limits are others' business."""
+    if "people" in request.fixturenames:
+        for key in list(cache.client().scan_iter("*allauth:rl:*")):
+            cache.client().delete(key)
+
+
+def fresh_device(portal: LivePortal) -> str:
+    answer = portal.ask("POST", "/api/v1/devices", json={"name": f"Walrus {next(_numbers)}"})
+    return str(answer.json()["id"])
+
+
+def fresh_token(people: People) -> UUID:
+    token, _ = committed(lambda: create_token(user=people.portal.user, name=f"walk {next(_numbers)}"))
+    return token.pk
+
+
+_numbers = iter(range(10**6))
+
+
+def address(people: People, pattern: str, *, fresh: bool) -> str:
+    """Return an address of the pattern; what it names is the owner's."""
+    found = re.match(r"admin/(\w+)/(\w+)/<path", pattern)
+    named = str(apps.get_model(found[1], found[2])._default_manager.order_by("pk")[0].pk) if found else "1"
+    device = fresh_device(people.portal) if fresh and "device_id" in pattern else people.portal.device.hex
+    return "/" + (
+        pattern.replace("<device:device_id>", device)
+        .replace("<str:device_id>", device)
+        .replace("<str:name>", "device.crt")
+        .replace("<slug:name>", "status")
+        .replace("<int:number>", "3")
+        .replace("<str:slug>", "standard")
+        .replace("<uuid:token_id>", str(fresh_token(people)) if "token_id" in pattern else "")
+        .replace("<path:content_type_id>", "1")
+        .replace("<path:object_id>", named)
+        .replace("^(?P<app_label>auth|account|accounts|devices)/$", "accounts/")
+        .replace("(?P<url>.*)$", "nothing")
+        .replace(r"^[\s\S]*\Z", "nothing")
+    )
+
+
+def ask(session: requests.Session, url: str, method: str) -> requests.Response:
+    body: dict[str, Any] = {}
+    if method in {"POST", "PUT", "PATCH"}:
+        body = {"json": {}} if "/api/" in url else {"data": {"unknown": "1"}}
+    return session.request(method, url, allow_redirects=False, timeout=DEADLINE_S, **body)
+
+
+def assert_nothing_told(people: People, answer: requests.Response, path: str) -> None:
+    """Assert that the answer says nothing about the owner's device but the address that was asked for."""
+    device = people.portal.device
+    text = answer.text.replace(path, "") + answer.headers.get("location", "").replace(path, "")
+    assert device.name not in text
+    assert device.hex not in text
+    assert str(device.pk) not in text
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("pattern", TABLE)
+def test_an_address_answers_as_the_table_says(people: People, pattern: str, role: str) -> None:
+    row = TABLE[pattern]
+    wrong = []
+    deletes = role == "operator" and pattern.endswith("delete/")  # asking is enough: what the owner has is needed on
+    for method in ("GET", "HEAD") if deletes else METHODS:
+        path = address(people, pattern, fresh=row.fresh and role == "owner")
+        session = people.session(role, new="logout" in pattern)
+        answer = ask(session, people.portal.url + path, method)
+        if answer.status_code not in row.expected(method, role):
+            wrong.append(f"{method} {path}: {answer.status_code}, not {row.expected(method, role)}")
+        if role in {"anonymous", "stranger"} and "<" in pattern and "admin" not in pattern:
+            assert_nothing_told(people, answer, path)
+        if pattern.endswith("/restart") and answer.status_code == 200 and method == "POST":
+            portal = people.portal
+            until(lambda portal=portal: portal.ask("GET", f"{portal.device_path}/status?timeout=1").ok, "the device to be back")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern in TABLE if "device_id" in pattern])
+def test_a_strangers_answer_is_the_one_to_an_unknown_id(people: People, pattern: str) -> None:
+    portal = people.portal
+    session = people.session("stranger")
+    path = address(people, pattern, fresh=False)
+    unknown = path.replace(portal.device.hex, portal.unknown)
+    for method in METHODS:
+        one, other = ask(session, portal.url + path, method), ask(session, portal.url + unknown, method)
+        assert one.status_code == other.status_code
+        assert plain(one, portal.device.hex) == plain(other, portal.unknown)
+
+
+def plain(answer: requests.Response, device: str) -> str:
+    """Return the body without what is different in every answer: the address that was asked for, and the form's secret."""
+    text = answer.text.replace(device, "ID")
+    return re.sub(r'(csrfmiddlewaretoken" value="|csrf-token" content="|X-CSRFToken": ?")[^"]*', "", text)
+
+
+def test_nothing_unsafe_is_done_without_the_csrf_token(people: People) -> None:
+    session = people.session("owner", new=True)
+    del people.sessions["owner"]
+    del session.headers["X-CSRFToken"]
+    exempt = {"api/v1", "api/v1/", r"api/^[\s\S]*\Z", "api/v1/docs", "api/v1/schema"}  # they do nothing
+    for pattern in sorted(set(TABLE) - exempt):
+        if pattern.startswith("api/") and "POST" not in TABLE[pattern].named:
+            continue
+        path = address(people, pattern, fresh=False)
+        answer = ask(session, people.portal.url + path, "POST")
+        assert answer.status_code == 403, (path, answer.status_code)
+
+
+NONSENSE = """
+/%00 /%ff%fe /devices/%00/ /devices/../admin/ //example.com/devices/ /help/?x=%00
+/devices/?q=%00&page=%00&show=%00 /history/?text=%00&device=%00&since=%00&cursor=%00 /history/export/?format=%00
+/api/v1/%0a /api/v1/devices/%00 /api/v1/devices/%ff /api/v1/devices?name=%00 /api/v1/devices?cursor=%00
+/api/v1/messages?text=%00 /api/v1/messages?device=%00 /api/v1/messages?api=%00&since=%00 /api/v1/messages?cursor=%ff
+/api/v1/schema?format=%00 /api/v1/schema?lang=%00&version=%0a /api/v1/docs?lang=%00&version=%0a /api/v1?format=%00
+"""
+
+
+@pytest.mark.parametrize("path", [*NONSENSE.split(), "/devices/" + "a" * 5000 + "/"])
+@pytest.mark.parametrize("role", ["anonymous", "owner"])
+def test_an_address_that_makes_no_sense_is_the_callers_mistake(people: People, path: str, role: str) -> None:
+    session = people.session(role)
+    url = people.portal.url + path
+    request = session.prepare_request(requests.Request("GET", url))
+    request.url = url  # as it stands, not as requests would clean it
+    answer = session.send(request, allow_redirects=False, timeout=DEADLINE_S)
+    assert answer.status_code < 500, answer.text[:300]
