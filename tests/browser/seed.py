@@ -1,0 +1,31 @@
+"""Make a new portal's tables, certificates and people: `python -m tests.browser.seed`; prints Alice's API token.
+
+A process of its own, because the process of the tests has the settings (and so the database) of all the other tests.
+"""
+
+import sys
+
+import django
+from django.core.management import call_command
+
+PASSWORD = "correct horse battery"
+
+
+def main() -> None:
+    """Make Alice, who owns everything, and Vera, who may look at it."""
+    django.setup()
+    call_command("migrate", verbosity=0)
+    call_command("setup_pki", "--name", "localhost", "--name", "127.0.0.1", verbosity=0)
+    from accounts.models import ApiToken, Membership, Role
+    from accounts.services import create_token, create_user, personal_account
+
+    alice, vera = (
+        create_user(username=name, email=f"{name}@example.com", password=PASSWORD, first_name=name.title(), last_name="Example")
+        for name in ("alice", "vera")
+    )
+    Membership.objects.create(user=vera, account=personal_account(alice), role=Role.VIEWER)
+    sys.stdout.write(create_token(user=alice, name="tests", scope=ApiToken.Scope.MANAGE)[1])
+
+
+if __name__ == "__main__":
+    main()
