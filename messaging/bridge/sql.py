@@ -47,8 +47,8 @@ LINK_TEMPLATE = "(%s::uuid, %s::boolean, %s::timestamptz, %s::timestamptz, %s::t
 # The broker tells again what it told before (retained); what is older than known, or the same, changes nothing.
 UPSERT_LINKS = """
 INSERT INTO messaging_presence AS p
-    (device_id, connected, connected_at, disconnected_at, disconnect_reason, address, protocol, tls)
-SELECT v.device_id, v.connected, v.connected_at, v.disconnected_at, v.reason, v.address, v.protocol, v.tls
+    (device_id, connected, connected_at, disconnected_at, disconnect_reason, address, protocol, tls, last_seen_at)
+SELECT v.device_id, v.connected, v.connected_at, v.disconnected_at, v.reason, v.address, v.protocol, v.tls, v.connected_at
 FROM (VALUES %s) AS v (device_id, connected, connected_at, disconnected_at, reason, address, protocol, tls)
 JOIN devices_device d ON d.id = v.device_id
 ON CONFLICT (device_id) DO UPDATE SET
@@ -58,7 +58,8 @@ ON CONFLICT (device_id) DO UPDATE SET
     disconnect_reason = COALESCE(NULLIF(excluded.disconnect_reason, ''), p.disconnect_reason),
     address = COALESCE(excluded.address, p.address),
     protocol = COALESCE(NULLIF(excluded.protocol, ''), p.protocol),
-    tls = COALESCE(NULLIF(excluded.tls, ''), p.tls)
+    tls = COALESCE(NULLIF(excluded.tls, ''), p.tls),
+    last_seen_at = GREATEST(p.last_seen_at, excluded.last_seen_at)
 WHERE GREATEST(excluded.connected_at, excluded.disconnected_at)
         >= COALESCE(GREATEST(p.connected_at, p.disconnected_at), '-infinity')
     AND (p.connected, p.connected_at, p.disconnected_at) IS DISTINCT FROM (
