@@ -23,7 +23,7 @@ from accounts.services import create_token, create_user
 from messaging import cache
 from tests.api.live import DEADLINE_S, LivePortal, committed, live_portal, until
 
-pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+pytestmark = [pytest.mark.django_db, pytest.mark.slow, pytest.mark.xdist_group("url walk")]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ROLES = ("anonymous", "stranger", "owner", "operator")

@@ -7,10 +7,17 @@ import pytest
 from tests.api.live import LivePortal, live_portal
 
 
-@pytest.fixture(scope="module")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With pytest-xdist one worker has all tests of this folder, as they share one portal."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group("api"))
+
+
+@pytest.fixture(scope="package")
 def portal(
     pki: Path, django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LivePortal]:
-    """Return a running portal; its users and devices are gone when the module is done."""
+    """Return a running portal; its users and devices are gone when the folder's tests are done."""
     with django_db_blocker.unblock(), live_portal(pki, tmp_path_factory.mktemp("portal")) as running:
         yield running
