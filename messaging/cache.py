@@ -64,6 +64,11 @@ def forget_token(token_hash: str) -> None:
     bury([token_key(token_hash)])
 
 
+def presume_offline(device: str) -> None:
+    """Say that a new device is not connected, unless the bridge has heard otherwise meanwhile."""
+    client().set(presence_key(device), "0", nx=True)
+
+
 def ask_broker_to_disconnect(device: str) -> None:
     """Tell the broker process to close the device's connection."""
     client().publish(DISCONNECT_CHANNEL, device)

@@ -19,8 +19,9 @@ from messaging.models import Presence
 
 
 def make_presence(device: Device) -> None:
-    """Give a new device its presence row: not heard yet."""
+    """Give a new device its presence: not heard yet."""
     Presence.objects.create(device=device)
+    transaction.on_commit(partial(cache.presume_offline, device.hex), robust=True)
     _tell_pages(device, "registered")
 
 

@@ -54,20 +54,28 @@ local lane = ''
 if ARGV[8] == '1' and lane_kind ~= 'none' then
   local lane_key = 'lane:' .. ARGV[3]
   if lane_kind == 'api' then lane_key = lane_key .. ':' .. ARGV[4] end
-  if redis.call('SET', lane_key, ARGV[9], 'NX', 'PX', ARGV[10]) then lane = '1' else lane = '0' end
+  lane = '0'
+  if redis.call('EXISTS', lane_key .. ':next') == 0 and redis.call('SET', lane_key, ARGV[9], 'NX', 'PX', ARGV[10]) then
+    lane = '1'
+  end
 end
 return {'ok', user, profile, account, lane}
 """)
 
 # KEYS: lane. ARGV: owner. Only the owner opens a lane.
 RELEASE = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
-# KEYS: lane. ARGV: owner | lease ms. Keeps a lane that is ours, or takes one that is free.
+# KEYS: lane, who is next. ARGV: owner | lease ms | ms for which a turn is kept. Keeps a lane that is ours, or takes a free one.
+# The first that finds it taken is next: without that, a process that gives the lane back after its share takes it again at once.
 HOLD = Script("""
-local owner = redis.call('GET', KEYS[1])
+local owner, after = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 if owner == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1 end
-if owner then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+if not owner and (not after or after == ARGV[1]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  redis.call('DEL', KEYS[2])
+  return 1
+end
+if not after or after == ARGV[1] then redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3]) end
+return 0
 """)
 SCRIPTS = (ADMIT, RELEASE, HOLD)
 

@@ -37,7 +37,8 @@ MIN_TIMEOUT_S, MAX_TIMEOUT_S = 1.0, 30.0
 LEASE_S = 8.0  # a lane whose process died is free again after this; longer than the default timeout and its grace
 _LEASE_MS = str(int(LEASE_S * 1000))
 RENEW_S = 2.5
-LANE_POLL_S = (0.003, 0.006, 0.012, 0.025)  # while another process has the lane
+_TURN_MS = "300"  # longer than several askings of a process that waits, also of a busy one
+LANE_POLL_S = (0.003, 0.006, 0.01)  # while another process has the lane; shorter than a turn of it, so that ours comes next
 BROKER_WAIT_S = 3.0
 MAX_DEVICES = 10_000
 STREAM_LENGTH = 100_000
@@ -483,7 +484,7 @@ class Gateway:
         try:
             while lock not in self._held:
                 with contextlib.suppress(ValkeyUnavailable):
-                    if await self._valkey.run(HOLD, (lock,), (self._owner, _LEASE_MS)):
+                    if await self._hold(lock):
                         self._held[lock] = monotonic()
                         break
                 pause = LANE_POLL_S[min(attempt, len(LANE_POLL_S) - 1)]
@@ -493,6 +494,9 @@ class Gateway:
             device.locking.pop(lane, None)
         if lane not in device.granted:
             self._carry_out(device, self._grant(device, lane))
+
+    def _hold(self, lock: str) -> asyncio.Future[int]:
+        return self._valkey.run(HOLD, (lock, f"{lock}:next"), (self._owner, _LEASE_MS, _TURN_MS))
 
     def _release(self, lock: str) -> None:
         if self._held.pop(lock, None) is not None:
@@ -512,7 +516,7 @@ class Gateway:
             due = [lock for lock, since in self._held.items() if now - since >= RENEW_S]
             for lock in due:
                 try:
-                    ours = await self._valkey.run(HOLD, (lock,), (self._owner, _LEASE_MS))
+                    ours = await self._hold(lock)
                 except ValkeyUnavailable:
                     break
                 if lock in self._held:

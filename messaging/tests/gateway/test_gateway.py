@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import uuid
 
@@ -19,6 +20,7 @@ from messaging import cache
 from messaging.gateway.admission import SCRIPTS, Caller
 from messaging.gateway.core import Gateway
 from messaging.gateway.mqtt import MqttTransport
+from messaging.protocol import matcher
 from messaging.tests.gateway.world import World, make_user, obedient, until
 
 
@@ -71,6 +73,17 @@ async def test_two_processes_share_a_lane_without_mixing_answers(world: World) -
         *(gateways[pin % 2].send(Caller(world.user.pk), device.device.hex, "get_gpio", {"number": pin}, 30) for pin in range(100))
     )
     assert [result.answer["number"] for result in results] == list(range(100))
+
+
+async def test_two_processes_take_turns_on_a_lane(world: World) -> None:
+    device = await world.device()
+    gateways = [await world.gateway(), await world.gateway()]
+    await asyncio.gather(
+        *(gateways[pin % 2].send(Caller(world.user.pk), device.device.hex, "get_gpio", {"number": pin}, 30) for pin in range(200))
+    )
+    turns = [json.loads(payload)["number"] % 2 for _, payload in device.heard]
+    runs = [len(list(run)) for _, run in itertools.groupby(turns)]
+    assert max(runs[1:-1]) <= 4 * matcher.MAX_HANDOVER  # at the beginning and the end only one of them has something to send
 
 
 async def test_silence_is_a_timeout_and_the_late_answer_is_nobodys(world: World) -> None:
