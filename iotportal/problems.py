@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
@@ -116,8 +116,6 @@ def _as_problem(exc: Exception) -> Problem | None:
         return exc
     if isinstance(exc, Http404):
         return Problem(404, "not_found", str(exc) or "Not found.")
-    if isinstance(exc, RequestDataTooBig):
-        return Problem(413, "too_large", "The body is too large.")
     if isinstance(exc, SuspiciousOperation):
         return Problem(400, "bad_request", "The request could not be read.")
     if isinstance(exc, OperationalError | InterfaceError | RedisError):

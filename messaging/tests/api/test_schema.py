@@ -1,0 +1,80 @@
+"""The description of the API is whole and says what is true."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.test import Client
+from drf_spectacular.validation import validate_schema
+
+from iotportal.openapi import whole_schema
+from iotportal.problems import CONTENT_TYPE
+from messaging.operations import OPERATIONS
+
+DOCS = (settings.BASE_DIR / "docs" / "api.md").read_text()
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    return [(method, path, one) for path, methods in whole_schema()["paths"].items() for method, one in methods.items()]
+
+
+def test_it_is_valid_and_made_without_a_warning(tmp_path: Any) -> None:
+    target = tmp_path / "schema.json"
+    call_command("spectacular", "--validate", "--fail-on-warn", "--format", "openapi-json", "--file", str(target))
+    validate_schema(json.loads(target.read_text()))
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), operations())
+def test_every_operation_says_what_it_is_takes_and_answers(method: str, path: str, operation: dict[str, Any]) -> None:
+    assert operation["operationId"]
+    assert operation["summary"]
+    assert operation["description"].endswith((".", ")."))
+    assert len(operation["tags"]) == 1
+    for parameter in operation.get("parameters", []):
+        assert parameter.get("description") or parameter["schema"].get("enum"), parameter["name"]
+    answers = operation["responses"]
+    assert any(int(status) < 300 for status in answers)
+    for status, answer in answers.items():
+        assert answer["description"] or int(status) < 300
+        if int(status) >= 400:
+            assert list(answer["content"]) == [CONTENT_TYPE]
+            assert answer["content"][CONTENT_TYPE]["schema"] == {"$ref": "#/components/schemas/Problem"}
+    assert {"403", "406", "429", "503"} <= set(answers)
+    assert "Retry-After" in answers["429"]["headers"]
+    assert ("{" in path) <= ("404" in answers)
+    assert ("requestBody" in operation) == bool({"413", "415"} & set(answers))
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(OPERATIONS))
+def test_every_operation_of_the_raw_handler_is_described(method: str, path: str) -> None:
+    number = "/{number}" if OPERATIONS[method, path].numbered else ""
+    operation = whole_schema()["paths"][f"/api/v1/devices/{{device_id}}/{path}{number}"][method.lower()]
+    assert operation["summary"] == OPERATIONS[method, path].title
+    assert {"400", "401", "402", "404", "409", "429", "502", "503", "504"} <= set(operation["responses"])
+    body = operation.get("requestBody")
+    if body:
+        name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        described = set(whole_schema()["components"]["schemas"][name]["properties"])
+        assert described == {*OPERATIONS[method, path].takes, "timeout"}
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), operations())
+def test_every_operation_has_its_curl_line_in_the_guide(method: str, path: str, operation: dict[str, Any]) -> None:
+    assert f"`{method.upper()} {path}`" in DOCS, "docs/api.md does not have it"
+
+
+def test_it_is_served_as_yaml_and_as_json(db: None) -> None:
+    assert Client().get("/api/v1/schema")["Content-Type"].startswith("application/vnd.oai.openapi")
+    as_json = Client().get("/api/v1/schema?format=json")
+    assert as_json.json()["openapi"].startswith("3.")
+    assert Client().get("/api/v1/schema", HTTP_ACCEPT="application/vnd.oai.openapi+json").json() == as_json.json()
+
+
+def test_the_docs_page_keeps_its_scripts_secret_to_itself(db: None) -> None:
+    answer = Client().get("/api/v1/docs?script")
+    assert "no-store" in answer["Cache-Control"]
+    assert answer["Content-Type"] == "application/javascript"

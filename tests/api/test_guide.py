@@ -1,0 +1,47 @@
+"""The examples of docs/api.md run as they stand."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from iotportal.problems import TITLES
+from tests.api.live import LivePortal, until
+
+pytestmark = [pytest.mark.django_db, pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")]
+
+GUIDE = (settings.BASE_DIR / "docs" / "api.md").read_text()
+EXAMPLES = [block for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) if "curl" in block]
+STRICT = 'set -eu\ncurl() { command curl --silent --show-error --fail-with-body --max-time 30 "$@"; }\n'
+
+
+def run(portal: LivePortal, folder: Path, script: str) -> str:
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PORTAL": portal.url,
+        "TOKEN": portal.secret,
+        "DEVICE": portal.device.hex,
+    }
+    done = subprocess.run(
+        ["bash", "-c", STRICT + script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: re.sub(r"\W+", "-", text)[:60])
+def test_an_example_of_the_guide_works(portal: LivePortal, tmp_path: Path, example: str) -> None:
+    until(lambda: portal.ask("GET", f"{portal.device_path}/status?timeout=1").ok, "the device, which one example restarts")
+    said = run(portal, tmp_path, example)
+    assert json.loads(said) if said else "DELETE" in example or (tmp_path / "device.zip").stat().st_size > 1000
+
+
+def test_the_guide_lists_every_error_that_the_api_knows() -> None:
+    listed = {int(status) for status in re.findall(r"^\| (\d{3}) \|", GUIDE, re.MULTILINE)}
+    assert listed == set(TITLES)
