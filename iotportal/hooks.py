@@ -24,5 +24,3 @@ class Hook(Generic[T]):
         """Tell every handler about `subject`."""
         for handler in self._handlers:
             handler(subject)
-
-

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import paho
+import paho.mqtt
 
 from simulators.settings import CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE
 
@@ -153,7 +153,7 @@ def _static_part() -> bytes:
 
 def _paho_files() -> dict[str, bytes]:
     """Return the installed paho package and its licence files, by their name in the zip."""
-    package = Path(paho.__file__).parent
+    package = Path(paho.mqtt.__file__).parent.parent
     found = {f"paho/{path.relative_to(package).as_posix()}": path.read_bytes() for path in package.rglob("*.py")}
     for file in importlib.metadata.files("paho-mqtt") or ():
         if "dist-info" in file.parts[0] and (file.parent.name == "licenses" or file.name.lower().startswith("licen")):
