@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 from django.http.request import RawPostDataException
@@ -78,7 +78,6 @@ class BoundedJSONParser(JSONParser):
 class Negotiation(DefaultContentNegotiation):
     """A body that does not say what it is, is taken for JSON."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """Return the parser of the request's type."""
-        parser: BaseParser = super().select_parser(request, parsers) if request.content_type else parsers[0]
-        return parser
+        return super().select_parser(request, parsers) if request.content_type else next(iter(parsers))

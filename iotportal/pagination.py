@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -69,9 +68,7 @@ def page_link(request: Request, cursor: object | None) -> str | None:
     return request.build_absolute_uri(f"{request.path}?{urlencode(query)}")
 
 
-def page_body(
-    request: Request, rows: Sequence[Any], *, next_: object | None = None, previous: object | None = None
-) -> dict[str, Any]:
+def page_body(request: Request, rows: Any, *, next_: object | None = None, previous: object | None = None) -> dict[str, Any]:
     """Return a page as the API says it; `rows` as they are shown."""
     return {"next": page_link(request, next_), "previous": page_link(request, previous), "results": rows}
 
@@ -81,7 +78,7 @@ class CursorPagination(BasePagination):
 
     display_page_controls = False
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: APIView | None = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         """Return the rows of the page that the request asks for.
 
         Raises:

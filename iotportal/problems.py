@@ -149,6 +149,6 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
     headers = {}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
-    if getattr(exc, "auth_header", None):
-        headers["WWW-Authenticate"] = exc.auth_header  # type: ignore[union-attr]  # DRF's views set it
+    if challenge := getattr(exc, "auth_header", None):  # DRF's views set it
+        headers["WWW-Authenticate"] = challenge
     return Response(problem.body(), status=problem.status, headers=headers, content_type=_negotiate(context))

@@ -208,6 +208,9 @@ class People:
             self.sessions[role] = self._session(role)
         return self.sessions[role]
 
+    def device_answers(self) -> bool:
+        return self.portal.ask("GET", f"{self.portal.device_path}/status?timeout=1").ok
+
     def _session(self, role: str) -> requests.Session:
         if role != "anonymous":
             return self.portal.session(
@@ -306,8 +309,7 @@ def test_an_address_answers_as_the_table_says(people: People, pattern: str, role
         if role in {"anonymous", "stranger"} and "<" in pattern and "admin" not in pattern:
             assert_nothing_told(people, answer, path)
         if pattern.endswith("/restart") and answer.status_code == 200 and method == "POST":
-            portal = people.portal
-            until(lambda portal=portal: portal.ask("GET", f"{portal.device_path}/status?timeout=1").ok, "the device to be back")
+            until(people.device_answers, "the device to be back")
     assert not wrong, "\n".join(wrong)
 
 

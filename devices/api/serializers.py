@@ -95,7 +95,7 @@ class FieldSerializer(serializers.Serializer[Any]):
     type = serializers.ChoiceField(choices=["integer", "number", "string", "boolean", "object", "array"])
     title = serializers.CharField()
     help = serializers.CharField()
-    required = serializers.BooleanField()
+    required = serializers.BooleanField()  # type: ignore[assignment]  # DRF takes declared fields out of the class
     minimum = serializers.IntegerField(allow_null=True)
     maximum = serializers.IntegerField(allow_null=True)
     min_bytes = serializers.IntegerField()
@@ -125,7 +125,7 @@ class ProfileSerializer(serializers.Serializer[Any]):
     payload_limit_bytes = serializers.IntegerField(allow_null=True, help_text="The longest command it takes; null: 16,384.")
     echo_id = serializers.BooleanField(help_text="It repeats the id of a command.")
     presence = serializers.BooleanField(help_text="It says when it comes and goes.")
-    errors = serializers.BooleanField(help_text="It reports errors in words.")  # type: ignore[assignment]
+    errors = serializers.BooleanField(help_text="It reports errors in words.")  # type: ignore[assignment]  # as above
     open = serializers.BooleanField(help_text="Apis that are not listed here are passed through.")
     apis = serializers.SerializerMethodField()
 

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from accounts.access import Action
+from accounts.api.authentication import user_of
 from accounts.services import personal_account
 from devices import services
 from devices.access import access_device
@@ -27,6 +28,7 @@ from iotportal.openapi import problems
 from iotportal.pagination import PAGE_QUERY, page_body
 from iotportal.problems import Problem, invalid
 from iotportal.queries import StrictQuery
+from iotportal.serializers import StrictSerializer, TextField
 
 NAME = OpenApiParameter(
     "name",
@@ -60,7 +62,7 @@ class DeviceListView(StrictQuery, GenericAPIView[Device]):
 
     def get_queryset(self) -> QuerySet[Device]:
         """Return what the caller may see."""
-        return Device.objects.for_user(self.request.user)
+        return Device.objects.for_user(user_of(self.request))
 
     def get(self, request: Request) -> Response:
         """Return one page of devices, the oldest first."""
@@ -84,7 +86,7 @@ class DeviceListView(StrictQuery, GenericAPIView[Device]):
         form = shapes.RegisterSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         try:
-            made = services.register_device(account=personal_account(request.user), **form.validated_data)
+            made = services.register_device(account=personal_account(user_of(request)), **form.validated_data)
         except (services.NameTaken, services.InvalidName) as error:
             raise _problem_of(error) from error
         files = device_files(made.device)
@@ -93,10 +95,10 @@ class DeviceListView(StrictQuery, GenericAPIView[Device]):
         return Response(answer, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
 
 
-class _NameQuery(shapes.StrictSerializer):
+class _NameQuery(StrictSerializer):
     """The filter of the device list."""
 
-    name = shapes.TextField(max_length=DEVICE_NAME_LENGTH, allow_blank=True)
+    name = TextField(max_length=DEVICE_NAME_LENGTH, allow_blank=True)
 
 
 class DeviceView(StrictQuery, GenericAPIView[Device]):
@@ -109,7 +111,7 @@ class DeviceView(StrictQuery, GenericAPIView[Device]):
         return shapes.ChangeSerializer if self.request.method == "PATCH" else self.serializer_class
 
     def _device(self, device_id: str, action: Action) -> Device:
-        return access_device(self.request.user, device_id, action)
+        return access_device(user_of(self.request), device_id, action)
 
     def _shown(self, device_id: str) -> Response:
         return Response(self.serializer_class(self._device(device_id, Action.READ)).data)
@@ -182,7 +184,7 @@ class DeviceFileView(StrictQuery):
     )
     def get(self, request: Request, device_id: str, name: str) -> HttpResponse:
         """Return the file; the zip also is a simulator of the device (`python3 device.zip`)."""
-        device = access_device(request.user, device_id, self.required_action)
+        device = access_device(user_of(request), device_id, self.required_action)
         try:
             file = download(device, File(name))
         except ValueError as error:

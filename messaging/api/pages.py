@@ -50,4 +50,5 @@ class DocsView(SpectacularSwaggerSplitView):
 
     def _get_schema_url(self, request: Request) -> str:
         """Return the address of the description; no parameter of the request goes into it."""
-        return f"{super()._get_schema_url(request).partition('?')[0]}?format=json"
+        address: str = super()._get_schema_url(request)  # type: ignore[no-untyped-call]  # drf-spectacular is half typed
+        return f"{address.partition('?')[0]}?format=json"

@@ -6,7 +6,8 @@ table, `messaging.operations`) for a signed-in browser, for the browsable pages 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -22,6 +23,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.access import Action
+from accounts.api.authentication import user_of
 from accounts.models import Account, ApiToken
 from billing.services import message_limit, messages_used
 from devices.access import access_device, parse_device_id
@@ -83,7 +85,7 @@ class OperationView(APIView):
 
     def _run(self, request: Request, device_id: str, number: int | None = None) -> Response:
         operation = self._operation(request)
-        device = access_device(request.user, device_id, Action.CONTROL)
+        device = access_device(user_of(request), device_id, Action.CONTROL)
         body = {} if request.method in {"GET", "HEAD"} else as_object(request.data)
         token = request.auth if isinstance(request.auth, ApiToken) else None
         caller = Caller(request.user.pk, token.token_hash if token else None, Source.API)
@@ -103,16 +105,19 @@ NUMBER = OpenApiParameter(
 )
 
 
+Method = TypeVar("Method", bound=Callable[..., Response])
+
+
 def _describe(
     name: str,
     path: str,
     method: str,
     request: type[serializers.BaseSerializer[Any]] | None,
     response: type[serializers.BaseSerializer[Any]],
-) -> Any:
+) -> Callable[[Method], Method]:
     """Return the schema of one operation."""
     operation = OPERATIONS[method, path]
-    return extend_schema(
+    described: Callable[[Method], Method] = extend_schema(
         operation_id=name,
         summary=operation.title,
         tags=["commands"],
@@ -120,6 +125,7 @@ def _describe(
         request=request,
         responses={200: response, **problems(*COMMAND_ERRORS)},
     )
+    return described
 
 
 class CommandsView(OperationView):
@@ -143,7 +149,7 @@ class CommandsView(OperationView):
     )
     def get(self, request: Request, device_id: str) -> Response:
         """Return one page of commands with their timelines, newest first."""
-        device = access_device(request.user, device_id, Action.READ)
+        device = access_device(user_of(request), device_id, Action.READ)
         refuse_unknown(request.query_params, PAGE_QUERY)
         wanted = selectors.MessageFilter(device_id=device.pk)
         return _page(request, selectors.commands, wanted, shapes.CommandSerializer)
@@ -281,7 +287,7 @@ class HistoryView(StrictQuery):
         device = given.pop("device", None)
         if device is not None:
             key = parse_device_id(device)
-            if key is None or selectors.history_device(request.user, key) is None:
+            if key is None or selectors.history_device(user_of(request), key) is None:
                 raise Problem(404, "not_found", "No such device.")
             given["device_id"] = key
         return _page(request, selectors.messages, selectors.MessageFilter(**given), shapes.MessageSerializer)
@@ -316,7 +322,7 @@ class AccountView(StrictQuery):
         period = f"{timezone.now():%Y-%m}"
         accounts = [
             {**_named(one.account), "role": one.role, "messages": {"period": period, **_usage(one.account)}}
-            for one in request.user.memberships.select_related("account").order_by("account__created_at", "account_id")
+            for one in user_of(request).memberships.select_related("account").order_by("account__created_at", "account_id")
         ]
         token = request.auth if isinstance(request.auth, ApiToken) else None
         return Response(shapes.AccountSerializer({"user": request.user, "token": token, "accounts": accounts}).data)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -111,7 +112,7 @@ class LivePortal:
     def wait_for_answers(self) -> None:
         """Wait until every device answers (the broken one in its way)."""
         for device in (self.device, self.modern, self.broken):
-            until(lambda device=device: self._answers(device), f"an answer of {device} (see {self.folder}/*.log)")
+            until(partial(self._answers, device), f"an answer of {device} (see {self.folder}/*.log)")
 
     def _answers(self, device: Device) -> bool:
         ended = [name for name, process in self.processes.items() if process.poll() is not None]

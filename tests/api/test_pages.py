@@ -55,7 +55,7 @@ def watch(portal: LivePortal, context: BrowserContext) -> Iterator[Watch]:
 @pytest.fixture
 def page(portal: LivePortal, context: BrowserContext, watch: Watch) -> Page:
     """Return a page of the signed-in user."""
-    key = portal.session().cookies["sessionid"]
+    key = portal.session().cookies["sessionid"] or ""
     context.add_cookies([{"name": "sessionid", "value": key, "url": portal.url}])
     return context.new_page()
 
