@@ -97,17 +97,29 @@ function makePinRow(number) {
   const row = fromTemplate("pin-row", { number, title: `GPIO ${number}` });
   row.id = "pin-" + number;
   row.dataset.pin = number;
-  row.querySelector("[name=number]").value = number;
-  for (const control of row.querySelectorAll("[aria-label]")) control.setAttribute("aria-label", control.getAttribute("aria-label").replace(/GPIO \S*$/, `GPIO ${number}`));
+  const field = row.querySelector("[name=number]");
+  if (field) field.value = number; // who may only look on has none
+  for (const control of row.querySelectorAll("[aria-label]")) control.setAttribute("aria-label", `${control.getAttribute("aria-label")} GPIO ${number}`.trim().replace(/ +/, " "));
   const next = [...document.querySelectorAll("[data-pin]")].find((one) => Number(one.dataset.pin) > Number(number));
   document.getElementById("pins").insertBefore(row, next ?? null);
   document.getElementById("pins-empty").hidden = true;
   return row;
 }
 
+// A pin that the device knows can be named, and asked for with all the others.
+function offerPin(number) {
+  const naming = document.getElementById("name-pins"), all = document.querySelector("#gpio [name=do]");
+  if (all) all.disabled = false;
+  if (!naming) return;
+  const choice = naming.querySelector("select"), options = [...choice.options];
+  if (!options.some((one) => one.value === String(number))) choice.add(new Option(number, number), options.find((one) => Number(one.value) > Number(number)) ?? null);
+  naming.hidden = false;
+}
+
 // The device said so: the only way to a value.
 function confirmPin(number, value, at, elapsed, fresh) {
   const row = pinRow(number) ?? makePinRow(number);
+  if (row.dataset.value === "") offerPin(number);
   row.dataset.value = value;
   row.dataset.timed = elapsed === null || elapsed === undefined ? "" : "1";
   const lvl = row.querySelector("[data-level]"), knob = row.querySelector(".sw");

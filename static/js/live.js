@@ -142,8 +142,9 @@ document.addEventListener("live:device", ({ detail }) => {
 
 document.addEventListener("live:presence", ({ detail }) => {
   for (const place of document.querySelectorAll(`[data-device="${detail.device}"]`)) {
-    place.classList.toggle("off", !detail.connected);
     const led = place.querySelector(".led");
+    if (!led) continue; // the history's rows name a device too
+    place.classList.toggle("off", !detail.connected);
     led.className = led.className.replace(/\b(on|wait|bad)\b/g, "") + (detail.connected ? " on" : "");
     led.setAttribute("aria-label", detail.connected ? "online" : "offline");
     const seen = place.querySelector("[data-seen]");

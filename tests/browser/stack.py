@@ -106,9 +106,9 @@ class Portal:
         self._start("web", "-m", "iotportal.web", "--port", str(self.web_port))
         until(lambda: page_answers("127.0.0.1", self.web_port), f"the first page (see {self.folder}/log/web.log)")
 
-    def kill_web(self) -> None:
-        """End the web server as a crash does."""
-        process, _ = self._processes.pop("web")
+    def kill(self, name: str) -> None:
+        """End a process as a crash does."""
+        process, _ = self._processes.pop(name)
         process.send_signal(signal.SIGKILL)
         process.wait()
 
@@ -215,6 +215,12 @@ class Board:
         """Have it say goodbye, and wait until the portal has noticed."""
         self.close()
         until(lambda: not self.connected, f"{self.name} goes")
+
+    def kill(self) -> None:
+        """Take its power away, and wait until the portal has noticed."""
+        self._runs = False
+        self.portal.kill(self.hex)
+        until(lambda: not self.connected, f"{self.name} is missed")
 
     def close(self) -> None:
         """End its simulator, if it has one."""
