@@ -95,12 +95,16 @@ def find_operation(method: str, path: str, number: str | None) -> Operation | No
 
 
 def _timeout(body: Body, query: Mapping[str, str]) -> float:
-    if "timeout" in body or "timeout" not in query:
-        return check_timeout(body.get("timeout"))
+    """Return the timeout: the body's, or the query's, or the default; both must be right."""
+    asked = check_timeout(_number(query["timeout"])) if "timeout" in query else None
+    return check_timeout(body["timeout"]) if body.get("timeout") is not None else asked or check_timeout(None)
+
+
+def _number(text: str) -> float:
     try:
-        return check_timeout(float(query["timeout"]))
+        return float(text)
     except ValueError:
-        return check_timeout(-1.0)
+        return -1.0  # as wrong as any
 
 
 def _refuse_unknown(body: Body, takes: tuple[str, ...]) -> None:

@@ -144,10 +144,13 @@ class EthernetSerializer(serializers.Serializer[Any]):
     commands = serializers.DictField(child=SentCommandSerializer())
 
 
+@extend_schema_field({"type": "number", "minimum": 1, "maximum": 30, "nullable": True, "example": 5})
+class TimeoutField(serializers.FloatField):
+    """How long to wait for the answer."""
+
+
 class _Timed(StrictSerializer):
-    timeout = serializers.FloatField(
-        min_value=1, max_value=30, required=False, allow_null=True, help_text="Seconds; 5 unless given."
-    )
+    timeout = TimeoutField(required=False, allow_null=True, help_text="Seconds; 5 unless given. It may stand in the query too.")
 
 
 class CommandRequestSerializer(_Timed):

@@ -121,7 +121,7 @@ def _describe(
         operation_id=name,
         summary=operation.title,
         tags=["commands"],
-        parameters=[DEVICE_ID, *([NUMBER] if operation.numbered else []), *([TIMEOUT] if request is None else [])],
+        parameters=[DEVICE_ID, *([NUMBER] if operation.numbered else []), TIMEOUT],
         request=request,
         responses={200: response, **problems(*COMMAND_ERRORS)},
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
+from django.conf import settings
 
 from messaging import cache
 from tests.api.live import LivePortal, until
@@ -58,6 +61,8 @@ BAD: list[tuple[str, str, Any, int]] = [
     ("POST", "commands", b'{"api": "get_status", "timeout": 1e999}', 400),
     ("POST", "commands", {"api": "get_gpio", "arguments": {"number": 1}, "surprise": 1}, 400),
     ("POST", "commands?timeout=x", {"api": "get_status"}, 400),
+    ("POST", "commands?timeout=31", {"api": "get_status", "timeout": 5}, 400),
+    ("POST", "commands?tiemout=5", {"api": "get_status"}, 400),
     ("POST", "commands?timeout=", {"api": "get_status"}, 400),
     ("GET", "gpio/256", None, 400),
     ("GET", "gpio/99999", None, 400),
@@ -252,6 +257,19 @@ def test_without_the_broker_it_is_503_and_comes_back(portal: LivePortal, browser
         portal.wait_for_answers()
     assert_same(raw, drf, 503)
     assert raw.json()["code"] == "broker_unavailable"
+
+
+def test_a_process_without_a_web_server_sends_on_a_thread_of_its_own(portal: LivePortal) -> None:
+    script = f"""
+from accounts.models import User
+from devices.models import Device
+from messaging.services.commands import send_command
+user, device = User.objects.get(username={portal.user.username!r}), Device.objects.get(pk={str(portal.device.pk)!r})
+print(send_command(user=user, device=device, api="get_gpio", arguments={{"number": 12}}).answer)
+"""
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", script]
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=portal.environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "{'number': 12, 'value': 0}", done.stderr
 
 
 def test_a_session_needs_its_csrf_token_to_change_anything(portal: LivePortal) -> None:
