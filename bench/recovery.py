@@ -1,7 +1,7 @@
 """How soon commands work again after a process was killed: `.venv/bin/python -m bench.recovery`.
 
-Web process, worker, PostgreSQL and broker are killed (SIGKILL) and started again, one after the other, with a simulated device connected.
-Printed: seconds from the restart (its command, not its end) to the first command that is answered over HTTP.
+Web process, worker, PostgreSQL and broker are killed (SIGKILL) and started again, one after the other, with a simulated device
+connected. Printed: seconds from the restart (its command, not its end) to the first command that is answered over HTTP.
 """
 
 from __future__ import annotations
