@@ -260,7 +260,11 @@ _numbers = iter(range(10**6))
 def address(people: People, pattern: str, *, fresh: bool) -> str:
     """Return an address of the pattern; what it names is the owner's."""
     found = re.match(r"admin/(\w+)/(\w+)/<path", pattern)
-    named = str(apps.get_model(found[1], found[2])._default_manager.order_by("pk")[0].pk) if found else "1"
+    named = "1"
+    if found and found[2] == "device":
+        named = str(people.portal.device.pk)  # the walk deletes others, and what is deleted stays in the list
+    elif found:
+        named = str(apps.get_model(found[1], found[2])._default_manager.order_by("pk")[0].pk)
     device = fresh_device(people.portal) if fresh and "device_id" in pattern else people.portal.device.hex
     return "/" + (
         pattern.replace("<device:device_id>", device)
