@@ -8,86 +8,118 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Device',
+            name="Device",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=80)),
-                ('profile', models.SlugField(default='standard', max_length=40)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('deleted_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='devices', to='accounts.account')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=80)),
+                ("profile", models.SlugField(default="standard", max_length=40)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("deleted_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="devices", to="accounts.account"),
+                ),
             ],
             options={
-                'ordering': ['created_at', 'id'],
+                "ordering": ["created_at", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Certificate',
+            name="Certificate",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('serial', models.CharField(max_length=40, unique=True)),
-                ('fingerprint', models.CharField(max_length=64, unique=True)),
-                ('key_algorithm', models.CharField(max_length=16)),
-                ('pem', models.TextField()),
-                ('sealed_key', models.BinaryField(null=True)),
-                ('status', models.CharField(choices=[('active', 'Active'), ('revoked', 'Revoked')], default='active', max_length=8)),
-                ('not_before', models.DateTimeField()),
-                ('not_after', models.DateTimeField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('device', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='certificates', to='devices.device')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("serial", models.CharField(max_length=40, unique=True)),
+                ("fingerprint", models.CharField(max_length=64, unique=True)),
+                ("key_algorithm", models.CharField(max_length=16)),
+                ("pem", models.TextField()),
+                ("sealed_key", models.BinaryField(null=True)),
+                (
+                    "status",
+                    models.CharField(choices=[("active", "Active"), ("revoked", "Revoked")], default="active", max_length=8),
+                ),
+                ("not_before", models.DateTimeField()),
+                ("not_after", models.DateTimeField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "device",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="certificates", to="devices.device"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='Pin',
+            name="Pin",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveSmallIntegerField()),
-                ('name', models.CharField(blank=True, max_length=60)),
-                ('device', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pins', to='devices.device')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveSmallIntegerField()),
+                ("name", models.CharField(blank=True, max_length=60)),
+                (
+                    "device",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="pins", to="devices.device"),
+                ),
             ],
             options={
-                'ordering': ['number'],
+                "ordering": ["number"],
             },
         ),
         migrations.AddIndex(
-            model_name='device',
-            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['account', 'created_at', 'id'], name='device_of_account'),
+            model_name="device",
+            index=models.Index(
+                condition=models.Q(("deleted_at", None)), fields=["account", "created_at", "id"], name="device_of_account"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='device',
-            constraint=models.UniqueConstraint(models.F('account'), django.db.models.functions.text.Lower('name'), condition=models.Q(('deleted_at', None)), name='device_name_unique', violation_error_message='You have a device of that name already.'),
+            model_name="device",
+            constraint=models.UniqueConstraint(
+                models.F("account"),
+                django.db.models.functions.text.Lower("name"),
+                condition=models.Q(("deleted_at", None)),
+                name="device_name_unique",
+                violation_error_message="You have a device of that name already.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='device',
-            constraint=models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='device_name_given'),
+            model_name="device",
+            constraint=models.CheckConstraint(condition=models.Q(("name", ""), _negated=True), name="device_name_given"),
         ),
         migrations.AddConstraint(
-            model_name='certificate',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'active')), fields=('device',), name='certificate_one_active'),
+            model_name="certificate",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "active")), fields=("device",), name="certificate_one_active"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='certificate',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['active', 'revoked'])), name='certificate_status_known'),
+            model_name="certificate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["active", "revoked"])), name="certificate_status_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='certificate',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('revoked_at', None), ('status', 'active')), models.Q(('revoked_at__isnull', False), ('status', 'revoked')), _connector='OR'), name='certificate_revoked_when'),
+            model_name="certificate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("revoked_at", None), ("status", "active")),
+                    models.Q(("revoked_at__isnull", False), ("status", "revoked")),
+                    _connector="OR",
+                ),
+                name="certificate_revoked_when",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pin',
-            constraint=models.UniqueConstraint(fields=('device', 'number'), name='pin_once'),
+            model_name="pin",
+            constraint=models.UniqueConstraint(fields=("device", "number"), name="pin_once"),
         ),
     ]
