@@ -55,7 +55,7 @@ checks: dev ## migrations complete, and Django's own checks with settings as in 
 
 .PHONY: unit
 unit: dev ## all tests (PYTEST_WORKERS=2; ARGS="-k name" to choose)
-	$(BIN)/pytest -n $(PYTEST_WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadgroup $(ARGS)
 
 .PHONY: chromium
 chromium:
