@@ -306,6 +306,7 @@ class LateFact:
     id: UUID
     time: datetime
     device: UUID
+    answer: str | None
     late_ms: float
 
 
@@ -363,7 +364,8 @@ def _late(record: dict[str, Any]) -> LateFact:
     late_ms = _number(record["late_ms"])
     if late_ms is None:
         raise BadRecord("late_ms")
-    return LateFact(key, time_of(key), UUID(hex=record["device"]), late_ms)
+    answer = record["answer"]
+    return LateFact(key, time_of(key), UUID(hex=record["device"]), None if answer is None else _kept(answer), late_ms)
 
 
 def _uuid7(text: str) -> UUID:

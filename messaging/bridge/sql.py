@@ -21,7 +21,8 @@ INSERT INTO messaging_command ({_COMMAND.removesuffix(", late_ms")}) VALUES %s
 ON CONFLICT (id, time) DO NOTHING RETURNING {_COMMAND}
 """
 ENTER_LATE = f"""
-UPDATE messaging_command SET late_ms = %s WHERE id = %s AND time = %s AND late_ms IS NULL RETURNING {_COMMAND}
+UPDATE messaging_command SET late_ms = %s, answer = COALESCE(answer, %s)
+WHERE id = %s AND time = %s AND late_ms IS NULL RETURNING {_COMMAND}
 """
 
 # The broker went down with everybody's connection. When exactly is not known; they were there when last heard.

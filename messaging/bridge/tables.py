@@ -65,7 +65,7 @@ def late_answers(cursor: Cursor, facts: Iterable[LateFact]) -> list[dict[str, An
     """Enter late answers; return the rows of their commands."""
     found: list[dict[str, Any]] = []
     for fact in facts:
-        cursor.execute(sql.ENTER_LATE, [fact.late_ms, fact.id, fact.time])
+        cursor.execute(sql.ENTER_LATE, [fact.late_ms, fact.answer, fact.id, fact.time])
         found += map(_command, cursor.fetchall())
     return found
 

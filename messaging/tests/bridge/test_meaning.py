@@ -229,8 +229,9 @@ class TestRecords:
 
     def test_it_reads_a_late_answer(self) -> None:
         key = uuid7()
-        text = json.dumps({"v": 1, "late": key.hex, "time": 0, "device": DEVICE, "account": "a" * 32, "late_ms": 6204.1})
-        assert read_record(text) == LateFact(key, time_of(key), UUID(DEVICE), 6204.1)
+        about = {"time": 0, "device": DEVICE, "account": "a" * 32, "answer": "{}\x00", "late_ms": 6204.1}
+        text = json.dumps({"v": 1, "late": key.hex, **about})
+        assert read_record(text) == LateFact(key, time_of(key), UUID(DEVICE), "{}\ufffd", 6204.1)
 
     @pytest.mark.parametrize(
         ("outcome", "running"),

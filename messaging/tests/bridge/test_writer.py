@@ -211,9 +211,11 @@ class TestCommands:
     def test_a_late_answer_finds_its_command(self, writer: Writer, device: Device) -> None:
         key = uuid7()
         lost = record(id=key.hex, **of(device), outcome="timeout", answer=None, answered_ms=None)
-        late = Record("1-2", read_record(json.dumps({"v": 1, "late": key.hex, "device": device.hex, "late_ms": 6204.1})))
+        about = {"device": device.hex, "answer": '{"value": "running"}', "late_ms": 6204.1}
+        late = Record("1-2", read_record(json.dumps({"v": 1, "late": key.hex, **about})))
         written = writer.write(Batch(records=[lost, late]))
-        assert Command.objects.get().late_ms == 6204.1
+        row = Command.objects.get()
+        assert (row.outcome, row.answer, row.late_ms) == ("timeout", '{"value": "running"}', 6204.1)
         assert kinds(written) == ["command", "command"]
         assert writer.write(Batch(records=[late])).commands == 0
 
