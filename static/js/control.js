@@ -46,7 +46,7 @@ function showErrors(form, errors) {
 function wordsOf(problem) {
   if (problem.code === "device_offline") {
     const since = document.querySelector("#unit .facts time")?.dateTime;
-    const offline = document.body.dataset.offline && since ? ` for ${words.ago(since).replace(" ago", "")}` : "";
+    const offline = document.body.dataset.offline && since ? ` for ${words.seconds(Math.max(0, Math.floor((Date.now() - Date.parse(since)) / 1000)))}` : "";
     return ["warn", offline ? `${deviceName()} has been offline${offline}.` : `${deviceName()} is offline.`, "Nothing was sent."];
   }
   const [what, ...rest] = problem.detail.split(". ");
