@@ -7,4 +7,5 @@ from iotportal.hooks import Hook
 device_registered: Hook[Device] = Hook()
 device_changed: Hook[Device] = Hook()  # its name or profile
 device_deleted: Hook[Device] = Hook()
+certificate_revoked: Hook[Device] = Hook()  # it was replaced; a deleted device says device_deleted
 device_list_shown: Hook[DeviceList] = Hook()  # a page of the Devices page, which apps on the right add to

@@ -189,8 +189,7 @@ def _revoke(device: Device) -> None:
 def replace_certificate(*, device: Device, key_algorithm: str = KeyAlgorithm.EC) -> Registered:
     """Give the device a new key and certificate and revoke the old one at once.
 
-    For a certificate that no longer opens the broker (its issuing CA was replaced, or it ended): a connection that is open
-    with the old one is not cut here.
+    Calls `hooks.certificate_revoked`: whoever is connected with the old one is cut.
 
     Raises:
         DeviceGone: it was deleted.
@@ -202,6 +201,7 @@ def replace_certificate(*, device: Device, key_algorithm: str = KeyAlgorithm.EC)
             raise DeviceGone
         _revoke(device)
         certificate = _certify(device, key)
+        hooks.certificate_revoked(device)
     logger.info("device %s has a new certificate", device.hex)
     return Registered(device, certificate, pki.private_key_pem(key))
 

@@ -77,7 +77,8 @@ TEMPLATES = [
 ]
 
 # --- data ----------------------------------------------------------------------------------------------------------------
-DATABASES = {"default": {**env.database(), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+# No connection outlives its request: under ASGI each request has a thread of its own, which would take it along unused.
+DATABASES = {"default": {**env.database(), "CONN_MAX_AGE": 0}}
 VALKEY_URL = env.secret("VALKEY_URL")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": VALKEY_URL, "KEY_PREFIX": "cache"}}
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
@@ -180,6 +181,7 @@ COMMANDS_PER_MINUTE = env.integer("PORTAL_COMMANDS_PER_MINUTE", 60_000, minimum=
 
 # --- the API -------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
+    "NUM_PROXIES": int(env.boolean("PORTAL_BEHIND_PROXY", default=False)),  # whose word on a caller's address counts
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",

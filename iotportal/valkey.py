@@ -58,8 +58,8 @@ class _Link(asyncio.Protocol):
             if future is None or future.done():
                 if future is None and isinstance(reply, hiredis.ReplyError):
                     logger.warning("valkey refused a command: %s", reply)
-            elif isinstance(reply, hiredis.ReplyError):
-                future.set_exception(reply)
+            elif isinstance(reply, hiredis.ReplyError):  # a full disk, a read-only replica: it is there and does not serve
+                future.set_exception(ValkeyUnavailable(str(reply)))
             else:
                 future.set_result(reply)
 

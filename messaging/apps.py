@@ -34,6 +34,7 @@ class MessagingConfig(AppConfig):
         hooks.device_deleted.register(reactions.forget_access)
         hooks.device_deleted.register(reactions.tell_deletion)
         hooks.device_deleted.register(reactions.cut_connection)
+        hooks.certificate_revoked.register(reactions.cut_connection)
         hooks.device_list_shown.register(pages.fill_device_list)
         token_revoked.register(reactions.forget_token)
         user_deactivated.register(reactions.end_user)

@@ -68,6 +68,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         except (ValueError, RecursionError):
             frame = None
         match frame:
+            case {"do": "command", "ref": str() | int()} if len(self.commands) >= MAX_COMMANDS:
+                problem = Problem(429, "throttled", "Too many commands at once. Wait for some to end.", retry_after_s=1)
+                await self._say({"kind": "result", "ref": frame["ref"], "ok": False, "problem": problem.body(), "command": None})
             case {"do": "command", "ref": str() | int()}:
                 self._start(frame)
             case {"do": "watch"}:
@@ -124,8 +127,6 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Run one command for the page and say how it ended."""
         answer: dict[str, Any] = {"kind": "result", "ref": frame["ref"]}
         try:
-            if len(self.commands) > MAX_COMMANDS:
-                raise Problem(429, "throttled", "Too many commands at once. Wait for some to end.", retry_after_s=1)
             result = await self._send_command(frame)
         except Problem as problem:
             answer |= {"ok": False, "problem": problem.body(), "command": None}

@@ -75,6 +75,10 @@ class HistoryForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Check that the times are in order."""
         data = super().clean() or self.cleaned_data
+        for name in ("since", "until"):
+            if data.get(name) and not 1970 <= data[name].year <= 9000:
+                self.add_error(name, "A year from 1970 on.")
+                data = self.cleaned_data
         if data.get("since") and data.get("until") and data["since"] >= data["until"]:
             self.add_error("until", "This is not after From.")
         return data

@@ -311,7 +311,7 @@ def uart_text(payload: str) -> str:
     """Return the `value` of a payload, or what firmware that escapes nothing meant by it."""
     try:
         body = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         start = payload.find('"value": "')
         return payload[start + 10 :].removesuffix("}").removesuffix('"') if start >= 0 else payload
     return str(body["value"]) if isinstance(body, dict) and "value" in body else payload
@@ -370,7 +370,7 @@ def _moment(text: str) -> int:
     """Read what a date picker gives, in the user's time zone."""
     try:
         found = parse_datetime(text.strip())
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if found is None:
         raise BadInput(moment="Choose a date and a time.")

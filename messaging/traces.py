@@ -88,7 +88,7 @@ def short(api: str, payload: str) -> str:
     """Say a command in few words."""
     try:
         body = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return api
     if not isinstance(body, dict) or "number" not in body:
         return api

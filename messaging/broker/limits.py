@@ -35,6 +35,8 @@ class Limits:
     service_window: int = 2_000
     device_queue: int = 1_000
     device_queue_bytes: int = 1024 * 1024
+    # The longest timeout of a command: what waited longer for its device is nobody's any more.
+    device_message_seconds: float = 30.0
     service_queue: int = 20_000
     service_queue_bytes: int = 32 * 1024 * 1024
     # The bridge's queue never drops: a device with `publisher_share` messages in it is not read from, and

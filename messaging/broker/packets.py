@@ -5,6 +5,7 @@ Section numbers refer to the OASIS MQTT 3.1.1 standard.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from time import monotonic
 
 CONNECT = 1
 PUBLISH = 3
@@ -64,9 +65,10 @@ class Connect:
 class Message:
     """One published message on its way to any number of subscribers."""
 
-    __slots__ = ("origin", "payload", "qos", "retain", "topic")
+    __slots__ = ("at", "origin", "payload", "qos", "retain", "topic")
 
     def __init__(self, topic: bytes, payload: bytes, qos: int, origin: str = "", *, retain: bool = False) -> None:
+        self.at = monotonic()
         self.topic = topic
         self.payload = payload
         self.qos = qos

@@ -236,7 +236,9 @@ class Broker:
     def _bounds(self, client_id: str, identity: Identity) -> Bounds:
         limits = self.limits
         if identity.kind is Kind.DEVICE:
-            return Bounds(limits.device_window, limits.device_queue, limits.device_queue_bytes)
+            return Bounds(
+                limits.device_window, limits.device_queue, limits.device_queue_bytes, max_age=limits.device_message_seconds
+            )
         # Only the one bridge with the plain name may hold publishers back: a forgotten second one must not.
         if identity.kind is Kind.BRIDGE and client_id == identity.name:
             return Bounds(

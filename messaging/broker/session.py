@@ -8,6 +8,7 @@ come again in their first order, with their first packet ids and DUP set, and on
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 from messaging.authorization import Identity
@@ -39,6 +40,7 @@ class Bounds:
     queue_bytes: int
     lossless: bool = False
     share: int = 0
+    max_age: float = 0.0  # seconds; older messages are not delivered to a client that comes back. 0: any age
 
 
 class Session:
@@ -80,7 +82,21 @@ class Session:
         self._link = link
         self.met = self.met or not self.prepared
         self.expires = None
+        self._forget_old()
         self._resend = deque(self.inflight)
+
+    def _forget_old(self) -> None:
+        """Drop what is older than the session's bound: a command whose caller was told "no answer" must not run an hour later."""
+        if not self.bounds.max_age:
+            return
+        oldest = monotonic() - self.bounds.max_age
+        for packet_id in [key for key, message in self.inflight.items() if message.at < oldest]:
+            del self.inflight[packet_id]
+            self.dropped += 1
+        while self.queue and self.queue[0][0].at < oldest:
+            message, _ = self.queue.popleft()
+            self._leave(message)
+            self.dropped += 1
 
     def detach(self) -> None:
         """Take the connection away. QoS 0 messages that still waited are dropped, as they would be without a queue."""
@@ -164,7 +180,8 @@ class Session:
         origin = message.origin
         self.waiting[origin] += 1
         self.full = self.full or self._full(1.0)
-        if self.waiting[origin] < self._share(origin) and not self.full:
+        full = self._full(2.0) if origin.startswith("portal.") else self.full  # devices that flood do not stop commands
+        if self.waiting[origin] < self._share(origin) and not full:
             return False
         self.held.add(origin)
         return True

@@ -111,7 +111,8 @@ def not_found() -> Problem:
     return Problem(404, "not_found", "No such device.")
 
 
-def _cannot_check() -> Problem:
+def cannot_check() -> Problem:
+    """Return the answer while Valkey is away: without it nobody's right can be known."""
     return Problem(503, "unavailable", "The portal cannot check the command right now. Nothing was sent.", retry_after_s=1)
 
 
@@ -157,7 +158,7 @@ async def admit(
         try:
             reply = [part.decode() for part in await valkey.run(ADMIT, (), arguments)]
         except ValkeyUnavailable as error:
-            raise _cannot_check() from error
+            raise cannot_check() from error
         match reply:
             case ["ok", user, profile, account, lane]:
                 return Admission(int(user), profile, account, lane == "1")
@@ -192,7 +193,7 @@ async def _fill(valkey: Valkey, key: str, entry: str, *, buried: bool) -> None:
     try:
         await valkey.call("SET", key, entry, *(("XX", "KEEPTTL") if buried else ("NX", "EX", cache.TTL_S)))
     except ValkeyUnavailable as error:
-        raise _cannot_check() from error
+        raise cannot_check() from error
 
 
 # Look-ups have threads of their own: a view that sends a command blocks the one that Django gave its request.

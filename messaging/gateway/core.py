@@ -26,7 +26,7 @@ from iotportal.problems import Problem
 from iotportal.uuid7 import time_of, uuid7
 from iotportal.valkey import Valkey, ValkeyUnavailable
 from messaging import cache
-from messaging.gateway.admission import HOLD, RELEASE, Admission, Caller, admit, not_found, refund
+from messaging.gateway.admission import HOLD, RELEASE, Admission, Caller, admit, cannot_check, not_found, refund
 from messaging.gateway.transport import BrokerUnavailable, Transport
 from messaging.models import Outcome
 from messaging.protocol import codec, matcher, topics
@@ -169,16 +169,17 @@ class Gateway:
             raise Problem(
                 400, "invalid", "Some fields are not right.", errors={"api": ["Lower-case letters, digits and _, at most 64."]}
             )
-        admission = await admit(
-            self._valkey,
-            caller,
-            device_id,
-            api_name,
-            take_lane=not self._holds_lane(device_id, api_name),
-            owner=self._owner,
-            lease_s=LEASE_S,
-        )
+        take_lane = not self._holds_lane(device_id, api_name)
+        try:
+            async with asyncio.timeout(timeout_s):
+                admission = await admit(
+                    self._valkey, caller, device_id, api_name, take_lane=take_lane, owner=self._owner, lease_s=LEASE_S
+                )
+        except TimeoutError as error:
+            raise cannot_check() from error
         device = self._device(device_id, admission.profile)
+        if device.profile.slug != admission.profile:
+            self._refuse_while_changing(device, admission, api_name)
         if admission.lane_taken:
             self._held[device.lock(device.lane(api_name))] = monotonic()
         try:
@@ -220,11 +221,15 @@ class Gateway:
         deadline = pending.accepted + pending.timeout_s
         key = pending.id.hex
         try:
-            await self._transport.wait_connected(min(BROKER_WAIT_S, deadline - monotonic()))
-            await self._transport.bind(device.id)
-        except BrokerUnavailable as error:
+            async with asyncio.timeout(max(0.0, deadline - monotonic())):
+                await self._transport.wait_connected(BROKER_WAIT_S)
+                await self._transport.bind(device.id)
+        except (BrokerUnavailable, TimeoutError) as error:
             refund(self._valkey, pending.admission)
             raise _broker_lost(sent=False) from error
+        except BaseException:  # the caller went away: nothing was sent
+            refund(self._valkey, pending.admission)
+            raise
         self._pending[key] = pending
         try:
             self._submit(device, matcher.Command(key, pending.api, pending.prepared.arguments, deadline))
@@ -233,12 +238,26 @@ class Gateway:
             self._record(pending, _OUTCOMES.get(problem.code, Outcome.TIMEOUT))
             raise
         except asyncio.CancelledError:
+            self._remember(pending)
             self._carry_out(device, device.lanes.cancel(key, monotonic()))
             self._record(pending, Outcome.ABANDONED)
             raise
         finally:
             self._pending.pop(key, None)
         return self._finish(pending, answer)
+
+    def _refuse_while_changing(self, device: _Device, admission: Admission, api_name: str) -> None:
+        """Refuse a command that was admitted by a new profile while commands by the old one are under way: their lanes differ.
+
+        Raises:
+            Problem: 503, always.
+        """
+        refund(self._valkey, admission)
+        if admission.lane_taken:
+            lock = f"lane:{device.id}" if get_profile(admission.profile).lane == "device" else f"lane:{device.id}:{api_name}"
+            self._valkey.post_run(RELEASE, (lock,), (self._owner,))
+        detail = "The device's profile is changing. Nothing was sent; try again when its commands have ended."
+        raise Problem(503, "unavailable", detail, retry_after_s=2)
 
     def _submit(self, device: _Device, command: matcher.Command) -> None:
         """Give a command to the matcher, and the lane's lock with it where we have it already."""
@@ -359,7 +378,6 @@ class Gateway:
         pending.attempts += 1
         if pending.sent_ms is None:
             pending.sent_ms = self._ms(pending)
-        self._remember(pending)
         return []
 
     def _on_taken(self, pending: _Pending) -> None:
@@ -367,7 +385,7 @@ class Gateway:
             pending.broker_ms = self._ms(pending)
 
     def _remember(self, pending: _Pending) -> None:
-        """Keep enough of a sent command to name the late answer's command."""
+        """Keep a command that ended without its answer, so that a late one finds it."""
         self._sent[pending.id.hex] = pending
         while len(self._sent) > MAX_DEVICES:
             self._sent.popitem(last=False)
@@ -380,6 +398,7 @@ class Gateway:
             detail = f"Other commands kept this device busy for {pending.timeout_s:g} s. Nothing was sent."
             pending.done.set_exception(Problem(504, "device_busy", detail))
             return
+        self._remember(pending)
         detail = f"No answer in {pending.timeout_s:g} s."
         if pending.api.kind != "get":
             detail += " The device may still have done it."
@@ -417,13 +436,14 @@ class Gateway:
         self._carry_out(device, device.lanes.answer(parsed.api, answer, monotonic()), payload)
 
     def _on_lost(self) -> None:
-        """The broker is gone: who has sent learns that it is not known; who waits for a lane goes on waiting."""
-        for pending in list(self._pending.values()):
-            if pending.sent_ms is not None and not pending.done.done():
-                pending.done.set_exception(_broker_lost(sent=True))
-                device = self._devices.get(pending.device)
-                if device is not None:
-                    self._carry_out(device, device.lanes.cancel(pending.id.hex, monotonic()))
+        """The broker is gone, and with it what was subscribed: everyone learns whether the command may have run."""
+        waiting = [pending for pending in self._pending.values() if not pending.done.done()]
+        for pending in waiting:
+            pending.done.set_exception(_broker_lost(sent=pending.sent_ms is not None))
+        for pending in waiting:
+            device = self._devices.get(pending.device)
+            if device is not None:
+                self._carry_out(device, device.lanes.cancel(pending.id.hex, monotonic()))
 
     def _fail_all(self, problem: Problem) -> None:
         for pending in list(self._pending.values()):
@@ -515,15 +535,18 @@ class Gateway:
             now = monotonic()
             due = [lock for lock, since in self._held.items() if now - since >= RENEW_S]
             for lock in due:
+                if lock not in self._held:  # released while another was asked for
+                    continue
                 try:
                     ours = await self._hold(lock)
                 except ValkeyUnavailable:
                     break
-                if lock in self._held:
-                    if ours:
-                        self._held[lock] = now
-                    else:
-                        self._lose(lock)
+                if lock not in self._held:
+                    self._valkey.post_run(RELEASE, (lock,), (self._owner,))
+                elif ours:
+                    self._held[lock] = now
+                else:
+                    self._lose(lock)
 
     def _lose(self, lock: str) -> None:
         """Another process has a lane that we thought ours: Valkey lost it, or we were too slow."""

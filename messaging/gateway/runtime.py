@@ -9,6 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
 
 from django.conf import settings
+from django.db import connections
 
 from iotportal.problems import Problem
 from iotportal.valkey import Valkey
@@ -73,6 +74,9 @@ def run_from_thread(work: Callable[[Gateway], Coroutine[object, object, T]]) -> 
         Problem: as `work` does; 503 if it takes longer than any command may.
     """
     gateway = _in_thread()
+    for connection in connections.all(initialized_only=True):  # not to be held while a device takes its time
+        if not connection.in_atomic_block:
+            connection.close()
     future = asyncio.run_coroutine_threadsafe(work(gateway), gateway.loop)
     try:
         return future.result(MAX_TIMEOUT_S + 5)

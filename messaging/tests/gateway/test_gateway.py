@@ -78,6 +78,9 @@ async def test_two_processes_share_a_lane_without_mixing_answers(world: World) -
 async def test_two_processes_take_turns_on_a_lane(world: World) -> None:
     device = await world.device()
     gateways = [await world.gateway(), await world.gateway()]
+    for gateway in gateways:  # so that both hear the device's answers already
+        await gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", {"number": 0})
+    device.heard.clear()
     await asyncio.gather(
         *(gateways[pin % 2].send(Caller(world.user.pk), device.device.hex, "get_gpio", {"number": pin}, 30) for pin in range(200))
     )
