@@ -220,3 +220,26 @@ def test_every_message_arrives_in_order_whatever_happens_between(steps: list[str
     assert list(arrived.items()) == [(number + 1, number) for number in range(offered)]
     assert (session.inflight, len(session.queue), session.queued_bytes) == ({}, 0, 0)
     assert not session.held
+
+
+def test_a_device_that_comes_back_late_gets_no_old_commands() -> None:
+    bounds = Bounds(2, 100, 10_000, max_age=30.0)
+    session, link = Session("a" * 32, Identity(Kind.DEVICE, "a" * 32), bounds, clean=False), _Link()
+    session.attach(link)
+    messages = [_message(number) for number in range(6)]
+    for message in messages:
+        session.offer(message, 1)
+    session.detach()
+    for message in messages[:4]:  # two of them in flight, two in the queue
+        message.at -= 31
+    link.take()
+    session.attach(link)
+    session.pump()
+    assert _payloads(link.take()) == [4, 5]
+
+
+def test_gateways_go_on_when_devices_have_filled_the_queue() -> None:
+    session = _session(queue=10, share=100)
+    assert any(session.offer(_message(number, "device"), 1) for number in range(12))
+    assert not session.offer(_message(12, "portal.gateway.1"), 1)
+    assert any(session.offer(_message(number, "portal.gateway.1"), 1) for number in range(13, 30))
