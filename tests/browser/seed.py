@@ -12,16 +12,16 @@ PASSWORD = "correct horse battery"
 
 
 def main() -> None:
-    """Make Alice, who owns everything, and Vera, who may look at it."""
+    """Make Alice, who owns everything, Vera, who may look at it, and Mallory, whom it does not concern."""
     django.setup()
     call_command("migrate", verbosity=0)
     call_command("setup_pki", "--name", "localhost", "--name", "127.0.0.1", verbosity=0)
     from accounts.models import ApiToken, Membership, Role
     from accounts.services import create_token, create_user, personal_account
 
-    alice, vera = (
+    alice, vera, _ = (
         create_user(username=name, email=f"{name}@example.com", password=PASSWORD, first_name=name.title(), last_name="Example")
-        for name in ("alice", "vera")
+        for name in ("alice", "vera", "mallory")
     )
     Membership.objects.create(user=vera, account=personal_account(alice), role=Role.VIEWER)
     sys.stdout.write(create_token(user=alice, name="tests", scope=ApiToken.Scope.MANAGE)[1])

@@ -37,15 +37,15 @@ REBOOT_S = 0.6
 _numbers = count(1)
 
 
-def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    """Wait for a condition and return what it returned; fail with `what` after the deadline."""
-    end = time.monotonic() + deadline_s
+def until(condition: Callable[[], Any], what: str, told: Callable[[], str] = str) -> Any:
+    """Wait for a condition and return what it returned; after the deadline fail with `what` and what is `told` then."""
+    end = time.monotonic() + DEADLINE_S
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline_s:g} s: {what}")
+            raise AssertionError(f"not within {DEADLINE_S:g} s: {what}\n{told()}")
         time.sleep(0.02)
 
 
@@ -104,7 +104,7 @@ class Portal:
     def start_web(self) -> None:
         """Start the web server and wait for its first page."""
         self._start("web", "-m", "iotportal.web", "--port", str(self.web_port))
-        until(lambda: page_answers("127.0.0.1", self.web_port), f"the first page (see {self.folder}/log/web.log)")
+        until(lambda: page_answers("127.0.0.1", self.web_port), "the first page", told=lambda: self.log("web")[-2000:])
 
     def kill(self, name: str) -> None:
         """End a process as a crash does."""
@@ -201,14 +201,20 @@ class Board:
     name: str
     archive: Path
     _runs: bool = field(default=False, init=False)
+    _started: bool = field(default=False, init=False)
 
     def start(self, *options: str) -> Board:
         """Start it and wait until the portal has noticed."""
+
+        def log() -> str:
+            return self.portal.log(self.hex)
+
+        starts = log().count("listens to") if self._started else 0
         self.portal.run_simulator(self.hex, self.archive, *options)
-        self._runs = True
-        until(lambda: self.connected, f"{self.name} connects: {self.portal.log(self.hex)}")
+        self._runs = self._started = True
+        until(lambda: self.connected, f"{self.name} connects", log)
         # The broker tells of the connection a moment before the device listens.
-        until(lambda: self.portal.log(self.hex).rstrip().endswith("/#"), f"{self.name} listens: {self.portal.log(self.hex)}")
+        until(lambda: log().count("listens to") > starts, f"{self.name} listens", log)
         return self
 
     def stop(self) -> None:

@@ -69,7 +69,7 @@ def test_the_clock_is_read_set_to_now_and_set_to_a_chosen_time(desk: Desk, make_
     expect(tile.locator("[data-drift]")).to_have_text("2 h behind")
     expect(tile.locator('[data-reading="rtc"] [data-value]')).to_have_text(re.compile(r"^\d{10}$"))
     tile.get_by_role("button", name="Set to now").click()
-    expect(tile.locator("[data-drift]")).to_have_text("on time")
+    expect(tile.locator("[data-drift]")).to_have_text(re.compile(r"^(on time|1(\.\d)? s (behind|ahead))$"))
     tile.get_by_text("Set to another time").click()
     tile.get_by_role("button", name="Set", exact=True).click()
     expect(tile.locator("#rtc-error")).to_have_text("Choose a date and a time.")
@@ -168,11 +168,10 @@ def test_a_custom_command_is_checked_sent_and_told_apart_from_one_the_device_doe
     api.fill("get_soil")
     body.fill("{}")
     send.click()
-    expect(said).to_have_text(
-        re.compile(
-            rf"No answer in {COMMAND_TIMEOUT_S} s\. The device is connected and answered get_status .* ago, so it may not know get_soil\."
-        )
+    unknown = (
+        rf"No answer in {COMMAND_TIMEOUT_S} s\. The device is connected and answered get_status .*, so it may not know get_soil\."
     )
+    expect(said).to_have_text(re.compile(unknown))
     expect(page.locator("#timeline")).to_contain_text("no answer")
 
 

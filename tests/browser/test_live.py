@@ -134,3 +134,21 @@ def test_a_deleted_device_is_gone_its_connection_is_cut_and_its_history_is_kept(
     assert board.portal.api("GET", f"/devices/{board.hex}")[0] == 404
     page.goto(f"/history/?device={board.hex}")
     expect(page.locator("#rows tbody tr").filter(has_text="remember me")).to_have_count(2)
+
+
+def test_the_list_is_searched_while_typing_and_narrowed_to_those_online(desk: Desk, board: Board) -> None:
+    desk.expect("htmx:(afterRequest|sendAbort)")  # a newer question takes the place of one under way
+    away = board.portal.register("Zanzibar lamp")
+    page = desk.page("alice", "/devices/")
+    with no_reload(page):
+        page.get_by_label("Search devices").press_sequentially("zanzi", delay=30)
+        expect(page.locator("#list tbody tr")).to_have_count(1)
+        expect(page.locator("#list tbody tr")).to_contain_text(away.hex)
+        expect(page).to_have_url(re.compile("q=zanzi"))
+        page.get_by_label("Search devices").fill("no such thing")
+        expect(page.get_by_role("heading", name="No device found")).to_be_visible()
+        page.get_by_label("Search devices").fill("")
+        expect(page.locator("#list tbody tr").filter(has_text=board.hex)).to_have_count(1)
+    page.locator("#chips").get_by_role("link", name="Online").click()
+    expect(page.locator("#list tbody tr").filter(has_text=board.hex)).to_have_count(1)
+    expect(page.locator("#list tbody tr").filter(has_text=away.hex)).to_have_count(0)
