@@ -14,6 +14,17 @@ document.addEventListener("click", (event) => {
   if (on) refresh("rows", "figures");
 });
 
+// A change looks up at once; Enter in a changed field is a change and a submit, and one question is enough.
+let asking = null;
+document.addEventListener("change", ({ target }) => {
+  const form = target.closest("#filters");
+  if (form) asking ??= setTimeout(() => form.requestSubmit());
+});
+document.addEventListener("submit", () => {
+  clearTimeout(asking);
+  asking = null;
+});
+
 function wanted(message, filter) {
   const text = filter.text.toLowerCase();
   return (!filter.device || filter.device === message.device) && (!filter.api || filter.api === message.api)
