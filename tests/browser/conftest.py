@@ -66,7 +66,7 @@ def desk(chromium: Browser, portal: Portal, sessions: dict[str, Any]) -> Iterato
 
 @pytest.fixture
 def make_board(portal: Portal) -> Iterator[Callable[..., Board]]:
-    """Return a maker of devices; their simulators end with the test."""
+    """Return a maker of devices; they and their simulators are gone with the end of the test."""
     boards: list[Board] = []
 
     def make(name: str = "", profile: str = "standard") -> Board:
@@ -76,9 +76,22 @@ def make_board(portal: Portal) -> Iterator[Callable[..., Board]]:
     yield make
     for board in boards:
         board.close()
+        portal.api("DELETE", f"/devices/{board.hex}")  # some have been deleted by their test
 
 
 @pytest.fixture
 def board(make_board: Callable[..., Board]) -> Board:
     """Return a device that is connected."""
     return make_board().start()
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]) -> Callable[[str, str], None]:
+    """Return what prints a measured figure, although output is captured, and puts it into the report."""
+
+    def tell(what: str, figure: str) -> None:
+        record_property(what, figure)
+        with capsys.disabled():
+            print(f"\n  {what}: {figure}", flush=True)
+
+    return tell

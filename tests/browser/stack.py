@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -111,6 +111,15 @@ class Portal:
         process, _ = self._processes.pop(name)
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+    @contextlib.contextmanager
+    def without_web(self) -> Iterator[None]:
+        """Let the web server crash, and start it again at the end."""
+        self.kill("web")
+        try:
+            yield
+        finally:
+            self.start_web()
 
     def run_simulator(self, name: str, archive: Path, *options: str) -> subprocess.Popen[bytes]:
         """Run a device's zip as its owner does; what it prints goes to the log of this name."""

@@ -72,6 +72,10 @@ def test_a_new_device_is_registered_its_zip_is_run_and_the_page_shows_by_itself_
     expect(page.get_by_role("heading", name="Greenhouse pump is registered")).to_be_visible()
     device = page.locator("#device-id").inner_text().replace("\n", "").replace(" ", "")
     assert re.fullmatch("[0-9a-f]{32}", device)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the device id").click()
+    expect(page.get_by_role("button", name="Copy the device id")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == device
     _check_files(page, device, tmp_path)
     expect(page.locator("[data-head]")).to_have_text("Waiting for it to connect")
     is_live(page)

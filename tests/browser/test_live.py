@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from statistics import median
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.desk import Desk, ask_pin, is_live, knob, no_reload, pin, stamp, stamped
@@ -18,7 +17,7 @@ BOUND_MS = 2000
 
 
 def test_a_switch_set_in_one_browser_shows_in_another_and_in_the_history_at_once(
-    desk: Desk, board: Board, pytestconfig: pytest.Config, record_property: Callable[[str, object], None]
+    desk: Desk, board: Board, tell: Callable[[str, str], None]
 ) -> None:
     first, second = desk.control(board, own_session=True), desk.control(board, own_session=True)
     history = desk.page("alice", f"/history/?device={board.hex}")
@@ -45,22 +44,13 @@ def test_a_switch_set_in_one_browser_shows_in_another_and_in_the_history_at_once
     expect(history.locator("#rows tbody tr[data-way=from] [data-took]").first).to_have_text(re.compile(r"[\d.]+ (ms|s)"))
 
     for what, figures in {"control": control_ms, "history": history_ms}.items():
-        said = f"median {median(figures):.1f} ms, worst {max(figures):.1f} ms after the confirmation"
-        record_property(what, said)
-        _say(pytestconfig, f"  another page's {what}: {said}")
+        tell(f"another page's {what}", f"median {median(figures):.1f} ms, worst {max(figures):.1f} ms after the confirmation")
         assert max(figures) < BOUND_MS, figures
 
 
 def _time(page: Page, name: str) -> float:
     found: float = until(lambda: stamped(page, name), f"{name} in {page.url}")
     return found
-
-
-def _say(config: pytest.Config, text: str) -> None:
-    """Print it although output is captured."""
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(text)
 
 
 def test_a_viewer_sees_values_come_but_has_no_switch_to_set_them(desk: Desk, board: Board) -> None:
@@ -136,9 +126,11 @@ def test_a_deleted_device_is_gone_its_connection_is_cut_and_its_history_is_kept(
     expect(page.locator("#rows tbody tr").filter(has_text="remember me")).to_have_count(2)
 
 
-def test_the_list_is_searched_while_typing_and_narrowed_to_those_online(desk: Desk, board: Board) -> None:
+def test_the_list_is_searched_while_typing_and_narrowed_to_those_online(
+    desk: Desk, board: Board, make_board: Callable[..., Board]
+) -> None:
     desk.expect("htmx:(afterRequest|sendAbort)")  # a newer question takes the place of one under way
-    away = board.portal.register("Zanzibar lamp")
+    away = make_board("Zanzibar lamp")
     page = desk.page("alice", "/devices/")
     with no_reload(page):
         page.get_by_label("Search devices").press_sequentially("zanzi", delay=30)
