@@ -9,6 +9,8 @@ A **Certificate** was issued to one device. At most one certificate per device i
     active ──revoke──▶ revoked          nothing leads back; an expired certificate stays `active` and is refused by its dates
 
 A **Pin** is a GPIO that somebody used or named; its last value lives with the other readings in `messaging`.
+
+A **DeviceEvent** is one line of a device's timeline: what happened to it besides messages and connections (`devices.events`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from django.utils import timezone
 
 from accounts.access import Action, roles_for
 from accounts.models import Account, User
+from iotportal.uuid7 import uuid7
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
@@ -131,3 +134,50 @@ class Pin(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"GPIO {self.number}"
+
+
+class EventKind(models.TextChoices):
+    """What can happen to a device."""
+
+    REGISTERED = "registered"
+    RENAMED = "renamed"
+    PROFILE_CHANGED = "profile_changed"
+    CLAIMED = "claimed"
+    CERTIFICATE_ISSUED = "certificate_issued"
+    CERTIFICATE_RENEWED = "certificate_renewed", "certificate renewed"
+    CERTIFICATE_REVOKED = "certificate_revoked"
+    CERTIFICATE_RETIRED = "certificate_retired", "old certificate retired"  # the end of a renewal's overlap
+    CERTIFICATE_EXPIRING = "certificate_expiring", "certificate ends soon"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    CERTIFICATE_RESCUED = "certificate_rescued", "expired certificate let in again"
+    CERTIFICATE_SHARED = "certificate_shared", "one certificate used from two places"
+    KEY_FORGOTTEN = "key_forgotten", "kept key destroyed"
+    SECRET_ISSUED = "secret_issued", "device password issued"
+    SECRET_REVOKED = "secret_revoked", "device password revoked"
+    CUT = "cut", "connection cut"
+    REFUSED = "refused", "connection refused"
+    OFFLINE = "offline", "offline for too long"
+    BACK = "back", "back after being offline for too long"
+
+
+class DeviceEvent(models.Model):
+    """One thing that happened to a device; written by `devices.events.record` and never changed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="events")
+    time = models.DateTimeField(default=timezone.now)
+    kind = models.CharField(max_length=24, choices=EventKind)
+    detail = models.JSONField(default=dict, blank=True)  # a flat object: what the sentence of this kind needs to name
+
+    class Meta:
+        ordering: ClassVar = ["-time", "-id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(kind__in=EventKind.values), name="device_event_kind_known"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["device", "-time", "-id"], name="device_event_of_device"),  # the timeline
+            models.Index(fields=["time"], name="device_event_by_time"),  # what is too old is dropped
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id}: {self.kind}"
