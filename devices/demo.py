@@ -22,7 +22,7 @@ from accounts.services import create_user, personal_account
 from devices import pki
 from devices.downloads import KeyUnavailable, active_certificate, device_config, device_files, slug
 from devices.models import Device
-from devices.pki_files import private_directory, write_if_changed
+from devices.pki.files import private_directory, write_if_changed
 from devices.services import name_pin, register_device, replace_certificate
 from simulators.settings import CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE
 

@@ -110,6 +110,6 @@ def test_a_server_certificate_that_ends_soon_or_has_another_name_is_a_warning(
 ) -> None:
     settings.DEVICE_HOST = "broker.example.org"
     assert ids(check_identity) == ["devices.W002"]
-    monkeypatch.setattr(pki, "SERVICE_DAYS", 20)
+    monkeypatch.setattr(pki.setting_up, "SERVICE_DAYS", 20)
     pki.set_up([])
     assert ids(check_identity) == ["devices.W001"]

@@ -20,7 +20,7 @@ from django.core.management.base import CommandError
 from pytest_django import Settings
 
 from devices import pki
-from devices.pki import KeyAlgorithm, PkiError
+from devices.pki import KeyAlgorithm, PkiError, setting_up
 
 FILES = {
     "root-ca.pem", "root-ca.key", "issuing-ca.pem", "issuing-ca.key", "clients-ca.pem", "server.pem", "server.key",
@@ -163,7 +163,7 @@ def test_it_is_issued_again_when_the_names_change_with_the_same_key(own_pki: Pat
 
 
 def test_without_names_it_keeps_those_it_had(own_pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pki, "SERVICE_DAYS", 29)
+    monkeypatch.setattr(setting_up, "SERVICE_DAYS", 29)
     pki.set_up(["10.0.0.1"])
     monkeypatch.undo()
     assert "server.pem" in pki.set_up()
@@ -171,7 +171,7 @@ def test_without_names_it_keeps_those_it_had(own_pki: Path, monkeypatch: pytest.
 
 
 def test_it_is_issued_again_when_less_than_thirty_days_are_left(own_pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pki, "SERVICE_DAYS", 29)
+    monkeypatch.setattr(setting_up, "SERVICE_DAYS", 29)
     pki.set_up(["10.0.0.1"])
     monkeypatch.undo()
     assert pki.set_up(["10.0.0.1"]) == ["server.pem"]
@@ -180,7 +180,7 @@ def test_it_is_issued_again_when_less_than_thirty_days_are_left(own_pki: Path, m
 
 
 def test_a_renewed_service_keeps_its_last_certificate_beside_the_new_one(own_pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pki, "SERVICE_DAYS", 29)
+    monkeypatch.setattr(setting_up, "SERVICE_DAYS", 29)
     (own_pki / "gateway.pem").unlink()
     pki.set_up([])
     old = pki.service_certificates("portal.gateway")
@@ -255,7 +255,7 @@ def test_it_is_valid_from_five_minutes_ago_for_the_days_of_the_setting(own_pki: 
 
 
 def test_it_never_outlives_its_issuer(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pki, "ISSUING_DAYS", 3)
+    monkeypatch.setattr(setting_up, "ISSUING_DAYS", 3)
     settings.PKI_DIR = tmp_path / "pki"
     pki.set_up([])
     certificate = pki.issue_device_certificate(uuid4(), pki.new_private_key(KeyAlgorithm.EC).public_key())
@@ -265,7 +265,7 @@ def test_it_never_outlives_its_issuer(settings: Settings, tmp_path: Path, monkey
 def test_an_authority_past_its_end_issues_nothing(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.PKI_DIR = tmp_path / "pki"
     pki.set_up([])
-    monkeypatch.setattr(pki, "ISSUING_DAYS", 0)
+    monkeypatch.setattr(setting_up, "ISSUING_DAYS", 0)
     (tmp_path / "pki" / "issuing-ca.pem").unlink()
     pki.set_up([])
     with pytest.raises(PkiError, match="past its end"):

@@ -1,0 +1,169 @@
+"""The authority as it lies in `settings.PKI_DIR`, loaded once per process, and what it issues."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from django.conf import settings
+
+from devices.pki.errors import PkiError
+from devices.pki.files import Stamp, stamp
+from devices.pki.keys import PublicKey, fingerprint, to_pem
+from devices.pki.signing import Issuer, as_name, sign
+
+SERVICES = {"portal.gateway": "gateway", "portal.bridge": "bridge"}  # common name: file name
+
+# What verify_directly_issued_by raises: other name, kind of key, signature.
+NOT_ISSUED = (ValueError, TypeError, InvalidSignature)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The loaded issuing CA."""
+
+    root: x509.Certificate
+    issuing: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def root_pem(self) -> bytes:
+        """What devices trust."""
+        return to_pem(self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCertificate:
+    """What the broker must see from a portal service: `fingerprint` is SHA-256 in hex, the times are UTC."""
+
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+
+
+# --- issuing ---------------------------------------------------------------------------------------------------------------
+
+
+def leaf(
+    authority: Authority,
+    subject: str,
+    public_key: PublicKey,
+    days: int,
+    purpose: x509.ObjectIdentifier,
+    *more: x509.ExtensionType,
+) -> x509.Certificate:
+    """Return a certificate that signs handshakes and nothing else, for `purpose` alone."""
+    issuer = Issuer(authority.issuing.subject, authority.key, authority.issuing.not_valid_after_utc)
+    constraints = x509.BasicConstraints(ca=False, path_length=None)
+    return sign(issuer, as_name(subject), public_key, days, constraints, x509.ExtendedKeyUsage([purpose]), *more)
+
+
+def issue_device_certificate(device_id: UUID, public_key: PublicKey, days: int | None = None) -> x509.Certificate:
+    """Return a new client certificate that names the device; valid `settings.CERTIFICATE_DAYS` unless `days` says otherwise.
+
+    Raises:
+        PkiError: there is no authority, or it is past its end.
+    """
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(device_id.urn)])
+    days = settings.CERTIFICATE_DAYS if days is None else days
+    return leaf(authority(), device_id.hex, public_key, days, ExtendedKeyUsageOID.CLIENT_AUTH, names)
+
+
+# --- the files -------------------------------------------------------------------------------------------------------------
+
+_loading = threading.Lock()
+_loaded: dict[Path, tuple[Stamp, Authority]] = {}
+_service_certificates: dict[Path, tuple[Stamp, ServiceCertificate]] = {}
+
+
+def file_at(name: str) -> Path:
+    """Return where the file of that name is, or would be."""
+    return Path(settings.PKI_DIR) / name
+
+
+def load_certificate(path: Path) -> x509.Certificate:
+    """Read a certificate. Raises PkiError if it is none, OSError if it cannot be read."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError as error:
+        raise PkiError(f"{path} is not a certificate.") from error
+
+
+def load_ec_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read an EC key. Raises PkiError if it is none, OSError if it cannot be read."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError) as error:
+        raise PkiError(f"{path} is not an unencrypted private key.") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise PkiError(f"{path} is not an EC key.")
+    return key
+
+
+def _load_authority() -> Authority:
+    root, issuing = load_certificate(file_at("root-ca.pem")), load_certificate(file_at("issuing-ca.pem"))
+    key = load_ec_key(file_at("issuing-ca.key"))
+    if issuing.public_key() != key.public_key():
+        raise PkiError("issuing-ca.key is not the key of issuing-ca.pem.")
+    try:
+        issuing.verify_directly_issued_by(root)
+    except NOT_ISSUED as error:
+        raise PkiError("issuing-ca.pem was not issued by root-ca.pem.") from error
+    return Authority(root, issuing, key)
+
+
+def authority() -> Authority:
+    """Return the issuing CA; read once per process, and again when its files change.
+
+    Raises:
+        PkiError: it was not set up, or its files do not fit together.
+    """
+    files = [file_at(name) for name in ("root-ca.pem", "issuing-ca.pem", "issuing-ca.key")]
+    try:
+        now = stamp(*files)
+    except FileNotFoundError as error:
+        raise PkiError(f"There is no certificate authority in {settings.PKI_DIR}. Run `manage.py setup_pki`.") from error
+    directory = Path(settings.PKI_DIR)
+    found = _loaded.get(directory)
+    if found is None or found[0] != now:
+        with _loading:
+            found = _loaded[directory] = (now, _load_authority())
+    return found[1]
+
+
+def _service_certificate(path: Path) -> ServiceCertificate | None:
+    try:
+        now = stamp(path)
+    except FileNotFoundError:
+        return None
+    found = _service_certificates.get(path)
+    if found is None or found[0] != now:
+        certificate = load_certificate(path)
+        loaded = ServiceCertificate(fingerprint(certificate), certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+        found = _service_certificates[path] = (now, loaded)
+    return found[1]
+
+
+def service_certificates(common_name: str) -> list[ServiceCertificate]:
+    """Return the certificates that prove a portal service: the one in the directory and the one before it.
+
+    The one before stays good until its own end (or until its file is removed): a process that loaded it at its start must
+    be able to reconnect after a renewal.
+    """
+    name = SERVICES[common_name]
+    found = [_service_certificate(file_at(file)) for file in (f"{name}.pem", f"{name}.previous.pem")]
+    return [certificate for certificate in found if certificate is not None]
+
+
+def server_certificate() -> x509.Certificate | None:
+    """Return the broker's certificate, None before the first `set_up`."""
+    path = file_at("server.pem")
+    return load_certificate(path) if path.exists() else None
