@@ -1,27 +1,41 @@
-"""The one place that says which role may do what in an account."""
+"""The one place that says who may do what with an account and what is in it."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from enum import StrEnum
+from uuid import UUID
 
-from accounts.models import Role
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+
+from accounts.models import Account, Membership, Role, User
 
 
 class Action(StrEnum):
-    """What somebody wants to do with an object of an account."""
+    """What somebody wants to do with an account or an object of it."""
 
     READ = "read"
     CONTROL = "control"
     MANAGE = "manage"
+    BILLING = "billing"
+    OWN = "own"  # hand out the highest roles, delete the account
 
 
 _ROLES: dict[Action, frozenset[str]] = {
     Action.READ: frozenset({Role.VIEWER, Role.OPERATOR, Role.ADMIN, Role.OWNER}),
     Action.CONTROL: frozenset({Role.OPERATOR, Role.ADMIN, Role.OWNER}),
     Action.MANAGE: frozenset({Role.ADMIN, Role.OWNER}),
+    Action.BILLING: frozenset({Role.ADMIN, Role.OWNER}),
+    Action.OWN: frozenset({Role.OWNER}),
 }
+# A scope includes the ones before it, but for billing, which stands alone. No scope reaches OWN.
 _SCOPES: dict[Action, frozenset[str]] = {
     Action.READ: frozenset({"read", "control", "manage"}),
     Action.CONTROL: frozenset({"control", "manage"}),
     Action.MANAGE: frozenset({"manage"}),
+    Action.BILLING: frozenset({"billing"}),
+    Action.OWN: frozenset(),
 }
 
 
@@ -30,11 +44,26 @@ def role_may(role: str, action: Action) -> bool:
     return role in _ROLES[action]
 
 
-def scope_may(scope: str, action: Action) -> bool:
-    """Say whether a token with `scope` may do `action` (within what its user may)."""
-    return scope in _SCOPES[action]
+def scopes_may(scopes: Iterable[str], action: Action) -> bool:
+    """Say whether a token with `scopes` may do `action` (within what its user may)."""
+    return not _SCOPES[action].isdisjoint(scopes)
 
 
 def roles_for(action: Action) -> frozenset[str]:
     """Return the roles that may do `action`."""
     return _ROLES[action]
+
+
+def access_account(user: User, account_id: UUID, action: Action = Action.READ) -> Account:
+    """Return the account if `user` may do `action` in it.
+
+    Raises:
+        Http404: there is no such account, or the user is no member; both look the same.
+        PermissionDenied: a member whose role does not reach that far.
+    """
+    membership = Membership.objects.select_related("account").filter(user=user, account_id=account_id).first()
+    if membership is None:
+        raise Http404("No such account.")
+    if not role_may(membership.role, action):
+        raise PermissionDenied("Your role in this account does not allow that.")
+    return membership.account

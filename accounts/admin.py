@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from allauth.account.decorators import secure_admin_login
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm
@@ -26,6 +29,10 @@ def change_own_password(request: HttpRequest, extra_context: object = None) -> H
 
 
 admin.site.password_change = change_own_password  # type: ignore[assignment, method-assign]
+
+# allauth's own pages for these would show secrets, and let an operator change what only its owner may.
+for model in (Authenticator, SocialAccount, SocialApp, SocialToken, UserSession):
+    admin.site.unregister(model)
 
 _STANDING = ("is_staff", "is_superuser", "groups", "user_permissions")  # only a superuser may lend these
 
@@ -122,11 +129,11 @@ class MembershipAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg
 class ApiTokenAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
     """Tokens by their first letters; deleting one revokes it."""
 
-    list_display = ("name", "prefix", "user", "scope", "created_at", "expires_at", "last_used_at")
-    list_filter = ("scope",)
+    list_display = ("name", "kind", "prefix", "user", "scopes", "created_at", "expires_at", "last_used_at")
+    list_filter = ("kind",)
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username", "user__email")
-    fields = ("name", "prefix", "user", "scope", "created_at", "expires_at", "last_used_at")
+    fields = ("name", "kind", "prefix", "user", "scopes", "created_at", "expires_at", "last_used_at")
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Ask for the right that Django's permissions name."""

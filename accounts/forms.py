@@ -216,7 +216,13 @@ class TokenForm(forms.Form):
     name = forms.CharField(
         max_length=60, validators=[validate_visible_text], help_text="What will use it, for example “grafana”."
     )
-    scope = forms.ChoiceField(label="It may", choices=ApiToken.Scope.choices, initial=ApiToken.Scope.CONTROL)
+    scopes = forms.MultipleChoiceField(
+        label="It may",
+        choices=ApiToken.Scope.choices,
+        initial=[ApiToken.Scope.CONTROL],
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose what the token may do."},
+    )
     lifetime = forms.TypedChoiceField(
         label="It ends",
         choices=[("", "Never"), ("7", "In 7 days"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year")],

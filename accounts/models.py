@@ -9,8 +9,12 @@ may do in an account:
     admin     … and registers, renames and deletes devices, invites members
     owner     … and deletes the account; at least one per account
 
+An **Invitation** offers one address a role in an organisation; it ends when it is taken, withdrawn or too old.
+
 An **ApiToken** lets a program act as its user. Only its SHA-256 is stored: the token has 256 random bits, so a slow hash
-would add nothing but time.
+would add nothing but time. There are two kinds: a *personal* token is made and named by its user and reaches as far as its
+scopes; a *login* token is what signing in over the API returns: it is short-lived, renewed with a refresh token that works
+once, and may do all its user may.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -33,10 +38,18 @@ class User(AbstractUser):
     first_name = models.CharField("first name", max_length=150)
     last_name = models.CharField("last name", max_length=150)
     email = models.EmailField("e-mail", max_length=254)
+    phone = models.CharField(max_length=16, blank=True, default="")  # E.164
+    phone_verified = models.BooleanField(default=False)
     time_zone = models.CharField(max_length=64, default="UTC")
+    language = models.CharField(max_length=12, default="en")
     theme = models.CharField(
         max_length=8, choices=[("", "As the system"), ("light", "Light"), ("dark", "Dark")], blank=True, default=""
     )
+
+    code_factor = models.CharField(  # a second factor beside or in place of an app and passkeys: a code that is sent
+        max_length=5, choices=[("", "No code"), ("email", "Code by e-mail"), ("sms", "Code by SMS")], blank=True, default=""
+    )
+    delete_at = models.DateTimeField(null=True, blank=True, editable=False)  # the end of the grace period after "Delete account"
 
     class Meta(AbstractUser.Meta):
         constraints: ClassVar = [
@@ -44,6 +57,14 @@ class User(AbstractUser):
                 Lower("username"), name="user_username_unique", violation_error_message="That user name is taken."
             ),
             models.UniqueConstraint(Lower("email"), name="user_email_unique"),
+            models.CheckConstraint(condition=Q(code_factor__in=["", "email", "sms"]), name="user_code_factor_known"),
+            models.CheckConstraint(
+                condition=~Q(code_factor="sms") | Q(phone_verified=True), name="user_code_factor_sms_needs_phone"
+            ),
+            models.CheckConstraint(condition=Q(phone_verified=False) | ~Q(phone=""), name="user_phone_verified_is_given"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["delete_at"], name="user_to_delete", condition=Q(delete_at__isnull=False)),  # the daily clean-up
         ]
 
 
@@ -98,29 +119,74 @@ class Membership(models.Model):
         return f"{self.user} in {self.account}: {self.role}"
 
 
+class Invitation(models.Model):
+    """An offer of a role in an organisation, sent to an address; the link's secret is stored hashed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField(max_length=254)
+    role = models.CharField(max_length=8, choices=Role)
+    secret_hash = models.CharField(max_length=64, unique=True, editable=False)  # SHA-256 of 256 random bits
+    invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["created_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint("account", Lower("email"), name="invitation_once"),
+            models.CheckConstraint(condition=Q(role__in=[r.value for r in Role]), name="invitation_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.account}: {self.role}"
+
+
 class ApiToken(models.Model):
     """A program's key to its user's devices, shown once and stored hashed."""
 
+    class Kind(models.TextChoices):
+        PERSONAL = "personal"
+        LOGIN = "login"
+
     class Scope(models.TextChoices):
         READ = "read", "Read devices and history"
-        CONTROL = "control", "Read, and send commands"
-        MANAGE = "manage", "Read, send commands, register and delete devices"
+        CONTROL = "control", "Send commands"
+        MANAGE = "manage", "Register, change and delete devices"
+        BILLING = "billing", "Read and buy credits"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.PERSONAL, editable=False)
     name = models.CharField(max_length=60)
-    scope = models.CharField(max_length=8, choices=Scope, default=Scope.CONTROL)
+    scopes = ArrayField(models.CharField(max_length=8, choices=Scope))
     prefix = models.CharField(max_length=12, editable=False)  # what the list shows, so that a person knows which one it is
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Of login tokens alone: who signed in from where, and the refresh token. A used one that comes back was stolen or
+    # copied, so its hash is kept to recognise it and end the lot.
+    ip = models.GenericIPAddressField(null=True, blank=True, editable=False)
+    user_agent = models.CharField(max_length=200, blank=True, default="", editable=False)
+    refresh_hash = models.CharField(max_length=64, unique=True, null=True, editable=False)
+    used_refresh_hash = models.CharField(max_length=64, blank=True, default="", editable=False, db_index=True)
+    refresh_expires_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["user", "name"], name="apitoken_name_unique"),
-            models.CheckConstraint(condition=Q(scope__in=["read", "control", "manage"]), name="apitoken_scope_known"),
+            models.UniqueConstraint(fields=["user", "name"], name="apitoken_name_unique", condition=Q(kind="personal")),
+            models.CheckConstraint(condition=Q(kind__in=["personal", "login"]), name="apitoken_kind_known"),
+            models.CheckConstraint(
+                condition=Q(scopes__contained_by=["read", "control", "manage", "billing"], scopes__len__gt=0),
+                name="apitoken_scopes_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="login", refresh_hash__isnull=False, refresh_expires_at__isnull=False, expires_at__isnull=False)
+                | Q(kind="personal", refresh_hash=None, refresh_expires_at=None),
+                name="apitoken_login_is_refreshed",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -129,3 +195,7 @@ class ApiToken(models.Model):
     def is_expired(self, now: datetime | None = None) -> bool:
         """Say whether the token's time is over."""
         return self.expires_at is not None and self.expires_at <= (now or timezone.now())
+
+    def scope_words(self) -> str:
+        """Return the scopes as a list shows them."""
+        return ", ".join(str(self.Scope(scope).label) for scope in self.scopes)

@@ -8,27 +8,27 @@ from allauth.account import views as allauth_views
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from accounts import views
+from accounts.views import account, door, tokens
 
 _door = [
-    path("login/", views.SignInView.as_view(), name="account_login"),
+    path("login/", door.SignInView.as_view(), name="account_login"),
     path("logout/", allauth_views.logout, name="account_logout"),
     path("inactive/", allauth_views.account_inactive, name="account_inactive"),
-    path("signup/", views.SignUpView.as_view(), name="account_signup"),
-    path("start-over/", views.start_over, name="account_start_over"),
-    path("confirm-email/", views.ConfirmEmailView.as_view(), name="account_email_verification_sent"),
-    path("password/reset/", views.RecoverView.as_view(), name="account_reset_password"),
-    path("password/reset/confirm/", views.RecoverCodeView.as_view(), name="account_confirm_password_reset_code"),
-    path("password/reset/complete/", views.NewPasswordView.as_view(), name="account_complete_password_reset"),
+    path("signup/", door.SignUpView.as_view(), name="account_signup"),
+    path("start-over/", door.start_over, name="account_start_over"),
+    path("confirm-email/", door.ConfirmEmailView.as_view(), name="account_email_verification_sent"),
+    path("password/reset/", door.RecoverView.as_view(), name="account_reset_password"),
+    path("password/reset/confirm/", door.RecoverCodeView.as_view(), name="account_confirm_password_reset_code"),
+    path("password/reset/complete/", door.NewPasswordView.as_view(), name="account_complete_password_reset"),
     path("password/reset/done/", allauth_views.password_reset_from_key_done, name="account_password_reset_completed"),
     path("email/", RedirectView.as_view(pattern_name="accounts:account"), name="account_email"),
 ]
 
 _account = [
-    path("", views.account, name="account"),
-    path("profile/", views.profile, name="profile"),
-    path("tokens/new/", views.new_token, name="new_token"),
-    path("tokens/<uuid:token_id>/revoke/", views.revoke_token, name="revoke_token"),
+    path("", account.account, name="account"),
+    path("profile/", account.profile, name="profile"),
+    path("tokens/new/", tokens.new_token, name="new_token"),
+    path("tokens/<uuid:token_id>/revoke/", tokens.revoke_token, name="revoke_token"),
 ]
 
 urlpatterns = [

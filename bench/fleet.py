@@ -32,7 +32,7 @@ class FleetPortal(Portal):
             username="bench", email="bench@example.org", password=secrets.token_urlsafe(), first_name="Bench", last_name="Mark"
         )
         self.account = personal_account(self.user)
-        self.token = create_token(user=self.user, name="bench", scope="manage")[1]
+        self.token = create_token(user=self.user, name="bench", scopes=["manage"])[1]
 
     def cookie(self) -> str:
         """Sign the user in; return the Cookie header."""

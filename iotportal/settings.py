@@ -31,11 +31,22 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "channels",
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.amazon",
+    "allauth.socialaccount.providers.apple",
+    "allauth.socialaccount.providers.facebook",
+    "allauth.socialaccount.providers.github",
+    "allauth.socialaccount.providers.google",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.headless",
     "django_htmx",
     "accounts",
     "billing",
@@ -120,6 +131,7 @@ API_TOKENS_PER_USER = 50
 ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "length": 6, "dashed": False}
 ALLAUTH_TRUSTED_PROXY_COUNT = int(env.boolean("PORTAL_BEHIND_PROXY", default=False))  # whose word on a caller's address counts
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+HEADLESS_CLIENTS = ["app"]  # the same flows as JSON, for programs; browsers have the pages
 ACCOUNT_FORMS = {
     "login": "accounts.forms.SignInForm",
     "signup": "accounts.forms.SignUpForm",

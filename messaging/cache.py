@@ -1,6 +1,6 @@
 """What the hot path keeps in Valkey, and how a change makes it forget.
 
-    token:{sha256}          {"u": user id, "s": scope, "e": expiry or 0}           TTL 60 s
+    token:{sha256}          user id, "control" or "read", expiry or 0               TTL 60 s
     access:{user}:{device}  {"r": role, "p": profile, "a": account hex}            TTL 60 s
     presence:{device}       "1" connected, "0" not; written by the bridge, believed while `bridge:alive` lives
     quota:{account}:{yyyymm}, rate:{user}:{minute}, lane:{device}[:{api}]          counters and locks

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from accounts.access import Action, scope_may
+from accounts.access import Action, scopes_may
 from accounts.models import ApiToken
 
 if TYPE_CHECKING:  # rest_framework.views loads this module while it is being loaded itself
@@ -27,4 +27,4 @@ class TokenScope(BasePermission):
         if not isinstance(request.auth, ApiToken):
             return True
         default = Action.READ if request.method in SAFE_METHODS else Action.MANAGE
-        return scope_may(request.auth.scope, getattr(view, "required_action", None) or default)
+        return scopes_may(request.auth.scopes, getattr(view, "required_action", None) or default)

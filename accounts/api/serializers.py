@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.models import Account, Role, User
+from accounts.models import Account, ApiToken, Role, User
 
 
 class UserSerializer(serializers.ModelSerializer[User]):
@@ -22,7 +22,7 @@ class TokenSerializer(serializers.Serializer[Any]):
     """The token of this request."""
 
     name = serializers.CharField()
-    scope = serializers.ChoiceField(choices=["read", "control", "manage"])
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=ApiToken.Scope.choices))
     expires_at = serializers.DateTimeField(allow_null=True)
 
 

@@ -17,7 +17,7 @@ ACCOUNT, PROFILE, NEW = "/account/", "/account/profile/", "/account/tokens/new/"
 
 def make(client: Client, **changes: str) -> str:
     """Make a token on the page; return what the page says."""
-    response = client.post(NEW, {"name": "grafana", "scope": "read", "lifetime": "", **changes})
+    response = client.post(NEW, {"name": "grafana", "scopes": ["read"], "lifetime": "", **changes})
     return response.content.decode()
 
 
@@ -88,7 +88,7 @@ def test_it_says_what_is_wrong_with_a_name(as_alice: Client, alice: User, name: 
 
 
 def test_a_token_is_shown_once_and_works(as_alice: Client, alice: User) -> None:
-    response = as_alice.post(NEW, {"name": "grafana", "scope": "read", "lifetime": "30"})
+    response = as_alice.post(NEW, {"name": "grafana", "scopes": ["read"], "lifetime": "30"})
     page = response.content.decode()
     secret = secret_on(page)
 
@@ -97,7 +97,7 @@ def test_a_token_is_shown_once_and_works(as_alice: Client, alice: User) -> None:
     assert f"Authorization: Bearer {secret}" in page.replace("&quot;", '"')
     token = find_token(secret)
     assert token is not None
-    assert (token.user, token.name, token.scope) == (alice, "grafana", "read")
+    assert (token.user, token.name, token.scopes) == (alice, "grafana", ["read"])
     assert token.expires_at is not None
     assert abs(token.expires_at - timezone.now() - timedelta(days=30)) < timedelta(minutes=1)
     listed = as_alice.get(ACCOUNT).content.decode()
@@ -127,14 +127,14 @@ def test_an_ended_token_says_so(as_alice: Client, alice: User) -> None:
         ("name", "x" * 61),
         ("name", "a\0b"),
         ("name", "a\nb"),
-        ("scope", ""),
-        ("scope", "billing"),
+        ("scopes", []),
+        ("scopes", ["read", "all"]),
         ("lifetime", "8"),
         ("lifetime", "-1"),
     ],
 )
 def test_it_says_what_is_wrong_with_a_token(as_alice: Client, field: str, value: str) -> None:
-    response = as_alice.post(NEW, {"name": "grafana", "scope": "read", "lifetime": "", field: value})
+    response = as_alice.post(NEW, {"name": "grafana", "scopes": ["read"], "lifetime": "", field: value})
 
     assert response.status_code == 400
     assert list(response.context["form"].errors) == [field]

@@ -119,7 +119,7 @@ def test_it_refuses_the_token_of_a_user_who_was_shut_out(alice: User) -> None:
     ("scope", "read", "control", "change"), [("read", 200, 403, 403), ("control", 200, 200, 403), ("manage", 200, 200, 200)]
 )
 def test_a_token_does_what_its_scope_says(alice: User, scope: str, read: int, control: int, change: int) -> None:
-    _, secret = create_token(user=alice, name="ci", scope=scope)
+    _, secret = create_token(user=alice, name="ci", scopes=[scope])
     header = f"Bearer {secret}"
 
     assert ask(header).status_code == read
@@ -128,7 +128,7 @@ def test_a_token_does_what_its_scope_says(alice: User, scope: str, read: int, co
 
 
 def test_a_refusal_by_scope_says_so(alice: User) -> None:
-    _, secret = create_token(user=alice, name="ci", scope=ApiToken.Scope.READ)
+    _, secret = create_token(user=alice, name="ci", scopes=[ApiToken.Scope.READ])
 
     assert ask(f"Bearer {secret}", method="post").data["detail"] == "This token's scope does not allow that."
 

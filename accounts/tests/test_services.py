@@ -163,7 +163,7 @@ def test_what_failed_half_way_leaves_nothing(alice: User, monkeypatch: pytest.Mo
     def fail(user: User) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(services, "user_deactivated", fail)
+    monkeypatch.setattr(services.users, "user_deactivated", fail)
     with pytest.raises(RuntimeError):
         services.deactivate_user(user=alice)
 

@@ -25,7 +25,7 @@ DEVICES = "/api/v1/devices"
 
 def client_of(user: User, scope: str = ApiToken.Scope.MANAGE) -> APIClient:
     client = APIClient(raise_request_exception=True)
-    _, secret = create_token(user=user, name=uuid4().hex, scope=scope)
+    _, secret = create_token(user=user, name=uuid4().hex, scopes=[scope])
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
     return client
 

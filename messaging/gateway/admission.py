@@ -16,6 +16,7 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from django.conf import settings
 
+from accounts.access import Action, scopes_may
 from accounts.models import ApiToken, Membership
 from billing.services import message_limit
 from devices.models import Device
@@ -28,7 +29,7 @@ from messaging import cache
 # ARGV: 1 token hash or "" | 2 user id or "" | 3 device | 4 api | 5 month | 6 minute | 7 commands a minute
 #       8 "1" to take the lane | 9 lane owner | 10 lease ms | 11 now (Unix seconds)
 ADMIT = Script("""
-local user, scope = ARGV[2], 'manage'
+local user, scope = ARGV[2], 'control'
 if ARGV[1] ~= '' then
   local token = redis.call('GET', 'token:' .. ARGV[1])
   if not token or token == '-' then return {'need_token', token or ''} end
@@ -201,11 +202,12 @@ _LOOKUPS = ThreadPoolExecutor(4, "admission")
 
 
 def _token_entry(token_hash: str) -> str | None:
-    token = ApiToken.objects.filter(token_hash=token_hash, user__is_active=True).values("user_id", "scope", "expires_at").first()
+    token = ApiToken.objects.filter(token_hash=token_hash, user__is_active=True).values("user_id", "scopes", "expires_at").first()
     if token is None:
         return None
     expiry = int(token["expires_at"].timestamp()) if token["expires_at"] else 0
-    return f"{token['user_id']} {token['scope']} {expiry}"
+    scope = "control" if scopes_may(token["scopes"], Action.CONTROL) else "read"  # all that this path needs to know
+    return f"{token['user_id']} {scope} {expiry}"
 
 
 def _access_entry(user_id: int, device: str) -> str | None:

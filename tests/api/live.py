@@ -180,7 +180,7 @@ def live_portal(pki: Path, folder: Path) -> Iterator[LivePortal]:
     with override_settings(DEVICE_HOST="localhost", DEVICE_PORT=broker_port):
         pump, lamp, fan = (_device(user, folder, *one) for one in (("Pump", "standard"), ("Lamp", "modern"), ("Fan", "standard")))
     add_history(pump)
-    secrets = [create_token(user=one, name="live", scope=ApiToken.Scope.MANAGE)[1] for one in (user, stranger)]
+    secrets = [create_token(user=one, name="live", scopes=[ApiToken.Scope.MANAGE])[1] for one in (user, stranger)]
     portal = LivePortal(url, user, secrets[0], stranger, secrets[1], pump, lamp, fan)
     portal.folder, portal.environment = folder, _environment(broker_port, url)
     simulator = ("-m", "simulators.mqtt", "-q", "--reboot-s", "0.05")

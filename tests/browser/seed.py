@@ -24,7 +24,7 @@ def main() -> None:
         for name in ("alice", "vera", "mallory")
     )
     Membership.objects.create(user=vera, account=personal_account(alice), role=Role.VIEWER)
-    sys.stdout.write(create_token(user=alice, name="tests", scope=ApiToken.Scope.MANAGE)[1])
+    sys.stdout.write(create_token(user=alice, name="tests", scopes=[ApiToken.Scope.MANAGE])[1])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from devices.tests.factories import make_account, make_device
 def client_of(user: User, scope: str = ApiToken.Scope.MANAGE) -> APIClient:
     """Return a client with a token of `user`."""
     client = APIClient()
-    _, secret = create_token(user=user, name=uuid4().hex, scope=scope)
+    _, secret = create_token(user=user, name=uuid4().hex, scopes=[scope])
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
     return client
 

@@ -23,7 +23,7 @@ def test_it_says_who_asks_with_what_and_what_is_left(alice: User, pump: Device, 
     Membership.objects.create(user=alice, account=bob.accounts.get(), role=Role.VIEWER)
     cache.client().set(f"quota:{pump.account_id.hex}:{datetime.now(UTC):%Y%m}", 41)
     ends = timezone.now() + timedelta(days=1)
-    _, secret = create_token(user=alice, name="grafana", scope="read", expires_at=ends)
+    _, secret = create_token(user=alice, name="grafana", scopes=["read"], expires_at=ends)
     body = APIClient(headers={"Authorization": f"Bearer {secret}"}).get("/api/v1/account").json()
     assert body["user"] == {
         "username": "alice",
@@ -32,7 +32,7 @@ def test_it_says_who_asks_with_what_and_what_is_left(alice: User, pump: Device, 
         "last_name": "T",
         "time_zone": "UTC",
     }
-    assert (body["token"]["name"], body["token"]["scope"]) == ("grafana", "read")
+    assert (body["token"]["name"], body["token"]["scopes"]) == ("grafana", ["read"])
     assert body["token"]["expires_at"].endswith("Z")
     mine, theirs = body["accounts"]
     assert (mine["id"], mine["kind"], mine["role"]) == (pump.account_id.hex, "personal", "owner")

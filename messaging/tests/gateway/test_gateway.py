@@ -132,7 +132,7 @@ async def test_a_viewer_and_a_reading_token_may_not_send(world: World) -> None:
     viewer, _, _ = await sync_to_async(make_user)("victor")
     await sync_to_async(Membership.objects.create)(user=viewer, account_id=device.device.account_id, role=Role.VIEWER)
     assert (await refused(gateway.send(Caller(viewer.pk), device.device.hex, "get_gpio", {"number": 3}))).status == 403
-    token, _ = await sync_to_async(create_token)(user=world.user, name="read", scope="read")
+    token, _ = await sync_to_async(create_token)(user=world.user, name="read", scopes=["read"])
     assert (
         await refused(gateway.send(Caller(None, token.token_hash), device.device.hex, "get_gpio", {"number": 3}))
     ).status == 403

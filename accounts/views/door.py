@@ -1,32 +1,25 @@
-"""The door (on allauth's views) and the account page."""
+"""The door: sign up, sign in, codes, recovery; on allauth's views."""
 
 from __future__ import annotations
 
 import time
 from email.utils import parseaddr
 from typing import Any
-from uuid import UUID
 
 from allauth.account import views as allauth_views
 from allauth.account.internal.flows.email_verification_by_code import EMAIL_VERIFICATION_CODE_SESSION_KEY
 from allauth.account.internal.stagekit import clear_login, get_pending_stage
-from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
 
 from accounts import services
-from accounts.forms import ProfileForm, TokenForm, counted, focus_first_error
-from accounts.http import AuthedRequest
-from accounts.models import ApiToken
+from accounts.forms import counted, focus_first_error
 
-AREA = {"area": "menu"}
 SENDER = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
 
 
@@ -132,66 +125,3 @@ def start_over(request: HttpRequest) -> HttpResponse:
     clear_login(request)
     request.session.pop(EMAIL_VERIFICATION_CODE_SESSION_KEY, None)
     return redirect("account_signup")
-
-
-@login_required
-@require_safe
-@never_cache
-def account(request: AuthedRequest) -> HttpResponse:
-    """Show profile, subscription and API tokens."""
-    context = {
-        **AREA,
-        "account": services.personal_account(request.user),
-        "confirmed": EmailAddress.objects.filter(user=request.user, email=request.user.email.lower(), verified=True).exists(),
-        "tokens": request.user.api_tokens.all(),
-    }
-    return render(request, "accounts/account.html", context)
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-@never_cache
-def profile(request: AuthedRequest) -> HttpResponse:
-    """Change the name."""
-    form = ProfileForm(request.POST or None, instance=request.user)
-    if request.method == "POST" and form.is_valid():
-        form.save()
-        return redirect("accounts:account")
-    focus_first_error(form)
-    return render(request, "accounts/profile.html", {**AREA, "form": form}, status=400 if form.errors else 200)
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-@never_cache
-def new_token(request: AuthedRequest) -> HttpResponse:
-    """Make an API token and show it, this once; it is never stored, so there is no page to come back to."""
-    form = TokenForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        data = form.cleaned_data
-        try:
-            token, secret = services.create_token(
-                user=request.user, name=data["name"], scope=data["scope"], expires_at=form.expires_at()
-            )
-        except services.NameTaken:
-            form.add_error("name", "You have a token of that name.")
-        except services.TooManyTokens:
-            limit = settings.API_TOKENS_PER_USER
-            form.add_error(None, f"You have {limit} tokens, and that is the most. Revoke one that you no longer use.")
-        else:
-            command = f'curl -H "Authorization: Bearer {secret}" {settings.PORTAL_URL}/api/v1/devices'
-            return render(request, "accounts/token_made.html", {**AREA, "token": token, "secret": secret, "command": command})
-    focus_first_error(form)
-    return render(request, "accounts/token_new.html", {**AREA, "form": form}, status=400 if form.errors else 200)
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-@never_cache
-def revoke_token(request: AuthedRequest, token_id: UUID) -> HttpResponse:
-    """Ask, then end a token."""
-    token = get_object_or_404(ApiToken, pk=token_id, user=request.user)
-    if request.method == "POST":
-        services.revoke_token(token=token)
-        return redirect("accounts:account")
-    return render(request, "accounts/token_revoke.html", {**AREA, "token": token})
