@@ -6,10 +6,11 @@ import dataclasses
 import json
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pytest
 
 from devices import profiles
@@ -25,14 +26,14 @@ from devices.profiles import (
     parse_profile,
 )
 
-SCHEMA = json.loads(DATA.with_name("profile.schema.json").read_text("utf-8"))
+SCHEMA = json.loads(resources.files("devices").joinpath("profile.schema.json").read_text("utf-8"))
 DOCUMENTED = {
     "get_status", "set_status", "get_gpio", "set_gpio", "get_rtc", "set_rtc", "get_mac", "set_mac",
     "get_ip", "get_subnet", "get_gateway", "write_uart", "trigger_notification",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", sorted(DATA.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in DATA.iterdir() if path.name.endswith(".json")], ids=lambda path: path.name)
 def test_a_shipped_profile_fits_the_schema(path: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(json.loads(path.read_text("utf-8")), SCHEMA)
@@ -49,8 +50,8 @@ def test_the_schema_knows_the_keys_that_the_reader_knows() -> None:
     assert set(SCHEMA["$defs"]["field"]["properties"]) == known["field"]
 
 
-def test_the_three_kinds_are_there_and_the_default_comes_first() -> None:
-    assert [profile.slug for profile in all_profiles()] == [DEFAULT_PROFILE, "ft900", "modern"]
+def test_the_shipped_kinds_are_there_and_the_default_comes_first() -> None:
+    assert [profile.slug for profile in all_profiles()] == [DEFAULT_PROFILE, "ft900", "ft900-no-rtc", "modern"]
 
 
 @pytest.mark.parametrize("slug", ["standard", "ft900", "modern"])
@@ -72,9 +73,19 @@ def test_an_unknown_profile_is_a_key_error(slug: str) -> None:
 def test_the_small_firmware_is_as_small_and_as_deaf_as_it_is() -> None:
     ft900 = get_profile("ft900")
     assert (ft900.lane, ft900.settle_s, ft900.retry_silent_read, ft900.payload_limit_bytes) == ("device", 0.15, True, 128)
+    assert (ft900.deaf, ft900.string_search, ft900.answer_limit_bytes) == (True, True, 127)
     assert [field.max_bytes for field in ft900.api("trigger_notification").fields] == [64, 64]
     assert ft900.api("trigger_notification").echo == ("recipient", "message")
     assert not ft900.echo_id
+
+
+def test_a_board_without_a_clock_is_not_asked_for_the_time() -> None:
+    without = get_profile("ft900-no-rtc")
+    assert set(get_profile("ft900").apis) - set(without.apis) == {"get_rtc", "set_rtc"}
+    with pytest.raises(KeyError):
+        without.api("get_rtc")
+    assert without.api("get_soil").kind == "get"
+    assert (without.lane, without.payload_limit_bytes) == ("device", 128)
 
 
 def test_the_modern_one_has_all_that_is_optional() -> None:
@@ -90,7 +101,7 @@ def test_what_acts_on_the_world_is_neither_repeated_nor_run_late() -> None:
     for profile in all_profiles():
         for api in profile.apis.values():
             assert not api.retry_read or api.kind == "get"
-        for name in ("set_gpio", "set_rtc", "set_status", "set_mac"):
+        for name in {"set_gpio", "set_rtc", "set_status", "set_mac"} - set(profile.lacks):
             assert not profile.api(name).safe_late
 
 
@@ -128,11 +139,15 @@ def test_a_profile_cannot_be_changed() -> None:
         standard.apis["x"] = standard.api("get_ip")  # type: ignore[index]
 
 
+def api(**keys: Any) -> dict[str, Any]:
+    return {"apis": {"get_x": {"title": "X", "kind": "get", **keys}}}
+
+
 NUMBER = {"name": "number", "type": "integer"}
 VALUE = {"name": "value", "type": "integer"}
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"slug": "x"}, "x.json: name is missing"),
-    ({"slug": "y", "name": "X"}, "the file name says 'x'"),
+    ({"slug": "y", "name": "X"}, "slug is 'y', not 'x'"),
     ({"colour": 1}, "unknown key 'colour'"),
     ({"lane": "street"}, "lane is 'street', not one of api, device"),
     ({"settle_s": "0.15"}, "settle_s must be float"),
@@ -153,6 +168,27 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"apis": {"set_x": {"title": "X", "kind": "set", "fields": [VALUE, {**NUMBER, "name": "a"}]}}}, "value must be the last"),
     ({"apis": {"set_x": {"title": "X", "kind": "set", "fields": [{**VALUE, "name": "a"}] * 2}}}, "named twice"),
     ({"apis": {"set_x": {"title": "X", "kind": "set", "retry_read": True}}}, "a set is never repeated"),
+    (api(kind="event", fields=[VALUE]), "an event has no fields"),
+    (api(timeout_s=31), "timeout_s is 1 to 30"),
+    (api(fields=[{**VALUE, "name": "Value"}]), r"fields\[0\]: 'Value' is no field name"),
+    (api(fields=[{**VALUE, "minimum": 2, "maximum": 1}]), "minimum is above maximum"),
+    (api(fields=[{**VALUE, "minimum": 0.5}]), "of a whole number are whole"),
+    (api(fields=[{**VALUE, "type": "string", "minimum": 0}]), "minimum and maximum are for numbers"),
+    (api(fields=[{**VALUE, "max_bytes": 4}]), "max_bytes are for texts"),
+    (api(fields=[{**VALUE, "type": "string", "min_bytes": 4, "max_bytes": 2}]), "min_bytes is above max_bytes"),
+    (api(fields=[{**VALUE, "format": "mac"}]), "the format mac is not for type integer"),
+    (api(fields=[{**VALUE, "choices": [0, "on"]}]), "the choice 'on' is not possible"),
+    (api(fields=[{**VALUE, "maximum": 1, "default": 2}]), "the default 2 is not possible"),
+    (api(fields=[{**VALUE, "choices": [1, 2], "default": 3}]), "the default 3 is not possible"),
+    (api(fields=[{**VALUE, "default": True}]), "the default True is not possible"),
+    (api(fields=[{**VALUE, "type": "string", "max_bytes": 3, "default": "hello"}]), "the default 'hello' is not possible"),
+    (api(tile="gpio"), "the tile gpio is for a get that takes number and answers number and value or a set"),
+    (api(tile="restart"), "a set whose fields all have a default"),
+    ({"deaf": True}, "deaf needs the lane device"),
+    ({"lacks": ["a/b"]}, "lacks: 'a/b' is no api name"),
+    ({"lacks": ["get_x"], **api()}, "get_x is among the apis too"),
+    ({"echo_id": True, **api(answer=[{**VALUE, "name": "id"}])}, "id is the command's own"),
+    ({"errors": True, **api(answer=[{**VALUE, "name": "error"}])}, "error is how this kind of device refuses"),
 ]
 
 

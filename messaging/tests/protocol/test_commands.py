@@ -79,7 +79,7 @@ def test_a_command_to_a_device_that_repeats_ids_is_these_bytes(api: str, argumen
 def test_no_shipped_command_is_without_its_golden_bytes() -> None:
     for profile in all_profiles():
         rows = GOLDEN_WITH_ID if profile.echo_id else GOLDEN
-        assert {row[0] for row in rows} == {api.name for api in profile.apis.values() if api.kind != "event"}
+        assert {row[0] for row in rows} - set(profile.lacks) == {api.name for api in profile.apis.values() if api.kind != "event"}
 
 
 def test_number_comes_first_and_value_last_however_the_caller_wrote_them() -> None:

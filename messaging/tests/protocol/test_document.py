@@ -19,7 +19,7 @@ ROWS = re.findall(r"^\| `(\w+)` \| `(\{.*?\})` \| `(\{.*?\})` \|", TEXT, re.MULT
 def test_each_command_and_answer_of_the_document_is_real(name: str, command: str, said: str) -> None:
     arguments = json.loads(command)
     command_id = arguments.pop("id", None)
-    for profile in all_profiles():
+    for profile in (profile for profile in all_profiles() if name not in profile.lacks):
         api = profile.api(name)
         answer = decode_answer(profile, api, said.encode())
         if profile.echo_id == (command_id is not None):
