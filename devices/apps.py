@@ -11,10 +11,11 @@ class DevicesConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks."""
-        from devices.checks import check_identity, check_seal_key_is_random
+        from devices.checks import check_identity, check_profiles, check_seal_key_is_random
         from iotportal.checks import check_deployment, check_settings
 
         register(check_settings, Tags.security)
         register(check_identity, Tags.security)
+        register(check_profiles)
         register(check_deployment, Tags.security, deploy=True)
         register(check_seal_key_is_random, Tags.security, deploy=True)

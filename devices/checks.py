@@ -12,13 +12,32 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
-from devices import pki
+from devices import pki, profile_check, profiles
 from devices.sealing import parse_seal_key
 
 
 def check_identity(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Check the seal key and, where they exist, the authority's files; before the first `setup_pki` there is nothing to say."""
     return [*_seal_key(), *_permissions(Path(settings.PKI_DIR)), *_authority(), *_server_certificate()]
+
+
+def check_profiles(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check every shipped profile against the schema, and that it can be read; an operator may have added one."""
+    found: list[CheckMessage] = []
+    for path in sorted(profiles.DATA.iterdir(), key=lambda path: path.name):
+        if not path.name.endswith(".json"):
+            continue
+        try:
+            problems = profile_check.schema_problems(profile_check.read_json(path.read_text("utf-8")))
+            if not problems:
+                profiles.get_profile(path.name.removesuffix(".json"))
+        except (profile_check.InvalidProfile, profiles.ProfileError, profiles.UnknownProfile) as error:
+            problems = {profile_check.WHOLE: [str(error)]}
+        found += [
+            Error(f"The profile {path.name} is wrong: {place}: {' '.join(texts)}", id="devices.E006")
+            for place, texts in problems.items()
+        ]
+    return found
 
 
 def check_seal_key_is_random(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:

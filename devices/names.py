@@ -14,6 +14,11 @@ class InvalidName(ValueError):
     """A name that cannot be taken; the message is for the person who gave it."""
 
 
+def is_printable(text: str) -> bool:
+    """Say whether every character of a text can be shown, and none turns the direction of what follows."""
+    return not any(unicodedata.category(letter) in _NO_TEXT or letter in _TURNING for letter in text)
+
+
 def clean_name(name: str, *, longest: int = DEVICE_NAME_LENGTH, optional: bool = False) -> str:
     """Return the name as it is stored: composed (NFC) and without blanks around it.
 
@@ -21,7 +26,7 @@ def clean_name(name: str, *, longest: int = DEVICE_NAME_LENGTH, optional: bool =
         InvalidName: it is empty (unless `optional`), longer than `longest` characters, or has characters that do not print.
     """
     name = unicodedata.normalize("NFC", name).strip()
-    if any(unicodedata.category(letter) in _NO_TEXT or letter in _TURNING for letter in name):
+    if not is_printable(name):
         raise InvalidName("The name has characters that cannot be shown, such as line breaks.")
     if len(name) > longest:
         raise InvalidName(f"The name has {len(name)} characters; {longest} are the most.")
