@@ -14,6 +14,7 @@ from typing import Any
 
 import paho.mqtt
 
+import devices.profiles
 from simulators.settings import CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE
 
 # The earliest a zip can say: the same content gives the same bytes.
@@ -52,7 +53,7 @@ All options:  python3 {file} --help
   root-ca.pem     who signs the broker's certificate
   device.crt      this device's certificate
   device.key      its private key{key_missing}
-  simulators/     the program
+  simulators/     the program; devices/ has the kinds of devices that it knows
   paho/           Eclipse Paho MQTT client {paho_version}, with its licences in
                   paho_mqtt-licenses/
 
@@ -95,7 +96,11 @@ def build_device_zip(
     if private_key is not None:
         own[KEY_FILE] = (private_key, _PRIVATE)
     for name, content in extra.items():
-        if not re.fullmatch(r"[\w][\w.-]*", name) or name in own or name in (KEY_FILE, "__main__.py", "simulators", "paho"):
+        if (
+            not re.fullmatch(r"[\w][\w.-]*", name)
+            or name in own
+            or name in (KEY_FILE, "__main__.py", "simulators", "devices", "paho")
+        ):
             raise ValueError(f"{name!r} cannot be added to a device's zip")
         own[name] = (content, _PUBLIC)
     buffer = io.BytesIO()
@@ -143,6 +148,10 @@ def _static_part() -> bytes:
     here = Path(__file__).parent
     for path in (*here.glob("*.py"), here / "README.md"):
         files[f"simulators/{path.name}"] = path.read_bytes()
+    # Of the portal only what says what a kind of device is; it needs nothing else.
+    profiles = Path(devices.profiles.__file__)
+    for path in (profiles, profiles.with_name("__init__.py"), *profiles.parent.glob("profile_data/*.json")):
+        files[f"devices/{path.relative_to(profiles.parent).as_posix()}"] = path.read_bytes()
     files.update(_paho_files())
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

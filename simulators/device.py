@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from devices.profiles import Profile
 from simulators import grammar
-from simulators.profiles import STANDARD, Profile
+from simulators.own_apis import OwnApis
+from simulators.profiles import STANDARD, is_documented
 from simulators.wire import Arguments, CommandError, cut_text, print_answer, read_command
 
 UART_LINES_KEPT = 200
@@ -95,6 +97,7 @@ class Device:
         self._rtc_rate = 1 + (digest[6] % 41 - 20 if drift is None else drift) / 1e6
         self._rtc_anchor = (clock(), clock() + self.setup.rtc_offset_s)
         self.pins: dict[int, Pin] = {}
+        self._own = OwnApis(device_id, clock)
         self._power_up_pins()
 
     # -- what comes in ---------------------------------------------------------------------------
@@ -108,12 +111,24 @@ class Device:
         try:
             if self.profile.errors:
                 arguments.require_readable()
-            handler = _HANDLERS.get(api)
-            if handler is None:
-                raise CommandError("unknown_api", f"this device has no api named {api[:64]}")
-            return handler(self, api, arguments)
+            return self._handler(api)(self, api, arguments)
         except CommandError as error:
             return self._refuse(api, arguments, error)
+
+    def _handler(self, api: str) -> _Handler:
+        """Return what obeys an api that the profile declares. Raises CommandError."""
+        declared = self.profile.apis.get(api)
+        if declared is None or declared.kind == "event":
+            raise CommandError("unknown_api", f"this device has no api named {api[:64]}")
+        return _HANDLERS[api] if is_documented(self.profile, api) else Device._answer_own
+
+    def say(self, api: str) -> list[Outgoing]:
+        """Return an event of the device's own, with believable values; it prints what it does not know."""
+        declared = self.profile.apis.get(api)
+        if declared is None or declared.kind != "event":
+            self.print_line(f"ERROR the profile {self.profile.slug} has no event named {api[:64]}")
+            return []
+        return [self._say(api, self._own.event(declared))]
 
     def type_line(self, line: str) -> list[Outgoing]:
         """Obey a line typed on the device's own UART; it prints OK or what it did not understand."""
@@ -147,6 +162,7 @@ class Device:
     def restart(self) -> None:
         """Come up again as after a reboot: pins and UART are new; clock, addresses and stored texts stay."""
         self.uart.clear()
+        self._own.forget()
         self._power_up_pins()
 
     # -- state -----------------------------------------------------------------------------------
@@ -169,10 +185,11 @@ class Device:
     def _pin(self, number: int) -> Pin:
         return self.pins.setdefault(number, Pin())
 
-    def _pin_number(self, arguments: Arguments) -> int:
-        number = arguments.number("number")
-        if number is None or not 0 <= number <= grammar.HIGHEST_PIN:
-            raise CommandError("bad_request", f"number must be a pin from 0 to {grammar.HIGHEST_PIN}")
+    def _pin_number(self, api: str, arguments: Arguments) -> int:
+        number, field = arguments.number("number"), self.profile.apis[api].fields[0]
+        low, high = int(field.minimum or 0), grammar.HIGHEST_PIN if field.maximum is None else int(field.maximum)
+        if number is None or not low <= number <= high:
+            raise CommandError("bad_request", f"number must be a pin from {low} to {high}")
         return number
 
     def _obey(self, statement: grammar.Statement) -> list[Outgoing]:
@@ -209,7 +226,7 @@ class Device:
 
     def _answer(self, api: str, arguments: Arguments, fields: dict[str, Any]) -> Outgoing:
         """Return the answer: `number` first, the command's id next where the profile echoes it, `value` last."""
-        if not self.profile.echoes_id or arguments.command_id is None:
+        if not self.profile.echo_id or arguments.command_id is None:
             return self._say(api, fields)
         first = {"number": fields["number"]} if "number" in fields else {}
         return self._say(api, {**first, "id": arguments.command_id, **{k: v for k, v in fields.items() if k != "number"}})
@@ -217,11 +234,16 @@ class Device:
     def _refuse(self, api: str, arguments: Arguments, error: CommandError) -> list[Outgoing]:
         if not self.profile.errors:
             return []
-        number = arguments.number("number") if api in ("get_gpio", "set_gpio") else None
+        declared = self.profile.apis.get(api)
+        numbered = declared is not None and any(field.name == "number" for field in declared.fields)
+        number = arguments.number("number") if numbered else None
         first: dict[str, Any] = {} if number is None else {"number": number}
         return [self._answer(api, arguments, {**first, "error": {"code": error.code, "message": str(error)}})]
 
     # -- the apis --------------------------------------------------------------------------------
+
+    def _answer_own(self, api: str, arguments: Arguments) -> list[Outgoing]:
+        return [self._answer(api, arguments, self._own.answer(self.profile.apis[api], arguments))]
 
     def _get_status(self, api: str, arguments: Arguments) -> list[Outgoing]:
         return [self._answer(api, arguments, {"value": "running"})]
@@ -232,11 +254,11 @@ class Device:
         return [replace(self._answer(api, arguments, {"value": "restarting"}), then_restart=True)]
 
     def _get_gpio(self, api: str, arguments: Arguments) -> list[Outgoing]:
-        number = self._pin_number(arguments)
+        number = self._pin_number(api, arguments)
         return [self._answer(api, arguments, {"number": number, "value": self._pin(number).level})]
 
     def _set_gpio(self, api: str, arguments: Arguments) -> list[Outgoing]:
-        number, level = self._pin_number(arguments), arguments.number("value")
+        number, level = self._pin_number(api, arguments), arguments.number("value")
         if level not in (0, 1):
             raise CommandError("bad_request", "value must be 0 or 1")
         pin = self._pin(number)

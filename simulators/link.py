@@ -13,7 +13,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from simulators import diagnosis
+from simulators import diagnosis, profiles
 from simulators.console import Console
 from simulators.device import Device, Outgoing
 from simulators.diagnosis import Diagnosis
@@ -348,7 +348,7 @@ class Link:
         answers = self.device.handle(api, payload)
         restart = any(answer.then_restart for answer in answers)
         outgoing = self._faults.spoil(answers)
-        if self.device.profile.deaf_s is not None or restart:
+        if self.device.profile.deaf or restart:
             self._busy = True
             self._start(self._work_alone(outgoing, restart=restart))
         else:
@@ -383,7 +383,7 @@ class Link:
 
     async def _work_alone(self, outgoing: list[Outgoing], *, restart: bool) -> None:
         """Answer one command with nothing else in between: deaf where the profile is, then reboot if asked to."""
-        deaf_s = self.device.profile.deaf_s
+        deaf_s = profiles.deaf_s(self.device.profile)
         if deaf_s is not None:
             self.listening.clear()
             await self._acknowledgement(self._client.unsubscribe(self._filter)[1])

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from simulators.console import Console
 from simulators.device import Device, Setup, parse_pins
 from simulators.faults import FaultInjector, Faults
 from simulators.link import Link, LinkOptions, Shared
-from simulators.profiles import PROFILES, STANDARD
+from simulators.profiles import PROFILES, ProfileProblem, fetch_profile, find_profile
 from simulators.settings import DeviceSettings, Overrides, SettingsError, from_files, load, load_fleet
 from simulators.transport import make_context
 
@@ -36,6 +36,7 @@ iot send [message "..."] [recipient "..."] raise a notification
 iot gpio N enable dir in|out pull none|up|down edge none|rising|falling|both
 iot gpio N write 0|1 | iot gpio N disable
 pin N 0|1                                  the world outside puts a level on pin N
+say API                                    say an event that the profile declares
 @NAME line                                 the same for another device of this process
 quit"""
 
@@ -66,14 +67,11 @@ class Fleet:
         self._stopping = asyncio.Event()
 
     def _make_link(self, settings: DeviceSettings, context: ssl.SSLContext) -> Link:
-        profile = PROFILES.get(settings.profile)
         console = self.shared.console
-        if profile is None:
-            console.trouble(settings.name, f"no profile is named {settings.profile}; taking {STANDARD.slug}")
         device = Device(
             settings.device_id,
             name=settings.name,
-            profile=profile or STANDARD,
+            profile=settings.profile,
             setup=self.options.setup,
             on_print=lambda text: console.uart(settings.name, text),
         )
@@ -124,6 +122,8 @@ class Fleet:
             print(CONSOLE_HELP, flush=True)
         elif words[0] == "pin" and len(words) == 3 and words[1].isdecimal() and int(words[1]) < 256 and words[2] in ("0", "1"):
             link.send(link.device.drive(int(words[1]), int(words[2])))
+        elif words[0] == "say" and len(words) == 2:
+            link.send(link.device.say(words[1]))
         else:
             link.type_line(line)
 
@@ -181,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _options(arguments)
         devices = _devices(arguments)
-    except (SettingsError, ValueError) as error:
+    except (SettingsError, ProfileProblem, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return EXIT_SETTINGS
     if not devices:
@@ -246,7 +246,8 @@ def _allow_sockets(count: int) -> None:
 
 def _devices(arguments: argparse.Namespace) -> list[tuple[DeviceSettings, ssl.SSLContext]]:
     """Return the devices with their TLS contexts; what was unpacked from zips is removed again before returning."""
-    overrides = Overrides(arguments.host, arguments.port, arguments.profile, arguments.ca, arguments.cert, arguments.key)
+    profile = find_profile(arguments.profile) if arguments.profile else None
+    overrides = Overrides(arguments.host, arguments.port, profile, arguments.ca, arguments.cert, arguments.key)
     # mkdtemp makes it 0700: only this user may look in.
     with tempfile.TemporaryDirectory(prefix="device-") as scratch:
         found = [load(path, overrides, Path(scratch)) for path in arguments.zip]
@@ -258,7 +259,15 @@ def _devices(arguments: argparse.Namespace) -> list[tuple[DeviceSettings, ssl.SS
             raise SettingsError("--cert and --key are one device's: give them with one device only")
         if len({settings.device_id for settings in found}) < len(found):
             raise SettingsError("the same device is given twice; only one connection of a device can be open")
-        return [(settings, make_context(settings)) for settings in found]
+        return [(_as_the_portal_says(settings, arguments), make_context(settings)) for settings in found]
+
+
+def _as_the_portal_says(settings: DeviceSettings, arguments: argparse.Namespace) -> DeviceSettings:
+    """Return the settings with the profile that the portal has now, where it is to be asked."""
+    if not arguments.portal:
+        return settings
+    token = arguments.token or os.environ.get("PORTAL_TOKEN", "")
+    return replace(settings, profile=fetch_profile(arguments.portal, token, settings.device_id))
 
 
 def _options(arguments: argparse.Namespace) -> Options:
@@ -323,7 +332,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_device_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--profile", choices=sorted(PROFILES), help="kind of device, in place of the one in config.json")
+    kinds = f"{', '.join(sorted(PROFILES))}, or the file of another"
+    group.add_argument("--profile", metavar="SLUG|FILE", help=f"kind of device, in place of the one in its zip: {kinds}")
+    group.add_argument("--portal", metavar="URL", help="ask the portal for each device's profile as it is now")
+    group.add_argument("--token", metavar="TOKEN", help="an API token for --portal; better in the variable PORTAL_TOKEN")
     group.add_argument("--gpio", action="append", default=[], metavar="N=in|out[:NAME]", help="a wired pin; may be repeated")
     group.add_argument("--no-rtc", action="store_true", help="a board without a clock: never answers get_rtc and set_rtc")
     group.add_argument("--rtc-offset-s", type=_number, default=0.0, metavar="S", help="how wrong its clock is at first")
@@ -335,7 +347,9 @@ def _add_device_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--mqtt31", action="store_true", help="speak MQTT 3.1 instead of 3.1.1")
     group.add_argument("--keepalive-s", type=_keepalive, default=60, metavar="S", help="MQTT keepalive (%(default)s)")
     group.add_argument("--reboot-s", type=_not_negative, default=2.0, metavar="S", help="how long a restart takes (%(default)s)")
-    group.add_argument("--deaf-ms", type=_not_negative, metavar="MS", help="ft900: how long it stays deaf after an answer (30)")
+    group.add_argument(
+        "--deaf-ms", type=_not_negative, metavar="MS", help="ft900: how long it stays deaf after an answer (a fifth of settle_s)"
+    )
 
 
 def _add_fault_options(group: argparse._ArgumentGroup) -> None:

@@ -10,7 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from devices.profiles import Profile
+from simulators.profiles import STANDARD, ProfileProblem, find_profile, read_profile
+
 CONFIG_FILE, CA_FILE, CERTIFICATE_FILE, KEY_FILE = "config.json", "root-ca.pem", "device.crt", "device.key"
+PROFILE_FILE = "profile.json"  # of a device whose profile is not a shipped one
 DEFAULT_PORT = 8883
 # Certificates and a small JSON file: anything larger is not ours.
 LARGEST_FILE_BYTES = 256 * 1024
@@ -22,13 +26,13 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class DeviceSettings:
-    """One device's identity and where its portal is. The files are read when its TLS context is made."""
+    """One device's identity, its kind, and where its portal is. The PEM files are read when its TLS context is made."""
 
     device_id: str
     name: str
     host: str
     port: int
-    profile: str
+    profile: Profile
     ca: Path
     certificate: Path
     key: Path
@@ -40,7 +44,7 @@ class Overrides:
 
     host: str | None = None
     port: int | None = None
-    profile: str | None = None
+    profile: Profile | None = None
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
@@ -80,7 +84,7 @@ def from_files(device_id: str, name: str, overrides: Overrides) -> DeviceSetting
     if overrides.ca is None or overrides.certificate is None or overrides.key is None:
         raise SettingsError("--id also needs --ca, --cert and --key (the files of the portal's download)")
     empty = Path()
-    settings = DeviceSettings(device_id, name or device_id[:8], "localhost", DEFAULT_PORT, "standard", empty, empty, empty)
+    settings = DeviceSettings(device_id, name or device_id[:8], "localhost", DEFAULT_PORT, STANDARD, empty, empty, empty)
     return _checked(_overridden(settings, overrides), Path("--id"))
 
 
@@ -91,12 +95,12 @@ def _fleet_members(folder: Path) -> Iterator[Path]:
 
 
 def _unpack(path: Path, scratch: Path) -> Path:
-    """Unpack the four files we know, and nothing else, into a new private folder."""
+    """Unpack the files we know, and nothing else, into a new private folder."""
     folder = scratch / f"{len(list(scratch.iterdir()))}"
     folder.mkdir(mode=0o700)
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in (CONFIG_FILE, CA_FILE, CERTIFICATE_FILE, KEY_FILE):
+            for name in (CONFIG_FILE, CA_FILE, CERTIFICATE_FILE, KEY_FILE, PROFILE_FILE):
                 if name not in archive.namelist():
                     continue
                 if archive.getinfo(name).file_size > LARGEST_FILE_BYTES:
@@ -129,7 +133,7 @@ def _from_config(config: dict[str, Any], folder: Path, path: Path) -> DeviceSett
             name=str(config.get("name") or device_id[:8]),
             host=str(config["host"]),
             port=int(config.get("port", DEFAULT_PORT)),
-            profile=str(config.get("profile", "standard")),
+            profile=_profile(str(config.get("profile", STANDARD.slug)), folder),
             ca=folder / CA_FILE,
             certificate=folder / CERTIFICATE_FILE,
             key=folder / KEY_FILE,
@@ -138,6 +142,14 @@ def _from_config(config: dict[str, Any], folder: Path, path: Path) -> DeviceSett
         raise SettingsError(f"{CONFIG_FILE} of {path} says no {error.args[0]}") from error
     except (TypeError, ValueError) as error:
         raise SettingsError(f"{CONFIG_FILE} of {path}: the port must be a number") from error
+    except ProfileProblem as error:
+        raise SettingsError(f"{path}: {error}; give --profile standard, or download it again") from error
+
+
+def _profile(slug: str, folder: Path) -> Profile:
+    """Return the profile of a download: the one it brings, or the shipped one that it names."""
+    own = folder / PROFILE_FILE
+    return read_profile(own) if own.is_file() else find_profile(slug)
 
 
 def _overridden(settings: DeviceSettings, overrides: Overrides) -> DeviceSettings:

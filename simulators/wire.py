@@ -7,10 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from simulators.profiles import Profile
+from devices.profiles import Field, Profile
+from simulators.profiles import text_bytes
 
 # What fits the 32-bit integers of a small board, signed or unsigned (an RTC counts to 2106).
 SMALLEST_NUMBER, LARGEST_NUMBER = -(2**31), 2**32 - 1
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "number": (int, float), "string": (str,), "boolean": (bool,), "object": (dict,), "array": (list,),
+}  # fmt: skip
 
 
 class CommandError(Exception):
@@ -34,6 +39,9 @@ class Arguments(Protocol):
 
     def text(self, key: str) -> str | None:
         """Return a text, or None."""
+
+    def value(self, field: Field) -> Any:
+        """Return a value of the field's type, or None."""
 
 
 class JsonArguments:
@@ -66,6 +74,14 @@ class JsonArguments:
         found = (self._fields or {}).get(key)
         return found if isinstance(found, str) else None
 
+    def value(self, field: Field) -> Any:
+        """Return the value under the field's name, if it has the field's type."""
+        if field.type == "integer":
+            return self.number(field.name)
+        found = (self._fields or {}).get(field.name)
+        right = isinstance(found, _TYPES[field.type]) and isinstance(found, bool) == (field.type == "boolean")
+        return found if right else None
+
 
 class SearchedArguments:
     """Values found by string search: one space after the colon, or nothing is found."""
@@ -90,6 +106,20 @@ class SearchedArguments:
         match = re.search(rf'"{key}": "((?:[^"\\]|\\.)*)', self._payload, re.DOTALL)
         return match.group(1).replace('\\"', '"') if match else None
 
+    def value(self, field: Field) -> Any:
+        """Return what stands after the field's name, as far as such firmware can read it."""
+        if field.type == "string":
+            return self.text(field.name)
+        if field.type == "integer":
+            return self.number(field.name)
+        match = re.search(rf'"{field.name}": (true|false|-?[0-9]{{1,10}}(?:\.[0-9]{{1,6}})?)', self._payload)
+        if match is None or field.type not in ("number", "boolean"):
+            return None
+        is_word = match.group(1) in ("true", "false")
+        if is_word != (field.type == "boolean"):
+            return None
+        return match.group(1) == "true" if is_word else float(match.group(1))
+
 
 def whole_number(text: str) -> int | None:
     """Return the decimal number written in `text` (at most ten ASCII digits), or None."""
@@ -99,7 +129,7 @@ def whole_number(text: str) -> int | None:
 def read_command(profile: Profile, payload: bytes) -> Arguments:
     """Return the values of a command as `profile` reads them; a small buffer cuts what does not fit."""
     if profile.string_search:
-        return SearchedArguments(payload[: profile.payload_bytes])
+        return SearchedArguments(payload[: profile.payload_limit_bytes])
     return JsonArguments(payload)
 
 
@@ -107,12 +137,17 @@ def print_answer(profile: Profile, fields: Mapping[str, Any]) -> bytes:
     """Return the answer's bytes: json.dumps as it comes, or printf with the buffer's size."""
     if not profile.string_search:
         return json.dumps(fields).encode("ascii")
-    printed = ", ".join(f'"{key}": "{value}"' if isinstance(value, str) else f'"{key}": {value}' for key, value in fields.items())
-    return f"{{{printed}}}".encode("utf-8", "surrogateescape")[: profile.answer_bytes]
+    printed = ", ".join(f'"{key}": {_printed(value)}' for key, value in fields.items())
+    return f"{{{printed}}}".encode("utf-8", "surrogateescape")[: profile.answer_limit_bytes]
+
+
+def _printed(value: Any) -> str:
+    """Print a value as printf does: quotes in a text stay as they are."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    return json.dumps(value) if isinstance(value, (bool, dict, list)) else str(value)
 
 
 def cut_text(profile: Profile, text: str) -> str:
     """Return `text` as far as it fits the profile's recipient and message buffers."""
-    if profile.text_bytes is None:
-        return text
-    return text.encode("utf-8", "surrogateescape")[: profile.text_bytes].decode("utf-8", "surrogateescape")
+    return text.encode("utf-8", "surrogateescape")[: text_bytes(profile)].decode("utf-8", "surrogateescape")

@@ -41,7 +41,7 @@ def test_the_zip_is_what_the_simulator_takes(account: Account, settings: Setting
     archive.write_bytes(device_zip(device))
     (tmp_path / "scratch").mkdir()
     found = load(archive, Overrides(), tmp_path / "scratch")
-    assert (found.device_id, found.name, found.profile) == (device.hex, "Pump", "ft900")
+    assert (found.device_id, found.name, found.profile.slug) == (device.hex, "Pump", "ft900")
     assert (found.host, found.port) == ("broker.example.org", 18883)
     files = device_files(device)
     assert DeviceFiles(found.ca.read_bytes(), found.certificate.read_bytes(), found.key.read_bytes()) == files

@@ -18,6 +18,8 @@ from simulators.tests.pki import Authority, write
         (["--id", "a" * 32], "also needs --ca"),
         (["--id", "a" * 32, "--gpio", "2=up"], "NUMBER=in"),
         (["--fleet", "/nonexistent"], "not a folder"),
+        (["--profile", "x"], "no profile is named x: there are ft900"),
+        (["--profile", "/nonexistent.json"], "cannot be read"),
     ],
 )
 def test_it_says_what_is_missing(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,9 +27,7 @@ def test_it_says_what_is_missing(arguments: list[str], complaint: str, capsys: p
     assert complaint in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--loss", "2"], ["--loss", "nan"], ["--delay-ms", "-1"], ["--port", "0"], ["--profile", "x"]]
-)
+@pytest.mark.parametrize("arguments", [["--loss", "2"], ["--loss", "nan"], ["--delay-ms", "-1"], ["--port", "0"]])
 def test_it_refuses_values_out_of_range(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(arguments)

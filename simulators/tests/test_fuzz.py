@@ -23,10 +23,10 @@ commands = st.dictionaries(st.sampled_from(["number", "value", "recipient", "mes
 def check(slug: str, api: str, payload: bytes) -> None:
     profile = PROFILES[slug]
     for message in Device("d" * 32, profile=profile, setup=Setup(recipient="a@b.example")).handle(api, payload):
-        if profile.answer_bytes is None:
+        if profile.answer_limit_bytes is None:
             assert isinstance(json.loads(message.payload), dict)
         else:
-            assert len(message.payload) <= profile.answer_bytes
+            assert len(message.payload) <= profile.answer_limit_bytes
 
 
 @PROFILE

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from simulators.profiles import FT900, MODERN
 from simulators.settings import Overrides, SettingsError, from_files, load, load_fleet
 from simulators.tests.pki import write
 from simulators.transport import make_context
@@ -41,7 +42,7 @@ def scratch(tmp_path: Path) -> Path:
 
 def test_it_reads_a_zip_and_unpacks_it_for_this_user_only(tmp_path: Path, scratch: Path) -> None:
     settings = load(make_zip(tmp_path / "pump.zip"), Overrides(), scratch)
-    assert (settings.device_id, settings.host, settings.port, settings.profile) == ("a" * 32, "portal.example", 8883, "modern")
+    assert (settings.device_id, settings.host, settings.port, settings.profile) == ("a" * 32, "portal.example", 8883, MODERN)
     assert settings.key.read_bytes() == b"KEY"
     assert stat.S_IMODE(settings.key.stat().st_mode) == 0o600
     assert stat.S_IMODE(settings.key.parent.stat().st_mode) == 0o700
@@ -56,8 +57,8 @@ def test_it_unpacks_only_the_files_it_knows(tmp_path: Path, scratch: Path) -> No
 def test_the_command_line_outweighs_the_config(tmp_path: Path, scratch: Path) -> None:
     key = write(tmp_path, "mine.key", b"MINE")
     zipped = make_zip(tmp_path / "pump.zip", leave_out="device.key")
-    settings = load(zipped, Overrides(host="10.0.0.5", port=9, profile="ft900", key=key), scratch)
-    assert (settings.host, settings.port, settings.profile, settings.key) == ("10.0.0.5", 9, "ft900", key)
+    settings = load(zipped, Overrides(host="10.0.0.5", port=9, profile=FT900, key=key), scratch)
+    assert (settings.host, settings.port, settings.profile, settings.key) == ("10.0.0.5", 9, FT900, key)
 
 
 def test_a_fleet_is_every_zip_and_folder_with_a_config(tmp_path: Path, scratch: Path) -> None:
