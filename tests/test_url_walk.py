@@ -1,6 +1,19 @@
-"""Every address of the portal, with every method, as nobody, as a stranger, as the owner, as an operator: what is answered.
+"""Every address of the portal, with every method, in every role: what is answered.
 
 The table names every pattern of the URL map; a new one fails this test until somebody has said here what it answers.
+
+The device, and everything that hangs on it, belongs to an organisation:
+
+    anonymous  not signed in
+    stranger   signed in, no member
+    viewer     a member who may look
+    operator   a member who may send commands
+    owner      a member who may do all; what one person alone can own (a token, a session) is the owner's too
+    staff      works for the portal (the admin pages); a stranger to every device
+
+The words of a row say what those who are signed in get, from the stranger up to the owner. Words may be left out where nothing
+changes: "200" everybody, "404 200" stranger and members, "404 403 200" stranger, viewer, and operator with owner, "404 403 403
+200" each. What the staff gets on pages and in the API is what the stranger gets.
 """
 
 from __future__ import annotations
@@ -26,8 +39,8 @@ from tests.api.live import DEADLINE_S, LivePortal, committed, live_portal, until
 pytestmark = [pytest.mark.django_db, pytest.mark.slow, pytest.mark.xdist_group("url walk")]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-ROLES = ("anonymous", "stranger", "owner", "operator")
-Statuses = tuple[int, int, int, int]  # one for each of ROLES
+ROLES = ("anonymous", "stranger", "viewer", "operator", "owner", "staff")
+Statuses = tuple[int, ...]  # one for each of ROLES
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,7 @@ class Row:
 
     named: dict[str, Statuses]
     rest: Statuses
-    fresh: bool = False  # the owner's requests take something away, so each gets a device of its own
+    fresh: bool = False  # the owner's requests take something away, so each gets a thing of its own
 
     def expected(self, method: str, role: str) -> set[int]:
         position = ROLES.index(role)
@@ -45,32 +58,42 @@ class Row:
         return {self.named.get(method, self.rest)[position]}
 
 
-def page(fresh: bool = False, **named: str) -> Row:
-    """Return the row of a page behind the sign-in: "stranger owner". An operator is a stranger to devices."""
-    read = {method: (302, int(words.split()[0]), int(words.split()[1]), int(words.split()[0])) for method, words in named.items()}
-    return Row(read, (302, 405, 405, 405), fresh)
+def read(anonymous: int, words: str) -> Statuses:
+    """Return the statuses of one to four words: "stranger viewer operator owner"."""
+    given = [int(word) for word in words.split()]
+    stranger, viewer, operator, owner = {1: given * 4, 2: [given[0], *given[1:] * 3]}.get(len(given), [*given, given[-1]][:4])
+    return anonymous, stranger, viewer, operator, owner, stranger
+
+
+def page(rest: str = "405", fresh: bool = False, **named: str) -> Row:
+    """Return the row of a page behind the sign-in."""
+    return Row({method: read(302, words) for method, words in named.items()}, read(302, rest), fresh)
+
+
+def own(rest: str = "405", fresh: bool = False, **named: str) -> Row:
+    """Return the row of a page about one person's own thing: "others owner"."""
+    return page(rest, fresh, **{method: "{0} {0} {0} {1}".format(*words.split()) for method, words in named.items()})
 
 
 def door(rest: str = "405", **named: str) -> Row:
     """Return the row of a page for everybody: "all", or "anonymous signed-in"."""
 
-    def read(words: str) -> Statuses:
-        first, *more = (int(word) for word in words.split())
-        signed_in = more[0] if more else first
-        return first, signed_in, signed_in, signed_in
+    def both(words: str) -> Statuses:
+        anonymous, *signed_in = words.split()
+        return read(int(anonymous), signed_in[0] if signed_in else anonymous)
 
-    return Row({method: read(words) for method, words in named.items()}, read(rest))
+    return Row({method: both(words) for method, words in named.items()}, both(rest))
 
 
 def api(fresh: bool = False, **named: str) -> Row:
-    """Return the row of an API path: "stranger owner"."""
-    read = {method: (401, int(words.split()[0]), int(words.split()[1]), int(words.split()[0])) for method, words in named.items()}
-    return Row({"OPTIONS": (401, 200, 200, 200), **read}, (401, 405, 405, 405), fresh)
+    """Return the row of an API path; every path tells those who are signed in what it is."""
+    found = {method: read(401, words) for method, words in {"OPTIONS": "200", **named}.items()}
+    return Row(found, read(401, "405"), fresh)
 
 
-def desk(operator: int = 200, **named: int) -> Row:
-    """Return the row of an operators' page: what an operator gets."""
-    return Row({method: (302, 302, 302, status) for method, status in named.items()}, (302, 302, 302, operator))
+def desk(staff: int = 200, **named: int) -> Row:
+    """Return the row of an admin page: what the staff gets; everybody else is sent to its door."""
+    return Row({method: (*[302] * 5, status) for method, status in named.items()}, (*[302] * 5, staff))
 
 
 DEVICE = "devices/<device:device_id>/"
@@ -78,21 +101,21 @@ API_DEVICE = "api/v1/devices/<str:device_id>"
 TABLE: dict[str, Row] = {
     "": door(rest="302"),
     # --- devices
-    "devices/": page(GET="200 200"),
-    "devices/register/": page(GET="200 200", POST="400 400"),
+    "devices/": page(GET="200"),
+    "devices/register/": page(GET="200", POST="400"),
     DEVICE: page(GET="404 200"),
     DEVICE + "registered/": page(GET="404 200"),
-    DEVICE + "name/": page(POST="404 400"),
-    DEVICE + "kind/": page(POST="404 400"),
-    DEVICE + "key/forget/": page(GET="404 200", POST="404 302", fresh=True),
-    DEVICE + "certificate/new/": page(GET="404 200", POST="404 302", fresh=True),
-    DEVICE + "delete/": page(GET="404 200", POST="404 302", fresh=True),
+    DEVICE + "name/": page(POST="404 403 403 400"),
+    DEVICE + "kind/": page(POST="404 403 403 400"),
+    DEVICE + "key/forget/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
+    DEVICE + "certificate/new/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
+    DEVICE + "delete/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
     DEVICE + "files/<str:name>": page(GET="404 200"),
     DEVICE + "control/": page(GET="404 200"),
-    DEVICE + "control/pins/": page(POST="404 400"),
-    DEVICE + "control/<slug:name>/": Row({"POST": (302, 404, 200, 404)}, (302, 404, 302, 404)),
-    "history/": page(GET="200 200"),
-    "history/export/": page(GET="200 200"),
+    DEVICE + "control/pins/": page(POST="404 403 403 400"),
+    DEVICE + "control/<slug:name>/": page(rest="404 403 302", POST="404 403 200"),
+    "history/": page(GET="200"),
+    "history/export/": page(GET="200"),
     # --- the door
     "accounts/login/": door(GET="200 302", POST="400 302", PUT="400 302", OPTIONS="200 302", rest="405 302"),
     "accounts/logout/": door(GET="302 200", POST="302", OPTIONS="200"),
@@ -106,58 +129,52 @@ TABLE: dict[str, Row] = {
     "accounts/password/reset/done/": door(GET="200", OPTIONS="200"),
     "accounts/email/": door(rest="302"),
     # --- the account, and pages for everybody
-    "account/": page(GET="200 200"),
-    "account/profile/": page(GET="200 200", POST="400 400"),
-    "account/tokens/new/": page(GET="200 200", POST="400 400"),
-    "account/tokens/<uuid:token_id>/revoke/": page(GET="404 200", POST="404 302", fresh=True),
+    "account/": page(GET="200"),
+    "account/profile/": page(GET="200", POST="400"),
+    "account/tokens/new/": page(GET="200", POST="400"),
+    "account/tokens/<uuid:token_id>/revoke/": own(GET="404 200", POST="404 302", fresh=True),
     "help/": door(GET="200"),
     "terms/": door(GET="200"),
     "privacy/": door(GET="200"),
-    "menu/": page(GET="200 200"),
-    "settings/": page(GET="200 200", POST="400 400"),
+    "menu/": page(GET="200"),
+    "settings/": page(GET="200", POST="400"),
     # --- the API
     "api/v1": door(GET="200", OPTIONS="200"),
     "api/v1/": door(GET="302", rest="404"),
     "api/v1/schema": door(GET="200", OPTIONS="200"),
     "api/v1/docs": door(GET="200", OPTIONS="200"),
-    "api/v1/account": api(GET="200 200"),
-    "api/v1/profiles": api(GET="200 200"),
-    "api/v1/profiles/<str:slug>": api(GET="200 200"),
-    "api/v1/devices": api(GET="200 200", POST="400 400"),
-    API_DEVICE: api(GET="404 200", PATCH="404 200", DELETE="404 204", fresh=True),
+    "api/v1/account": api(GET="200"),
+    "api/v1/profiles": api(GET="200"),
+    "api/v1/profiles/<str:slug>": api(GET="200"),
+    "api/v1/devices": api(GET="200", POST="400"),
+    API_DEVICE: api(GET="404 200", PATCH="404 403 403 200", DELETE="404 403 403 204", fresh=True),
     API_DEVICE + "/files/<str:name>": api(GET="404 200"),
-    API_DEVICE + "/commands": api(GET="404 200", POST="404 400"),
-    API_DEVICE + "/status": api(GET="404 200"),
-    API_DEVICE + "/restart": api(POST="404 200"),
-    API_DEVICE + "/gpio/<int:number>": api(GET="404 200", PUT="404 400"),
-    API_DEVICE + "/rtc": api(GET="404 200", PUT="404 400"),
-    API_DEVICE + "/ethernet": api(GET="404 200"),
-    API_DEVICE + "/uart": api(POST="404 400"),
-    API_DEVICE + "/notifications": api(POST="404 400"),
-    "api/v1/messages": api(GET="200 200"),
+    API_DEVICE + "/commands": api(GET="404 200", POST="404 403 400"),
+    API_DEVICE + "/status": api(GET="404 403 200"),
+    API_DEVICE + "/restart": api(POST="404 403 200"),
+    API_DEVICE + "/gpio/<int:number>": api(GET="404 403 200", PUT="404 403 400"),
+    API_DEVICE + "/rtc": api(GET="404 403 200", PUT="404 403 400"),
+    API_DEVICE + "/ethernet": api(GET="404 403 200"),
+    API_DEVICE + "/uart": api(POST="404 403 400"),
+    API_DEVICE + "/notifications": api(POST="404 403 400"),
+    "api/v1/messages": api(GET="200"),
     r"api/^[\s\S]*\Z": door(rest="404"),
-    # --- operators
+    # --- the staff
     "admin/": desk(),
     "admin/login/": Row(
-        {
-            "GET": (302, 403, 403, 302),
-            "HEAD": (302, 403, 403, 200),
-            "POST": (302, 403, 403, 200),
-            "PUT": (302, 403, 403, 200),
-            "OPTIONS": (302, 403, 403, 200),
-        },
-        (302, 403, 403, 405),
+        {method: (302, 403, 403, 403, 403, 302 if method == "GET" else 200) for method in METHODS[:4] + ("OPTIONS",)},
+        (302, 403, 403, 403, 403, 405),
     ),
-    "admin/logout/": desk(POST=302, OPTIONS=200, operator=405),
+    "admin/logout/": desk(POST=302, OPTIONS=200, staff=405),
     "admin/password_change/": desk(302),
-    "admin/password_change/done/": desk(GET=200, OPTIONS=200, operator=405),
-    "admin/autocomplete/": desk(GET=403, OPTIONS=200, operator=405),
-    "admin/jsi18n/": desk(GET=200, OPTIONS=200, operator=405),
+    "admin/password_change/done/": desk(GET=200, OPTIONS=200, staff=405),
+    "admin/autocomplete/": desk(GET=403, OPTIONS=200, staff=405),
+    "admin/jsi18n/": desk(GET=200, OPTIONS=200, staff=405),
     "admin/r/<path:content_type_id>/<path:object_id>/": desk(404),
     "admin/^(?P<app_label>auth|account|accounts|devices)/$": desk(),
     "admin/(?P<url>.*)$": desk(404),
 }
-# What operators may do with each kind of row: list and history always; add, change, delete where nothing else takes care of it.
+# What the staff may do with each kind of row: list and history always; add, change, delete where nothing else takes care of it.
 ADMIN = {
     "auth/group": "add change delete",
     "account/emailaddress": "add change delete",
@@ -199,7 +216,7 @@ def test_the_table_names_every_address_there_is() -> None:
 @dataclass
 class People:
     portal: LivePortal
-    operator: User
+    staff: User
     sessions: dict[str, requests.Session] = field(default_factory=dict)
 
     def session(self, role: str, *, new: bool = False) -> requests.Session:
@@ -212,10 +229,10 @@ class People:
         return self.portal.ask("GET", f"{self.portal.device_path}/status?timeout=1").ok
 
     def _session(self, role: str) -> requests.Session:
+        portal = self.portal
+        users = {"stranger": portal.stranger, "owner": portal.user, "staff": self.staff, **portal.members}
         if role != "anonymous":
-            return self.portal.session(
-                {"stranger": self.portal.stranger, "owner": self.portal.user, "operator": self.operator}[role]
-            )
+            return portal.session(users[role])
         session = requests.Session()
         session.cookies.set("csrftoken", "c" * 32)
         session.headers["X-CSRFToken"] = "c" * 32
@@ -227,13 +244,13 @@ def people(
     pki: Path, django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[People]:
     with django_db_blocker.unblock():
-        operator = create_user(username="olga", email="olga@example.com", password="x", first_name="Olga", last_name="O")
-        User.objects.filter(pk=operator.pk).update(is_staff=True, is_superuser=True)
+        staff = create_user(username="olga", email="olga@example.com", password="x", first_name="Olga", last_name="O")
+        User.objects.filter(pk=staff.pk).update(is_staff=True, is_superuser=True)
         Group.objects.create(name="Helpers")
-        with live_portal(pki, tmp_path_factory.mktemp("portal")) as portal:
-            yield People(portal, User.objects.get(pk=operator.pk))
+        with live_portal(pki, tmp_path_factory.mktemp("portal"), organisation="Waterworks") as portal:
+            yield People(portal, User.objects.get(pk=staff.pk))
         Group.objects.all().delete()
-        User.objects.filter(pk=operator.pk).delete()
+        User.objects.filter(pk=staff.pk).delete()
 
 
 @pytest.fixture(autouse=True)
@@ -303,7 +320,7 @@ def assert_nothing_told(people: People, answer: requests.Response, path: str) ->
 def test_an_address_answers_as_the_table_says(people: People, pattern: str, role: str) -> None:
     row = TABLE[pattern]
     wrong = []
-    deletes = role == "operator" and pattern.endswith("delete/")  # asking is enough: what the owner has is needed on
+    deletes = role == "staff" and pattern.endswith("delete/")  # asking is enough: what the owner has is needed on
     for method in ("GET", "HEAD") if deletes else METHODS:
         path = address(people, pattern, fresh=row.fresh and role == "owner")
         session = people.session(role, new="logout" in pattern)

@@ -23,7 +23,7 @@ from django.db import connection, connections
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from accounts.models import Account, ApiToken, User
+from accounts.models import Account, ApiToken, Membership, Role, User
 from accounts.services import create_token, create_user, personal_account
 from devices.downloads import device_zip
 from devices.models import Device
@@ -89,6 +89,7 @@ class LivePortal:
     broken: Device  # every answer is malformed
     unknown: str = "0123456789abcdef" * 2
     folder: Path = Path()
+    members: dict[str, User] = field(default_factory=dict)  # by role: who else is in the organisation that has the devices
     environment: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -172,17 +173,22 @@ def add_history(device: Device) -> None:
 
 
 @contextlib.contextmanager
-def live_portal(pki: Path, folder: Path) -> Iterator[LivePortal]:
-    """Run a portal until the end of the block. The database must be open and what is written must be committed."""
+def live_portal(pki: Path, folder: Path, *, organisation: str = "") -> Iterator[LivePortal]:
+    """Run a portal until the end of the block. The database must be open and what is written must be committed.
+
+    The devices are the user's own or, with a name given, those of an `organisation` with `LivePortal.members` besides.
+    """
     web_port, broker_port = free_port(), free_port()
     url = f"http://127.0.0.1:{web_port}"
     user, stranger = _person("alice"), _person("mallory")
+    account, members = _organisation(organisation, user) if organisation else (personal_account(user), {})
+    kinds = (("Pump", "standard"), ("Lamp", "modern"), ("Fan", "standard"))
     with override_settings(DEVICE_HOST="localhost", DEVICE_PORT=broker_port):
-        pump, lamp, fan = (_device(user, folder, *one) for one in (("Pump", "standard"), ("Lamp", "modern"), ("Fan", "standard")))
+        pump, lamp, fan = (_device(account, folder, *one) for one in kinds)
     add_history(pump)
     secrets = [create_token(user=one, name="live", scopes=[ApiToken.Scope.MANAGE])[1] for one in (user, stranger)]
     portal = LivePortal(url, user, secrets[0], stranger, secrets[1], pump, lamp, fan)
-    portal.folder, portal.environment = folder, _environment(broker_port, url)
+    portal.folder, portal.environment, portal.members = folder, _environment(broker_port, url), members
     simulator = ("-m", "simulators.mqtt", "-q", "--reboot-s", "0.05")
     try:
         portal.start_broker()
@@ -203,9 +209,18 @@ def _person(name: str) -> User:
     )
 
 
-def _device(user: User, folder: Path, name: str, profile: str) -> Device:
+def _organisation(name: str, owner: User) -> tuple[Account, dict[str, User]]:
+    """Make an organisation with a viewer and an operator of their names."""
+    account = Account.objects.create(kind=Account.Kind.ORGANISATION, name=name)
+    members = {str(role): _person(str(role)) for role in (Role.VIEWER, Role.OPERATOR)}
+    for role, user in {**members, str(Role.OWNER): owner}.items():
+        Membership.objects.create(account=account, user=user, role=role)
+    return account, members
+
+
+def _device(account: Account, folder: Path, name: str, profile: str) -> Device:
     """Register a device and put its runnable zip into `folder`."""
-    device = register_device(account=personal_account(user), name=name, profile=profile).device
+    device = register_device(account=account, name=name, profile=profile).device
     (folder / f"{name}.zip").write_bytes(device_zip(device))
     return device
 
@@ -216,4 +231,5 @@ def _forget(portal: LivePortal) -> None:
     Command.objects.all().delete()
     Device.objects.all().delete()
     Account.objects.all().delete()
-    User.objects.filter(pk__in=[portal.user.pk, portal.stranger.pk]).delete()
+    people = [portal.user, portal.stranger, *portal.members.values()]
+    User.objects.filter(pk__in=[user.pk for user in people]).delete()
