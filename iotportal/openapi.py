@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
-from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from iotportal.idempotency import HEADER as IDEMPOTENCY_KEY
 from iotportal.problems import CONTENT_TYPE, TITLES
 from iotportal.serializers import StrictSerializer
 
@@ -35,9 +36,11 @@ _DESCRIPTIONS = {
     403: "The token's scope or your role does not allow it, or a session's request came without its CSRF token.",
     404: "There is no such thing, or it is not yours: both look the same.",
     406: "The Accept header names no type that this can be.",
-    409: "It does not go together with how things are: a name that is taken, a device that is not connected.",
+    409: "It does not go together with how things are: a name that is taken, a device that is not connected, an "
+    "`Idempotency-Key` whose first request is still under way.",
     413: "The body is larger than 64 KiB.",
     415: "The body must be application/json.",
+    422: "The `Idempotency-Key` was used before, for another request.",
     429: "Too many requests; `Retry-After` says how many seconds to wait.",
     502: "The device answered, but with an error of its own or with something that cannot be read.",
     503: "The portal has no connection to its broker or data. Try again after `Retry-After` seconds.",
@@ -45,6 +48,14 @@ _DESCRIPTIONS = {
 }
 _RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
 _WWW_AUTHENTICATE = {"description": "How to sign in.", "schema": {"type": "string"}}
+_IDEMPOTENCY_KEY = OpenApiParameter(
+    IDEMPOTENCY_KEY,
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    OpenApiParameter.HEADER,
+    description="Makes it safe to send the request again: for 24 hours the same key with the same request gets the first answer, "
+    "with `Idempotency-Replayed: true`, and nothing is done twice. Use a new UUID for each new request.",
+)
+_CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HEADERS = {
     "401": {"WWW-Authenticate": _WWW_AUTHENTICATE},
     "429": {"Retry-After": _RETRY_AFTER},
@@ -72,7 +83,17 @@ class AutoSchema(SpectacularSchema):
             found.append(400)
         if self.method in {"POST", "PUT", "PATCH"}:
             found += [400, 413, 415]
+        if self._takes_idempotency_key():
+            found += [400, 409, 422]
         return sorted(set(found))
+
+    def _takes_idempotency_key(self) -> bool:
+        """Say whether the operation changes something for somebody known."""
+        return self.method in _CHANGES and self.get_auth() != [{}]
+
+    def get_override_parameters(self) -> list[OpenApiParameter]:
+        """Add the header that every change takes."""
+        return [_IDEMPOTENCY_KEY] if self._takes_idempotency_key() else []
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         """Return what the view declares, and a problem for each of the errors."""

@@ -37,6 +37,7 @@ TITLES = {
     409: "Conflict",
     413: "Too large",
     415: "Unsupported media type",
+    422: "Not the same request",
     429: "Too many requests",
     500: "Server error",
     502: "Bad answer from the device",
