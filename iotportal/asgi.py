@@ -14,10 +14,12 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.conf import settings  # noqa: E402
 
 from iotportal.body_limit import BodyLimit  # noqa: E402
+from iotportal.cors import Cors  # noqa: E402
 from iotportal.idempotency import Idempotency  # noqa: E402
 from messaging.asgi import CommandApp  # noqa: E402
 from messaging.routing import websocket_urlpatterns  # noqa: E402
 
 pages = BodyLimit(cast(Any, django_app), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 live = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
-application = Idempotency(CommandApp(cast(Any, ProtocolTypeRouter({"http": pages, "websocket": live}))))
+commands = Idempotency(CommandApp(cast(Any, ProtocolTypeRouter({"http": pages, "websocket": live}))))
+application = Cors(commands, settings.CORS_ORIGINS) if settings.CORS_ORIGINS else commands

@@ -18,12 +18,13 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.http.request import validate_host
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::\d{1,5})?\Z")
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Check what every process needs."""
-    return [*_portal_url(), *_hosts(), *_addresses()]
+    return [*_portal_url(), *_hosts(), *_addresses(), *_cors_origins()]
 
 
 def check_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -72,6 +73,15 @@ def _addresses() -> list[CheckMessage]:
         Error(f"{name} is {value!r}, which is no host.", hint=hint, id="iotportal.E003")
         for name, value in values.items()
         if not _is_host(value)
+    ]
+
+
+def _cors_origins() -> list[CheckMessage]:
+    hint = "Scheme, host and port as a browser sends them, such as https://app.example.com; * is not taken."
+    return [
+        Error(f"PORTAL_CORS_ORIGINS has {origin!r}, which is no origin.", hint=hint, id="iotportal.E004")
+        for origin in settings.CORS_ORIGINS
+        if not _ORIGIN.match(origin)
     ]
 
 

@@ -91,7 +91,7 @@ class AutoSchema(SpectacularSchema):
         """Say whether the operation changes something for somebody known."""
         return self.method in _CHANGES and self.get_auth() != [{}]
 
-    def get_override_parameters(self) -> list[OpenApiParameter]:
+    def get_override_parameters(self) -> list[Any]:
         """Add the header that every change takes."""
         return [_IDEMPOTENCY_KEY] if self._takes_idempotency_key() else []
 

@@ -31,7 +31,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "channels",
-    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -192,6 +191,7 @@ FREE_MESSAGES_PER_MONTH = env.integer("PORTAL_FREE_MESSAGES", 100_000, minimum=0
 COMMANDS_PER_MINUTE = env.integer("PORTAL_COMMANDS_PER_MINUTE", 60_000, minimum=1)  # of one user, over all devices
 
 # --- the API -------------------------------------------------------------------------------------------------------------
+CORS_ORIGINS = env.words("PORTAL_CORS_ORIGINS", "")  # sites whose pages may call the API with a token
 REST_FRAMEWORK = {
     "NUM_PROXIES": int(env.boolean("PORTAL_BEHIND_PROXY", default=False)),  # whose word on a caller's address counts
     "DEFAULT_AUTHENTICATION_CLASSES": [

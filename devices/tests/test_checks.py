@@ -57,6 +57,12 @@ def test_names_and_addresses_are_hosts(settings: Settings, host: str) -> None:
     assert check_settings() == []
 
 
+@pytest.mark.parametrize("origin", ["*", "app.example.com", "https://app.example.com/", "https://APP.example.com", "null"])
+def test_another_sites_origin_is_an_origin(settings: Settings, origin: str) -> None:
+    settings.CORS_ORIGINS = ["https://app.example.com:8443", origin]
+    assert "iotportal.E004" in ids(check_settings)
+
+
 def test_a_public_portal_has_https_a_name_for_devices_and_named_hosts(settings: Settings) -> None:
     settings.PORTAL_URL, settings.DEVICE_HOST, settings.ALLOWED_HOSTS = "http://localhost", "localhost", ["*"]
     assert ids(check_deployment) == ["iotportal.W001", "iotportal.W002", "iotportal.W003"]
