@@ -1,59 +1,18 @@
-"""Sealed device keys: what lies in the database is worth nothing without PORTAL_SEAL_KEY.
-
-    version (1 byte, 1) | key id (4) | nonce (12) | AES-256-GCM ciphertext and tag
-
-The key id is the beginning of the seal key's SHA-256: it tells a wrong key from a damaged seal. Header and device id are
-authenticated with the text, so a seal moved to another device's row does not open.
-"""
+"""Sealed device keys: each opens for its own device alone. How they are sealed is in iotportal/sealing.py."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import os
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from iotportal import sealing
+from iotportal.sealing import SealError, parse_seal_key
 
-VERSION = b"\x01"
-_KEY_ID = slice(1, 5)
-_HEADER = slice(0, 5)
-_NONCE = slice(5, 17)
-_TEXT = slice(17, None)
-
-
-class SealError(Exception):
-    """The seal does not open: another seal key, another device's, or damaged."""
-
-
-def parse_seal_key(text: str) -> bytes:
-    """Return the 32 bytes that `text` spells in base64.
-
-    Raises:
-        ImproperlyConfigured: it does not.
-    """
-    try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != 32:
-        raise ImproperlyConfigured("PORTAL_SEAL_KEY must be 32 random bytes in base64, as `openssl rand -base64 32` prints them.")
-    return key
-
-
-def _key_id(key: bytes) -> bytes:
-    return hashlib.sha256(b"iotportal seal key id" + key).digest()[:4]
+__all__ = ["SealError", "parse_seal_key", "seal", "unseal"]
 
 
 def seal(secret: bytes, device_id: UUID) -> bytes:
     """Return `secret` sealed for the device."""
-    key = parse_seal_key(settings.SEAL_KEY)
-    header, nonce = VERSION + _key_id(key), os.urandom(12)
-    return header + nonce + AESGCM(key).encrypt(nonce, secret, header + device_id.bytes)
+    return sealing.seal(secret, device_id.bytes)
 
 
 def unseal(sealed: bytes, device_id: UUID) -> bytes:
@@ -62,12 +21,4 @@ def unseal(sealed: bytes, device_id: UUID) -> bytes:
     Raises:
         SealError: it was sealed with another key or for another device, or was changed since.
     """
-    key = parse_seal_key(settings.SEAL_KEY)
-    if sealed[:1] != VERSION:
-        raise SealError("The seal is of an unknown version.")
-    if sealed[_KEY_ID] != _key_id(key):
-        raise SealError("It was sealed with another PORTAL_SEAL_KEY.")
-    try:
-        return AESGCM(key).decrypt(sealed[_NONCE], sealed[_TEXT], sealed[_HEADER] + device_id.bytes)
-    except (InvalidTag, ValueError) as error:
-        raise SealError("It was changed, or is another device's.") from error
+    return sealing.unseal(sealed, device_id.bytes)

@@ -152,6 +152,14 @@ ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
 ACCOUNT_LOGIN_TIMEOUT = 3600  # a sign-in half done; longer than all codes of one go
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # a mail tells the owner that the password was changed
+MFA_ADAPTER = "accounts.mfa_adapter.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "IoT Portal"  # what the app calls the code
+MFA_TOTP_TOLERANCE = 0  # of allauth's own check; accounts.services.factors takes neighbouring codes too, and each once
+MFA_RECOVERY_CODE_DIGITS = 10
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_USER_VERIFICATION = "required"  # so no challenge that was meant for a second step can stand for both
 ACCOUNT_RATE_LIMITS = {  # "key" is the user name or e-mail that was typed
     "login": "30/m/ip",
     "login_failed": "10/m/ip,5/5m/key",
