@@ -104,6 +104,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(STATE_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "make-partitions": {"task": "messaging.tasks.make_partitions", "schedule": 3600.0},
+    "delete-ended-logins": {"task": "accounts.tasks.delete_ended_logins", "schedule": 3600.0},
 }
 BRIDGE = env.boolean("PORTAL_BRIDGE", default=False)  # this Celery worker runs the bridge
 
@@ -127,6 +128,9 @@ CODE_MINUTES = 10  # how long a code from a mail works
 CODE_TRIES = 5
 CODE_RESEND_S = 30  # the shortest time between two mails with codes to one address
 API_TOKENS_PER_USER = 50
+LOGIN_ACCESS_MINUTES = env.integer("PORTAL_LOGIN_MINUTES", 60, minimum=1, maximum=1440)  # an access token of the API's sign-in
+LOGIN_DAYS = env.integer("PORTAL_LOGIN_DAYS", 30, minimum=1, maximum=365)  # until when it can be renewed, from the last time on
+LOGINS_PER_USER = 100
 ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "length": 6, "dashed": False}
 ALLAUTH_TRUSTED_PROXY_COUNT = int(env.boolean("PORTAL_BEHIND_PROXY", default=False))  # whose word on a caller's address counts
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
