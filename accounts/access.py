@@ -9,7 +9,7 @@ from uuid import UUID
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
-from accounts.models import Account, Membership, Role, User
+from accounts.models import Account, ApiToken, Membership, Role, User
 
 
 class Action(StrEnum):
@@ -29,7 +29,8 @@ _ROLES: dict[Action, frozenset[str]] = {
     Action.BILLING: frozenset({Role.ADMIN, Role.OWNER}),
     Action.OWN: frozenset({Role.OWNER}),
 }
-# A scope includes the ones before it, but for billing, which stands alone. No scope reaches OWN.
+# A scope includes the ones before it, but for billing, which stands alone. No scope reaches OWN: a token that lies about for a
+# year must not be able to take an organisation away from those who own it.
 _SCOPES: dict[Action, frozenset[str]] = {
     Action.READ: frozenset({"read", "control", "manage"}),
     Action.CONTROL: frozenset({"control", "manage"}),
@@ -47,6 +48,11 @@ def role_may(role: str, action: Action) -> bool:
 def scopes_may(scopes: Iterable[str], action: Action) -> bool:
     """Say whether a token with `scopes` may do `action` (within what its user may)."""
     return not _SCOPES[action].isdisjoint(scopes)
+
+
+def token_may(kind: str, scopes: Iterable[str], action: Action) -> bool:
+    """Say whether a token of `kind` with `scopes` may do `action` (within what its user may); a login token may do all."""
+    return kind == ApiToken.Kind.LOGIN or scopes_may(scopes, action)
 
 
 def roles_for(action: Action) -> frozenset[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from accounts.access import Action, scopes_may
+from accounts.access import Action, token_may
 from accounts.models import ApiToken
 
 if TYPE_CHECKING:  # rest_framework.views loads this module while it is being loaded itself
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # rest_framework.views loads this module while it is being lo
 
 
 class TokenScope(BasePermission):
-    """A token may do what its scope says; a session may do all its user may.
+    """A personal token may do what its scopes say; a session, and a login token, may do all their user may.
 
     A view names what it needs in `required_action`; without that, reading needs READ and everything else MANAGE.
     """
@@ -24,7 +24,11 @@ class TokenScope(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Say whether the request's token reaches far enough."""
-        if not isinstance(request.auth, ApiToken):
-            return True
         default = Action.READ if request.method in SAFE_METHODS else Action.MANAGE
-        return scopes_may(request.auth.scopes, getattr(view, "required_action", None) or default)
+        return reaches(request, getattr(view, "required_action", None) or default)
+
+
+def reaches(request: Request, action: Action) -> bool:
+    """Say whether what the request was signed in with reaches as far as `action`; whether its user may is another question."""
+    token = request.auth
+    return not isinstance(token, ApiToken) or token_may(token.kind, token.scopes, action)

@@ -18,6 +18,9 @@ from accounts.api.permissions import TokenScope
 from accounts.models import ApiToken, User
 from accounts.services import create_token, deactivate_user, revoke_token
 
+HOUR = timedelta(hours=1)
+ENDS = ("expires_at", "refresh_expires_at")
+
 
 class Thing(APIView):
     """What a view of the API is, with the project's own authentication, permissions and errors."""
@@ -125,6 +128,17 @@ def test_a_token_does_what_its_scope_says(alice: User, scope: str, read: int, co
     assert ask(header).status_code == read
     assert ask(header, Command, "post").status_code == control
     assert ask(header, Thing, "post").status_code == change
+
+
+def test_no_scope_reaches_what_only_an_owner_may_do(alice: User) -> None:
+    class Takeover(Thing):
+        required_action = Action.OWN
+
+    personal, secret = create_token(user=alice, name="ci", scopes=list(ApiToken.Scope))
+    assert ask(f"Bearer {secret}", Takeover, "post").status_code == 403
+
+    ApiToken.objects.filter(pk=personal.pk).update(kind="login", refresh_hash="r", **dict.fromkeys(ENDS, timezone.now() + HOUR))
+    assert ask(f"Bearer {secret}", Takeover, "post").status_code == 200
 
 
 def test_a_refusal_by_scope_says_so(alice: User) -> None:

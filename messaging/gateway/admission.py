@@ -16,7 +16,7 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from django.conf import settings
 
-from accounts.access import Action, scopes_may
+from accounts.access import Action, token_may
 from accounts.models import ApiToken, Membership
 from billing.services import message_limit
 from devices.models import Device
@@ -202,11 +202,12 @@ _LOOKUPS = ThreadPoolExecutor(4, "admission")
 
 
 def _token_entry(token_hash: str) -> str | None:
-    token = ApiToken.objects.filter(token_hash=token_hash, user__is_active=True).values("user_id", "scopes", "expires_at").first()
+    found = ApiToken.objects.filter(token_hash=token_hash, user__is_active=True)
+    token = found.values("user_id", "kind", "scopes", "expires_at").first()
     if token is None:
         return None
     expiry = int(token["expires_at"].timestamp()) if token["expires_at"] else 0
-    scope = "control" if scopes_may(token["scopes"], Action.CONTROL) else "read"  # all that this path needs to know
+    scope = "control" if token_may(token["kind"], token["scopes"], Action.CONTROL) else "read"  # all this path needs
     return f"{token['user_id']} {scope} {expiry}"
 
 

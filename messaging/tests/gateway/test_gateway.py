@@ -6,12 +6,14 @@ import asyncio
 import itertools
 import json
 import uuid
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 from pytest_django import Settings
 
-from accounts.models import Membership, Role
+from accounts.models import ApiToken, Membership, Role
 from accounts.services import create_token, revoke_token
 from devices.services import delete_device
 from iotportal.problems import Problem
@@ -137,6 +139,15 @@ async def test_a_viewer_and_a_reading_token_may_not_send(world: World) -> None:
         await refused(gateway.send(Caller(None, token.token_hash), device.device.hex, "get_gpio", {"number": 3}))
     ).status == 403
     assert device.heard == []
+
+
+async def test_a_login_token_does_what_its_user_may_whatever_its_scopes(world: World) -> None:
+    device, gateway = await world.device(), await world.gateway()
+    ends = timezone.now() + timedelta(hours=1)
+    login = {"kind": "login", "scopes": ["read"], "refresh_hash": "r", "expires_at": ends, "refresh_expires_at": ends}
+    await ApiToken.objects.filter(pk=world.token.pk).aupdate(**login)
+    result = await gateway.send(Caller(None, world.token.token_hash), device.device.hex, "get_gpio", {"number": 3})
+    assert result.answer["value"] == 1
 
 
 async def test_an_offline_device_is_refused_at_once_while_the_bridge_lives(world: World) -> None:
