@@ -78,7 +78,7 @@ def fill(devices: int, rows: int) -> tuple[User, Device]:
     ]
     Device.objects.bulk_create(made)
     Presence.objects.bulk_create(
-        Presence(device=device, connected=random.random() < 0.8, connected_at=now, last_seen_at=now, protocol="MQTT 3.1.1")
+        Presence(device=device, connected=random.random() < 0.8, connected_at=now, last_message_at=now, protocol="MQTT 3.1.1")
         for device in made
     )
     pem = busiest.certificates.get().pem
@@ -94,7 +94,9 @@ def fill(devices: int, rows: int) -> tuple[User, Device]:
         )
         for device in made
     )
-    Presence.objects.filter(device=busiest).update(connected=True, connected_at=now, last_seen_at=now, running=True, asked_at=now)
+    Presence.objects.filter(device=busiest).update(
+        connected=True, connected_at=now, last_message_at=now, running=True, asked_at=now
+    )
     Pin.objects.bulk_create(Pin(device=busiest, number=number, name=f"Pin {number}") for number in range(32))
     Reading.objects.bulk_create(
         Reading(device=busiest, key=f"gpio/{number}", value=1, at=now, elapsed_ms=30.0) for number in range(32)

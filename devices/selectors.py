@@ -46,7 +46,7 @@ def profile_of(device: Device) -> Profile:
 def lamp(device: Device) -> str:
     """Return the state of the device's lamp: "on", "" (offline) or "wait" (never connected)."""
     presence = getattr(device, "presence", None)
-    if presence is None or (not presence.connected and presence.last_seen_at is None and presence.connected_at is None):
+    if presence is None or (not presence.connected and presence.last_message_at is None and presence.connected_at is None):
         return "wait"
     return "on" if presence.connected else ""
 
@@ -158,5 +158,5 @@ def _lamps(devices: DeviceQuerySet, lines: Sequence[Line], total: int) -> list[s
     """Return the lamps of the whole fleet, however the list is filtered."""
     if len(lines) == total:
         return [line.lamp for line in lines]
-    rows = devices.order_by(Lower("name"), "id").values_list("presence__connected", F("presence__last_seen_at"))
+    rows = devices.order_by(Lower("name"), "id").values_list("presence__connected", F("presence__last_message_at"))
     return ["on" if connected else "" if seen else "wait" for connected, seen in rows]

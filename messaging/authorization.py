@@ -43,9 +43,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a connection is not let in; the reason is for the log, never for the peer."""
+    """Why a connection is not let in; the reason is for the log and the device's owner, never for the peer.
+
+    `cause`: "revoked" or "deleted", in which presence says why an open connection was cut; empty for all else.
+    """
 
     reason: str
+    cause: str = ""
 
 
 _SERVICES = {"portal.gateway": Kind.GATEWAY, "portal.bridge": Kind.BRIDGE}

@@ -69,6 +69,6 @@ def presume_offline(device: str) -> None:
     client().set(presence_key(device), "0", nx=True)
 
 
-def ask_broker_to_disconnect(device: str) -> None:
-    """Tell the broker process to close the device's connection."""
-    client().publish(DISCONNECT_CHANNEL, device)
+def ask_broker_to_disconnect(device: str, cause: str) -> None:
+    """Tell the broker process to close the device's connection; `cause` as presence says it: "revoked", "deleted", "operator"."""
+    client().publish(DISCONNECT_CHANNEL, f"{device} {cause}")

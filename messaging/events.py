@@ -73,10 +73,15 @@ class PresenceEvent(TypedDict):
     connected_at: str | None
     disconnected_at: str | None
     reason: str
-    last_seen_at: str | None
+    last_message_at: str | None
     running: bool | None
     asked_at: str | None
     answered_ms: float | None
+    last_answer_at: str | None
+    last_answer_api: str
+    last_answer_ms: float | None
+    refused_at: str | None
+    refused_reason: str
     address: str | None
     protocol: str
     tls: str
@@ -170,10 +175,15 @@ def presence_event(
     connected_at: datetime | None,
     disconnected_at: datetime | None,
     reason: str,
-    last_seen_at: datetime | None,
+    last_message_at: datetime | None,
     running: bool | None,
     asked_at: datetime | None,
     answered_ms: float | None,
+    last_answer_at: datetime | None,
+    last_answer_api: str,
+    last_answer_ms: float | None,
+    refused_at: datetime | None,
+    refused_reason: str,
     address: str | None,
     protocol: str,
     tls: str,
@@ -186,10 +196,15 @@ def presence_event(
         "connected_at": _or_none(connected_at),
         "disconnected_at": _or_none(disconnected_at),
         "reason": reason,
-        "last_seen_at": _or_none(last_seen_at),
+        "last_message_at": _or_none(last_message_at),
         "running": running,
         "asked_at": _or_none(asked_at),
         "answered_ms": answered_ms,
+        "last_answer_at": _or_none(last_answer_at),
+        "last_answer_api": last_answer_api,
+        "last_answer_ms": last_answer_ms,
+        "refused_at": _or_none(refused_at),
+        "refused_reason": refused_reason,
         "address": address,
         "protocol": protocol,
         "tls": tls,

@@ -5,8 +5,10 @@ portal with its timeline and outcome. Both are partitioned by month (`messaging.
 may later learn of a late answer), and are read by key set on (time, id); their ids are UUIDv7, so they sort by time.
 They name the device and the account without a foreign key: partitions are dropped whole, and a deleted device keeps its history.
 
-A **Presence** says whether the broker holds a connection of the device, when it was last heard, and whether it answered when
-it was last asked. A **Reading** is the last value the device itself confirmed for one thing (a pin, its clock, an address).
+A **Presence** says, apart from one another, whether the broker holds a connection of the device, when its last message came, and
+what it last answered. A **PresenceChange** is one coming or going, written with the state it made; a **PresenceWatch** is a span
+of time in which none could be missed: outside of all watches nothing is known. A **Reading** is the last value the device itself
+confirmed for one thing (a pin, its clock, an address).
 
 A **JournalEntry** remembers which message of the bridge's MQTT session was written, in the transaction that wrote it: MQTT gives
 a message no identity of its own, so this is what makes a message that is delivered twice count once (see docs/adr/0003).
@@ -17,10 +19,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from devices.models import Device
 from iotportal.uuid7 import uuid7
+
+LONGEST_OFFLINE_MINUTES = 7 * 24 * 60
 
 
 class Direction(models.TextChoices):
@@ -102,27 +106,103 @@ class Presence(models.Model):
     """What is known of a device's connection."""
 
     device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="presence")
+    # What the broker knows. Epoch and sequence are of its last announcement: wall clocks may be set back, these cannot.
     connected = models.BooleanField(default=False)
     connected_at = models.DateTimeField(null=True)
     disconnected_at = models.DateTimeField(null=True)
-    disconnect_reason = models.CharField(max_length=16, blank=True)
+    disconnect_reason = models.CharField(max_length=16, blank=True)  # messaging.broker.connection.Reason, or "broker"
     address = models.GenericIPAddressField(null=True)
     protocol = models.CharField(max_length=24, blank=True)
     tls = models.CharField(max_length=16, blank=True)
-    last_seen_at = models.DateTimeField(null=True)
+    epoch = models.BigIntegerField(default=0)
+    sequence = models.BigIntegerField(default=0)
+    refused_at = models.DateTimeField(null=True)  # it wanted in and was not let in
+    refused_reason = models.CharField(max_length=80, blank=True)
+    # What it said.
+    last_message_at = models.DateTimeField(null=True)
+    # What it answered: to the last get_status, and to any command.
     running = models.BooleanField(null=True)  # the last get_status was answered; None: never asked
     asked_at = models.DateTimeField(null=True)
     answered_ms = models.FloatField(null=True)  # of the last get_status that was answered
+    last_answer_at = models.DateTimeField(null=True)
+    last_answer_api = models.CharField(max_length=64, blank=True)
+    last_answer_ms = models.FloatField(null=True)
+    # What its owner wants to be told, and whether he was, of the outage that is going on (messaging.services.presence).
+    offline_after_minutes = models.PositiveIntegerField(null=True, blank=True)
+    offline_told_at = models.DateTimeField(null=True)
 
     class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(offline_after_minutes=None)
+                | Q(offline_after_minutes__gte=1, offline_after_minutes__lte=LONGEST_OFFLINE_MINUTES),
+                name="presence_offline_limit_sane",
+            ),
+            models.CheckConstraint(
+                condition=Q(offline_told_at=None) | Q(offline_after_minutes__isnull=False), name="presence_told_who_asked"
+            ),
+        ]
         indexes: ClassVar = [
             models.Index(
                 fields=["device"], name="presence_connected", condition=Q(connected=True)
             ),  # the bridge's reset after a broker restart
+            models.Index(
+                fields=["disconnected_at"],
+                name="presence_to_tell",
+                condition=Q(connected=False, offline_told_at=None, offline_after_minutes__isnull=False),
+            ),  # who is about to be offline for too long
+            models.Index(
+                fields=["device"], name="presence_back", condition=Q(connected=True, offline_told_at__isnull=False)
+            ),  # who has come back
         ]
 
     def __str__(self) -> str:
         return f"{self.device_id}: {'connected' if self.connected else 'not connected'}"
+
+
+class PresenceState(models.TextChoices):
+    """What a device is from a change on, as far as the broker knows."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    UNKNOWN = "unknown"  # what was before the oldest change that is kept
+
+
+class PresenceChange(models.Model):
+    """A device came or went. Only inserted, by the bridge, in the order in which it happened: that is the order of the ids."""
+
+    id = models.BigAutoField(primary_key=True)
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="presence_changes")
+    time = models.DateTimeField()
+    state = models.CharField(max_length=12, choices=PresenceState)
+    reason = models.CharField(max_length=16, blank=True)  # why it went
+    address = models.GenericIPAddressField(null=True)  # where it came from
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(state__in=PresenceState.values), name="presence_change_state_known"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["device", "-time", "-id"], name="presence_change_of_device"),
+            models.Index(fields=["time"], name="presence_change_by_time"),  # what is too old is dropped
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id}: {self.state}"
+
+
+class PresenceWatch(models.Model):
+    """A span of time in which the portal heard of every coming and going; the newest is the one that goes on."""
+
+    began = models.DateTimeField()
+    until = models.DateTimeField()  # moved on every few seconds by the bridge
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(until__gte=F("began")), name="presence_watch_goes_on")]
+
+    def __str__(self) -> str:
+        return f"{self.began} – {self.until}"
 
 
 class Reading(models.Model):

@@ -51,9 +51,18 @@ def forget_token(token_hash: str) -> None:
     transaction.on_commit(partial(cache.forget_token, token_hash), robust=True)
 
 
-def cut_connection(device: Device) -> None:
-    """Close the device's connection to the broker, now."""
-    transaction.on_commit(partial(cache.ask_broker_to_disconnect, device.hex), robust=True)
+def cut_deleted(device: Device) -> None:
+    """Close the connection of a device that was deleted, now."""
+    _cut(device, "deleted")
+
+
+def cut_revoked(device: Device) -> None:
+    """Close the connection of a device whose certificate was revoked, now."""
+    _cut(device, "revoked")
+
+
+def _cut(device: Device, cause: str) -> None:
+    transaction.on_commit(partial(cache.ask_broker_to_disconnect, device.hex, cause), robust=True)
 
 
 def end_user(user: User) -> None:

@@ -33,7 +33,7 @@ def fill(account: Account, devices: int) -> Device:
     """Register devices that have pins, readings, commands and messages."""
     made = [make_device(account, f"Device {number}", profile="ft900" if number % 2 else "standard") for number in range(devices)]
     for number, device in enumerate(made):
-        Presence.objects.filter(device=device).update(connected=number % 3 > 0, last_seen_at=now())
+        Presence.objects.filter(device=device).update(connected=number % 3 > 0, last_message_at=now())
         for pin in range(number + 1):
             Pin.objects.create(device=device, number=pin, name=f"Pin {pin}")
             Reading.objects.create(device=device, key=f"gpio/{pin}", value=1, at=now(), elapsed_ms=30.0)

@@ -224,7 +224,7 @@ def test_the_broker_is_asked_to_cut_the_connection_after_the_commit(pki: Path, c
             services.delete_device(device=device)
             assert heard.get_message(timeout=0.1) is None
         message = heard.get_message(timeout=5) or {}
-    assert message["data"] == device.hex
+    assert message["data"] == f"{device.hex} deleted"
 
 
 # --- keys --------------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class PresenceSerializer(serializers.ModelSerializer[Presence]):
             "address",
             "protocol",
             "tls",
-            "last_seen_at",
+            "last_message_at",
             "running",
             "asked_at",
             "answered_ms",

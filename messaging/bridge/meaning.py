@@ -9,6 +9,7 @@ import ipaddress
 import json
 import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -177,34 +178,68 @@ def pin_number(key: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class LinkFact:
-    """What the broker says of a device's connection; times are the broker's."""
+    """What the broker says of a device's connection; the time is the broker's.
+
+    `epoch` names one life of the broker and `sequence` counts what it announced in it: they decide what is the later, for a wall
+    clock may be set back. Epoch 0: a broker that does not count; what it says counts as it comes.
+    """
 
     connected: bool
-    connected_at: datetime | None = None
-    disconnected_at: datetime | None = None
+    at: datetime
+    epoch: int = 0
+    sequence: int = 0
     reason: str = ""
     address: str | None = None
     protocol: str = ""
     tls: str = ""
 
-    @property
-    def at(self) -> datetime:
-        """When it last changed."""
-        return max(moment for moment in (self.connected_at, self.disconnected_at) if moment is not None)
 
-    def followed_by(self, later: LinkFact) -> LinkFact:
-        """Return both as one; an older one changes nothing."""
-        if later.at < self.at:
-            return self
-        if later.connected:
-            return replace(later, disconnected_at=self.disconnected_at, reason=self.reason)
-        return replace(
-            later,
-            connected_at=self.connected_at,
-            address=self.address,
-            protocol=self.protocol,
-            tls=self.tls,
-        )
+def news(facts: Iterable[LinkFact], epoch: int, sequence: int) -> list[LinkFact]:
+    """Return those of one device's facts that are news to who knows it up to (epoch, sequence), in their order.
+
+    The broker tells again what it told before (retained, or un-acknowledged). Nothing of an earlier epoch can come after a later
+    one: the broker's sessions end with it.
+    """
+    fresh = []
+    for fact in facts:
+        if fact.epoch and fact.epoch == epoch and fact.sequence <= sequence:
+            continue
+        epoch, sequence = fact.epoch, fact.sequence
+        fresh.append(fact)
+    return fresh
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """Where some facts leave a device's connection; None and empty: they say nothing of it."""
+
+    connected: bool
+    epoch: int
+    sequence: int
+    connected_at: datetime | None
+    disconnected_at: datetime | None
+    reason: str
+    address: str | None
+    protocol: str
+    tls: str
+
+
+def state_after(facts: Sequence[LinkFact]) -> LinkState:
+    """Return where these facts of one device, at least one, lead."""
+    last = facts[-1]
+    came = next((fact for fact in reversed(facts) if fact.connected), None)
+    went = next((fact for fact in reversed(facts) if not fact.connected), None)
+    return LinkState(
+        connected=last.connected,
+        epoch=last.epoch,
+        sequence=last.sequence,
+        connected_at=came.at if came else None,
+        disconnected_at=went.at if went else None,
+        reason=went.reason if went else "",
+        address=came.address if came else None,
+        protocol=came.protocol if came else "",
+        tls=came.tls if came else "",
+    )
 
 
 def read_link(payload: bytes, arrived: datetime) -> LinkFact | None:
@@ -215,16 +250,43 @@ def read_link(payload: bytes, arrived: datetime) -> LinkFact | None:
         return None
     if not isinstance(event, dict) or event.get("event") not in {"connected", "disconnected"}:
         return None
-    at = _moment(event.get("at"), arrived)
+    at, epoch, sequence = _moment(event.get("at"), arrived), _count(event.get("epoch")), _count(event.get("sequence"))
     if event["event"] == "disconnected":
-        return LinkFact(connected=False, disconnected_at=at, reason=_short(event.get("reason"), 16))
+        return LinkFact(False, at, epoch, sequence, reason=_short(event.get("reason"), 16))
     return LinkFact(
-        connected=True,
-        connected_at=at,
+        True,
+        at,
+        epoch,
+        sequence,
         address=_address(event.get("address")),
         protocol=_short(event.get("protocol"), 24),
         tls=_short(event.get("tls"), 16),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalFact:
+    """The broker did not let a device in."""
+
+    at: datetime
+    reason: str
+    address: str | None
+
+
+def read_refusal(payload: bytes, arrived: datetime) -> RefusalFact | None:
+    """Read the broker's word that a device was refused; None where it is not one."""
+    try:
+        event = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict):
+        return None
+    return RefusalFact(_moment(event.get("at"), arrived), _short(event.get("reason"), 80), _address(event.get("address")))
+
+
+def _count(value: object) -> int:
+    """Read a number that a bigint holds; what is none counts as 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else 0
 
 
 def _moment(value: object, arrived: datetime) -> datetime:

@@ -44,6 +44,7 @@ FIRST_IDLE_S = 0.05
 CAUGHT_UP_S = 5.0  # at the latest then, what had waited for us is taken as written
 BUSY_PER_S = 200.0
 TICK_S = 1.0
+WATCH_S = 5.0  # how often it is entered that everything was heard so far
 REPORT_S = 60.0
 MAKE_PARTITIONS_S = 10.0
 
@@ -70,7 +71,7 @@ class Bridge:
         self._lost_link = 0
         self._link = 0
         self._caught_up = False
-        self._opened = self._ticked = self._reported = self._partitions_made = 0.0
+        self._opened = self._watched = self._ticked = self._reported = self._partitions_made = 0.0
         self._rate = 0.0
         self._since_report = Written()
 
@@ -165,9 +166,12 @@ class Bridge:
         if not resumed:
             logger.info("the broker has begun a new session")
             self._aftermath.publish(self._insist(self._writer.begin_session))
+        else:
+            self._insist(self._writer.resume_watch)
         self._source.begin()
         self._aftermath.in_step = False
         self._caught_up = False
+        self._watched = 0.0
         self._opened = time.monotonic()
         self.serving.set()
         logger.info("the bridge is connected to the broker")
@@ -201,8 +205,11 @@ class Bridge:
         """Do what has to be done once a second."""
         if idle:
             self._insist(self._database.ping)
-        self._insist(partial(self._writer.write_seen, utc_now()))
+        self._insist(partial(self._writer.write_heard, utc_now()))
         if self._caught_up:
+            if now - self._watched >= WATCH_S:
+                self._watched = now
+                self._insist(self._writer.move_watch)
             if not self._aftermath.in_step:
                 self._aftermath.write_presence(self._insist(self._writer.presence))
             self._aftermath.live()

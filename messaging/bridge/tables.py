@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg2.extras import execute_values
 
+from iotportal.uuid7 import uuid7
 from messaging import events
 from messaging.bridge import sql
 from messaging.bridge.database import Cursor
-from messaging.bridge.meaning import CommandFact, LateFact, LinkFact, ReadingFact, pin_number
+from messaging.bridge.meaning import CommandFact, LateFact, LinkFact, ReadingFact, RefusalFact, news, pin_number, state_after
 
 COPY_FROM = 100  # rows; below, an INSERT that travels with the other statements is faster: one trip in place of three
 
@@ -23,9 +24,35 @@ COPY_FROM = 100  # rows; below, an INSERT that travels with the other statements
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer of a device to a command."""
+
+    at: datetime
+    api: str
+    ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The latest signs of life of a device: a message of any kind, an answer to a command."""
+
+    message_at: datetime | None = None
+    answer: Answered | None = None
+
+    def followed_by(self, later: Heard) -> Heard:
+        """Return what is known after `later` too; what comes later is the later."""
+        return Heard(later.message_at or self.message_at, later.answer or self.answer)
+
+    @property
+    def at(self) -> datetime | None:
+        """When it was heard last."""
+        return max((at for at in (self.message_at, self.answer and self.answer.at) if at), default=None)
+
+
 @dataclass(slots=True)
 class Status:
-    """What a batch says about whether a device answers."""
+    """What a batch says about whether a device runs."""
 
     running: bool | None = None
     asked_at: datetime | None = None
@@ -84,24 +111,51 @@ def _command_row(fact: CommandFact) -> tuple[Any, ...]:
 # --- presence ------------------------------------------------------------------------------------------------------------
 
 
-def links(cursor: Cursor, facts: Mapping[UUID, LinkFact]) -> dict[UUID, bool]:
-    """Enter who came and who went; return the devices for which that was news, and whether they are connected."""
+def links(cursor: Cursor, facts: Mapping[UUID, Sequence[LinkFact]]) -> dict[UUID, bool]:
+    """Enter who came and who went, each time, and where that leaves them.
+
+    Returns the devices for which there was news, and whether they are connected.
+    """
     if not facts:
         return {}
-    rows = [
-        (key, one.connected, one.connected_at, one.disconnected_at, one.reason, one.address, one.protocol, one.tls)
-        for key, one in sorted(facts.items())
+    cursor.execute(sql.KNOWN_LINKS, [list(facts)])
+    known = {row[0]: (row[1], row[2]) for row in cursor}
+    fresh = {device: found for device, told in sorted(facts.items()) if (found := news(told, *known.get(device, (0, 0))))}
+    if not fresh:
+        return {}
+    rows = [(device, *astuple(state_after(told))) for device, told in fresh.items()]
+    changed = dict(execute_values(cursor, sql.UPSERT_LINKS, rows, template=sql.LINK_TEMPLATE, page_size=len(rows), fetch=True))
+    changes = [
+        (device, fact.at, "connected" if fact.connected else "disconnected", fact.reason, fact.address)
+        for device in changed  # those that still have a row in the registry
+        for fact in fresh[device]
     ]
-    return dict(execute_values(cursor, sql.UPSERT_LINKS, rows, template=sql.LINK_TEMPLATE, page_size=len(rows), fetch=True))
+    if changes:
+        execute_values(cursor, sql.INSERT_CHANGES, changes, page_size=len(changes))
+    return changed
 
 
-def status(cursor: Cursor, seen: Mapping[UUID, datetime], statuses: Mapping[UUID, Status]) -> bytes:
-    """Return the statement that enters when devices were heard and whether they answered."""
-    devices = sorted(seen.keys() | statuses.keys())
-    none = Status()
+def refusals(cursor: Cursor, facts: Mapping[UUID, RefusalFact]) -> list[UUID]:
+    """Enter who was not let in; return those that the registry knows."""
+    if not facts:
+        return []
+    rows = [(device, one.at, one.reason, one.address, uuid7()) for device, one in sorted(facts.items())]
+    entered = execute_values(cursor, sql.ENTER_REFUSALS, rows, template=sql.REFUSAL_TEMPLATE, page_size=len(rows), fetch=True)
+    return [row[0] for row in entered]
+
+
+def status(cursor: Cursor, heard: Mapping[UUID, Heard], statuses: Mapping[UUID, Status]) -> bytes:
+    """Return the statement that enters when devices were heard and whether they run."""
+    devices = sorted(heard.keys() | statuses.keys())
+    nothing, none = Heard(), Status()
+    signs = [heard.get(key, nothing) for key in devices]
+    answers = [sign.answer for sign in signs]
     ordered = [statuses.get(key, none) for key in devices]
     columns = (
-        [seen.get(key) for key in devices],
+        [sign.message_at for sign in signs],
+        [answer and answer.at for answer in answers],
+        [answer and answer.api for answer in answers],
+        [answer and answer.ms for answer in answers],
         [one.running for one in ordered],
         [one.asked_at for one in ordered],
         [one.answered_ms for one in ordered],
@@ -109,10 +163,30 @@ def status(cursor: Cursor, seen: Mapping[UUID, datetime], statuses: Mapping[UUID
     return cursor.mogrify(sql.UPDATE_STATUS, [devices, *columns])
 
 
-def disconnect_all(cursor: Cursor) -> list[UUID]:
-    """Enter that nobody is connected; return who was."""
-    cursor.execute(sql.DISCONNECT_ALL)
+def disconnect_all(cursor: Cursor, now: datetime) -> list[UUID]:
+    """Enter that nobody is connected since the broker was last heard of; return who was."""
+    cursor.execute(sql.DISCONNECT_ALL, {"now": now})
     return [row[0] for row in cursor.fetchall()]
+
+
+def last_watch(cursor: Cursor) -> tuple[int, datetime] | None:
+    """Return the newest watch and until when it goes."""
+    cursor.execute(sql.LAST_WATCH)
+    row = cursor.fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def begin_watch(cursor: Cursor, now: datetime) -> int:
+    """Begin a new watch; return its number."""
+    cursor.execute(sql.BEGIN_WATCH, {"now": now})
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def extend_watch(cursor: Cursor, watch: int, now: datetime) -> bool:
+    """Let a watch go until now; False if it went further already, which the clock must have been too."""
+    cursor.execute(sql.EXTEND_WATCH, {"id": watch, "now": now})
+    return bool(cursor.rowcount)
 
 
 def all_presence(cursor: Cursor) -> dict[str, bool]:

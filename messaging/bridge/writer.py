@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -26,22 +27,28 @@ from messaging.bridge.meaning import (
     LinkFact,
     Place,
     ReadingFact,
+    RefusalFact,
     Said,
     as_text,
     read_link,
+    read_refusal,
     read_topic,
     understand,
 )
 from messaging.bridge.source import Incoming
-from messaging.bridge.tables import Status
+from messaging.bridge.tables import Answered, Heard, Status
 from messaging.hooks import NotificationRequest
 from messaging.models import Direction
 from messaging.protocol import topics
 
 logger = logging.getLogger(__name__)
 
-SEEN_EVERY = timedelta(seconds=1)  # how fine `last_seen_at` is kept: one update a second for a device that never stops talking
+HEARD_EVERY = timedelta(seconds=1)  # how fine "last message" is kept: one update a second for a device that never stops talking
+RECENTLY = timedelta(minutes=1)
+CLOCK_STEP_S = 5.0  # a wall clock that moves by so much against the monotonic one was set
 MAX_REMEMBERED = 50_000
+
+_NOTHING = Heard()
 
 
 class Care(Enum):
@@ -60,7 +67,7 @@ class Written:
     outbox: events.Outbox = field(default_factory=events.Outbox)
     notifications: list[NotificationRequest] = field(default_factory=list)
     links: dict[UUID, bool] = field(default_factory=dict)  # devices that came (True) or went
-    seen: dict[UUID, datetime] = field(default_factory=dict)
+    heard: dict[UUID, Heard] = field(default_factory=dict)
     pins: list[tuple[UUID, int]] = field(default_factory=list)
     received: int = 0
     rows: int = 0
@@ -76,17 +83,17 @@ class _Work:
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     readings: dict[tuple[UUID, str], ReadingFact] = field(default_factory=dict)
-    links: dict[UUID, LinkFact] = field(default_factory=dict)
-    seen: dict[UUID, datetime] = field(default_factory=dict)
+    links: dict[UUID, list[LinkFact]] = field(default_factory=dict)
+    refusals: dict[UUID, RefusalFact] = field(default_factory=dict)
+    heard: dict[UUID, Heard] = field(default_factory=dict)
     statuses: dict[UUID, Status] = field(default_factory=dict)
 
     def reading(self, device: UUID, fact: ReadingFact) -> None:
         known = self.readings.get((device, fact.key))
         self.readings[device, fact.key] = fact if known is None else known.merged(fact)
 
-    def link(self, device: UUID, fact: LinkFact) -> None:
-        known = self.links.get(device)
-        self.links[device] = fact if known is None else known.followed_by(fact)
+    def hear(self, device: UUID, sign: Heard) -> None:
+        self.heard[device] = self.heard.get(device, _NOTHING).followed_by(sign)
 
     def status(self, device: UUID) -> Status:
         return self.statuses.setdefault(device, Status())
@@ -100,8 +107,10 @@ class Writer:
         self._journal = journal
         self._directory = directory
         self._pins: OrderedDict[tuple[UUID, int], None] = OrderedDict()  # those that surely have a row
-        self._seen: OrderedDict[UUID, datetime] = OrderedDict()  # what `last_seen_at` says
-        self._unsaid: dict[UUID, datetime] = {}  # newer than that, not yet written
+        self._heard: OrderedDict[UUID, datetime] = OrderedDict()  # what is written of when a device was heard
+        self._unsaid: dict[UUID, Heard] = {}  # newer than that, not yet written
+        self._watch = 0
+        self._clocks = (0.0, 0.0)  # wall and monotonic, when the watch was last moved on
         self._answered: OrderedDict[UUID, datetime] = OrderedDict()  # the last answer to get_status
 
     # --- transactions ----------------------------------------------------------------------------------------------------
@@ -111,20 +120,45 @@ class Writer:
         with self._database.transaction() as cursor:
             ours = self._journal.claim(cursor)
         if not ours:
-            self._seen.clear()
+            self._heard.clear()
             self._unsaid.clear()
         return ours
 
     def begin_session(self) -> events.Outbox:
         """Forget what a new broker session makes void: its journal, and who was connected; returns what pages should know.
 
-        Raises DatabaseAway.
+        What happened since the watch before was last moved on is not known. Raises DatabaseAway.
         """
-        outbox = events.Outbox()
+        outbox, now = events.Outbox(), utc_now()
         with self._database.transaction() as cursor:
             self._journal.forget(cursor)
-            tables.tell_presence(cursor, tables.disconnect_all(cursor), outbox)
+            tables.tell_presence(cursor, tables.disconnect_all(cursor, now), outbox)
+            watch = tables.begin_watch(cursor, now)
+        self._note_watch(watch)
         return outbox
+
+    def resume_watch(self) -> None:
+        """Go on with the last watch: the broker has kept for us whoever came and went meanwhile. Raises DatabaseAway."""
+        with self._database.transaction() as cursor:
+            last = tables.last_watch(cursor)
+            watch = last[0] if last else tables.begin_watch(cursor, utc_now())
+        self._note_watch(watch)
+
+    def move_watch(self) -> None:
+        """Enter that everything until now was heard; begin a new watch where the wall clock was set. Raises DatabaseAway."""
+        now, (wall, monotonic) = utc_now(), self._clocks
+        stepped = abs(now.timestamp() - wall - (time.monotonic() - monotonic)) > CLOCK_STEP_S
+        with self._database.transaction() as cursor:
+            watch = self._watch
+            if stepped or not tables.extend_watch(cursor, watch, now):
+                watch = tables.begin_watch(cursor, now)
+        if watch != self._watch:
+            logger.warning("the clock was set: presence is watched anew from %s on", now.isoformat(timespec="seconds"))
+        self._note_watch(watch)
+
+    def _note_watch(self, watch: int) -> None:
+        self._watch = watch
+        self._clocks = (time.time(), time.monotonic())
 
     def presence(self) -> dict[str, bool]:
         """Return whether each device, by hex id, is connected. Raises DatabaseAway."""
@@ -157,21 +191,23 @@ class Writer:
         self._journal.moved(written.move)
         for pin in written.pins:
             _remember(self._pins, pin, None)
-        for device, at in written.seen.items():
-            _remember(self._seen, device, at)
-            if self._unsaid.get(device, at) <= at:
-                self._unsaid.pop(device, None)
+        self._wrote(written.heard)
 
-    def write_seen(self, now: datetime) -> None:
-        """Write the `last_seen_at` that were put off. Raises DatabaseAway."""
-        due = {device: at for device, at in self._unsaid.items() if now - at >= SEEN_EVERY}
+    def _wrote(self, heard: Mapping[UUID, Heard]) -> None:
+        for device, sign in heard.items():
+            if sign.at is not None:
+                _remember(self._heard, device, sign.at)
+            if self._unsaid.get(device) == sign:
+                del self._unsaid[device]
+
+    def write_heard(self, now: datetime) -> None:
+        """Write when devices were heard that was put off. Raises DatabaseAway."""
+        due = {device: sign for device, sign in self._unsaid.items() if sign.at and abs(now - sign.at) >= HEARD_EVERY}
         if not due:
             return
         with self._database.transaction() as cursor:
             cursor.execute(tables.status(cursor, due, {}))
-        for device, at in due.items():
-            _remember(self._seen, device, at)
-            del self._unsaid[device]
+        self._wrote(due)
 
     # --- one batch -------------------------------------------------------------------------------------------------------
 
@@ -217,13 +253,19 @@ class Writer:
 
     def _take_link(self, message: Incoming, work: _Work, written: Written) -> None:
         """Take a message that is no device's: the broker's about a connection, or something to drop."""
-        device_id = topics.parse_connection(message.topic)
-        fact = read_link(message.payload, time_of(message.id)) if device_id else None
-        if device_id is None or fact is None:
+        at = time_of(message.id)
+        link = refusal = None
+        if device_id := topics.parse_connection(message.topic):
+            link = read_link(message.payload, at)
+        elif device_id := topics.parse_refusal(message.topic):
+            refusal = read_refusal(message.payload, at)
+        if device_id and link:
+            work.links.setdefault(UUID(device_id), []).append(link)
+        elif device_id and refusal:
+            work.refusals[UUID(device_id)] = refusal
+        else:
             written.dropped += 1
             logger.warning("dropped a message on a topic that is not the protocol's: %.80r", message.topic)
-            return
-        work.link(UUID(device_id), fact)
 
     def _drop(self, message: Incoming, place: Place, written: Written) -> None:
         written.dropped += 1
@@ -274,10 +316,7 @@ class Writer:
 
     def _take_facts(self, device: KnownDevice, said: Said, at: datetime, work: _Work) -> None:
         if said.alive:
-            self._unsaid[device.id] = at
-            written_at = self._seen.get(device.id)
-            if written_at is None or at - written_at >= SEEN_EVERY:
-                work.seen[device.id] = at
+            work.hear(device.id, Heard(message_at=at))
         if said.running:
             work.status(device.id).running = True
             _remember(self._answered, device.id, at)
@@ -299,17 +338,23 @@ class Writer:
         """Take what a finished command says about its device."""
         if device is None:
             return
+        if fact.answered_ms is not None:
+            work.hear(device.id, Heard(answer=Answered(fact.ended, fact.api, fact.answered_ms)))
         if fact.running is not None:
             status = work.status(device.id)
-            answered = self._answered.get(device.id)
-            if fact.running or answered is None or answered <= fact.ended:
-                status.running = fact.running  # else it has answered since, and we only read of the silence before now
-            status.asked_at = fact.time if status.asked_at is None else max(status.asked_at, fact.time)
+            if fact.running or not self._has_answered_since(device.id, fact.ended):
+                status.running = fact.running
+            status.asked_at = fact.time
             if fact.answered_ms is not None:
                 status.answered_ms = fact.answered_ms
         reading = fact.reading(device.profile)
         if reading is not None:
             work.reading(device.id, reading)
+
+    def _has_answered_since(self, device: UUID, silent_until: datetime) -> bool:
+        """Say whether the device has answered, and only now we read of the silence before; never after the clock was set back."""
+        answered = self._answered.get(device)
+        return answered is not None and timedelta(0) < answered - silent_until < RECENTLY
 
     def _write_commands(self, cursor: Cursor, batch: Batch, written: Written) -> list[CommandFact]:
         """Write finished commands and late answers; return the commands that were not there before."""
@@ -330,14 +375,25 @@ class Writer:
 
     def _write_presence(self, cursor: Cursor, work: _Work, written: Written, statements: list[bytes]) -> None:
         written.links = tables.links(cursor, work.links)
-        written.seen = work.seen
-        if work.seen or work.statuses:
-            statement = tables.status(cursor, work.seen, work.statuses)
+        refused = tables.refusals(cursor, work.refusals)
+        written.heard = self._due(work.heard)
+        if written.heard or work.statuses:
+            statement = tables.status(cursor, written.heard, work.statuses)
             if work.statuses:
                 cursor.execute(statement)  # now, for what pages are told is read back below
             else:
                 statements.append(statement)
-        tables.tell_presence(cursor, work.statuses.keys() | written.links.keys(), written.outbox)
+        tables.tell_presence(cursor, work.statuses.keys() | written.links.keys() | set(refused), written.outbox)
+
+    def _due(self, heard: Mapping[UUID, Heard]) -> dict[UUID, Heard]:
+        """Return of what was heard what is to be written now; the rest is kept for `write_heard`."""
+        due = {}
+        for device, sign in heard.items():
+            self._unsaid[device] = sign = self._unsaid.get(device, _NOTHING).followed_by(sign)
+            before = self._heard.get(device)
+            if before is None or sign.at is None or abs(sign.at - before) >= HEARD_EVERY:
+                due[device] = sign
+        return due
 
 
 class Uncommitted(CommitUnknown):

@@ -7,7 +7,7 @@ import ssl
 from enum import Enum, IntFlag, StrEnum, auto
 from typing import TYPE_CHECKING, cast
 
-from messaging.authorization import Action, Identity, Refusal, identify
+from messaging.authorization import Action, Identity, Refusal, identify, is_device_id
 from messaging.broker import packets
 from messaging.broker.packets import Connect, Message, ProtocolError, Will
 from messaging.broker.session import Session
@@ -25,11 +25,17 @@ _KNOWN_TOPICS = 1_024
 class Reason(StrEnum):
     """Why a connection ended, as presence events say it."""
 
-    GOODBYE = "goodbye"
-    LOST = "lost"
-    KICKED = "kicked"
-    REPLACED = "replaced"
-    KEEPALIVE = "keepalive"
+    GOODBYE = "goodbye"  # it sent DISCONNECT
+    LOST = "lost"  # the network or TLS broke, or it left without a word
+    PROTOCOL = "protocol"  # it sent what MQTT or our limits do not allow
+    STALLED = "stalled"  # it did not read what was sent to it
+    KEEPALIVE = "keepalive"  # it was silent for longer than it had promised
+    REPLACED = "replaced"  # the same device id connected anew
+    REVOKED = "revoked"  # cut: its certificate was revoked
+    DELETED = "deleted"  # cut: the device was deleted
+    OPERATOR = "operator"  # cut by a person who runs the portal
+    REFUSED = "refused"  # cut: it would not be let in any more, for another reason
+    KICKED = "kicked"  # cut, nobody said why
 
 
 class _State(Enum):
@@ -155,7 +161,10 @@ class Connection(asyncio.Protocol):
         self._blocked = True
         self.writable = False
         self._pause(_Pause.UNREAD)
-        self._stall = self._broker.loop.call_later(self._limits.write_stall_seconds, self._fail, "does not read")
+        self._stall = self._broker.loop.call_later(self._limits.write_stall_seconds, self._stalled)
+
+    def _stalled(self) -> None:
+        self._fail("does not read", reason=Reason.STALLED)
 
     def resume_writing(self) -> None:
         """Go on after `pause_writing`."""
@@ -250,7 +259,7 @@ class Connection(asyncio.Protocol):
                     return
                 at = end
         except ProtocolError as error:
-            self._fail(str(error))
+            self._fail(str(error), reason=Reason.PROTOCOL)
             return
         except Exception:
             logger.exception("a packet of %s could not be handled", self.client_id)
@@ -445,14 +454,16 @@ class Connection(asyncio.Protocol):
             name = self.peer.common_name if self.peer else ""
             self._broker.refusals[name] += 1
             logger.warning("refused: connection of %s from %s: %s", name, self.address, reason)
+            if is_device_id(name):
+                self._broker.tell_refusal(name, reason, self.address)
         self._out.append(packets.connack(code))
         self._shut(abort=False)
 
-    def _fail(self, why: str, *, abort: bool = True) -> None:
+    def _fail(self, why: str, *, reason: Reason = Reason.LOST, abort: bool = True) -> None:
         """Close because of what the peer did, or did not do; `abort` False lets what is written go out first."""
         if self._state is not _State.CLOSED:
             logger.info("closing %s from %s: %s", self.client_id or "unknown client", self.address, why)
-            self.end(Reason.LOST, abort=abort)
+            self.end(reason, abort=abort)
 
     def end(self, reason: Reason, *, abort: bool = True) -> None:
         """Close the connection now and tell the broker why; later calls change nothing."""

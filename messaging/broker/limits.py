@@ -15,6 +15,8 @@ class Limits:
     # A peer whose TCP window stays shut that long is gone, even if its keepalive is off.
     write_stall_seconds: float = 30.0
     shutdown_seconds: float = 2.0
+    # A device that is refused again and again is told of to its owner once in this time.
+    refusal_seconds: float = 30.0
     # When the broker stops, its bridge may still take and acknowledge what waits for it.
     drain_seconds: float = 2.0
     # MQTT 3.1.1, 3.1.2.10: silence of one and a half keepalive intervals ends the connection.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import secrets
 import ssl
 import time
 from collections import Counter
@@ -23,7 +24,9 @@ Admit = Callable[[str, str, str], Awaitable[Identity | Refusal]]
 May = Callable[[Identity, str, str], bool]
 
 PRESENCE_TOPIC = "$SYS/portal/connections/"
+REFUSAL_TOPIC = "$SYS/portal/refusals/"
 _KNOWN_ROUTES = 50_000
+_KNOWN_REFUSED = 10_000
 
 
 class Broker:
@@ -66,6 +69,10 @@ class Broker:
         self._routes: dict[bytes, list[tuple[Session, int]]] = {}
         self._retained: dict[str, Message] = {}
         self._unwritten: list[Connection] = []
+        # What presence is ordered by: a wall clock may be set back, these two cannot.
+        self._epoch = secrets.randbits(62) or 1
+        self._announced = 0
+        self._refusal_told: dict[str, float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._stopping = False
 
@@ -117,10 +124,10 @@ class Broker:
         """Client ids with an open, admitted connection."""
         return set(self._clients)
 
-    def disconnect(self, client_id: str) -> None:
+    def disconnect(self, client_id: str, reason: Reason = Reason.KICKED) -> None:
         """Cut this client's connection at once (also one that is just being admitted); its will is published."""
         for connection in [found for found in self._sockets if found.client_id == client_id]:
-            connection.end(Reason.KICKED)
+            connection.end(reason)
 
     async def recheck(self) -> int:
         """Ask again for every open connection and cut those refused now; return how many could not be decided."""
@@ -136,7 +143,7 @@ class Broker:
                 continue
             if isinstance(verdict, Refusal):
                 logger.warning("no longer admitted: %s: %s", client_id, verdict.reason)
-                connection.end(Reason.KICKED)
+                connection.end(_why_cut(verdict))
         return undecided
 
     # Connections
@@ -214,16 +221,32 @@ class Broker:
             connection.flush()
 
     def _announce(self, connection: Connection, event: str, details: dict[str, str]) -> None:
-        """Publish a device's presence, retained; the portal's own services have none."""
+        """Publish a device's presence, retained; the portal's own services have none.
+
+        `epoch` is this broker's life, `sequence` counts its announcements: within an epoch the higher one is the later.
+        """
         if connection.identity is None or connection.identity.kind is not Kind.DEVICE:
             return
         topic = PRESENCE_TOPIC + connection.client_id
-        payload = json.dumps({"event": event, "at": time.time(), **details}).encode()
+        self._announced += 1
+        order = {"epoch": self._epoch, "sequence": self._announced}
+        payload = json.dumps({"event": event, "at": time.time(), **order, **details}).encode()
         self._retained.pop(topic, None)
         if len(self._retained) >= self.limits.retained:
             del self._retained[next(iter(self._retained))]
         self._retained[topic] = Message(topic.encode(), payload, 1, retain=True)
         self.route(Message(topic.encode(), payload, 1))
+
+    def tell_refusal(self, device: str, reason: str, address: str) -> None:
+        """Publish that a device was not let in, for its owner to read; at most once in a while for each."""
+        now = self.loop.time()
+        if now < self._refusal_told.get(device, 0.0):
+            return
+        if len(self._refusal_told) >= _KNOWN_REFUSED:
+            self._refusal_told.clear()
+        self._refusal_told[device] = now + self.limits.refusal_seconds
+        payload = json.dumps({"at": time.time(), "reason": reason, "address": address}).encode()
+        self.route(Message((REFUSAL_TOPIC + device).encode(), payload, 1))
 
     # Sessions
 
@@ -346,3 +369,8 @@ class Broker:
             self._routes.clear()
         self._routes[raw] = targets
         return targets
+
+
+def _why_cut(refusal: Refusal) -> Reason:
+    """Say a refusal of somebody who is connected as presence events say it."""
+    return Reason(refusal.cause) if refusal.cause in set(Reason) else Reason.REFUSED

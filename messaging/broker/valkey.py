@@ -11,6 +11,7 @@ from collections import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from messaging.broker.connection import Reason
 from messaging.broker.server import Broker
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,12 @@ class ValkeyLink:
                     self._subscribed = True
                     self._start_recheck()
                 elif message["type"] == "message":
-                    self._broker.disconnect(str(message["data"]))
+                    self._obey(str(message["data"]))
+
+    def _obey(self, order: str) -> None:
+        """Cut a connection: the order is a client id, and after a space, if it is known, why."""
+        client_id, _, cause = order.partition(" ")
+        self._broker.disconnect(client_id, Reason(cause) if cause in set(Reason) else Reason.KICKED)
 
     def _start_recheck(self) -> None:
         if self._recheck is not None:

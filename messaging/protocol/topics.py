@@ -3,6 +3,7 @@
     {device}/{api}                      the portal to a device
     server/{device}/{api}               a device to the portal
     $SYS/portal/connections/{device}    the broker: this device came or went
+    $SYS/portal/refusals/{device}       the broker: this device was not let in
 
 A device id is 32 lower-case hex digits. An api name is one topic level of small letters, digits and `_`
 (`devices.profiles.API_NAME` says why), so no name can carry a wildcard, a further level, or AMQP's separator into a topic.
@@ -21,6 +22,7 @@ Direction = Literal["to", "from"]
 DEVICE_ID = re.compile(r"[0-9a-f]{32}")
 SERVER = "server/"
 CONNECTIONS = "$SYS/portal/connections/"
+REFUSALS = "$SYS/portal/refusals/"
 
 ALL_ANSWERS = "server/+/+"
 ALL_COMMANDS = "+/+"
@@ -74,7 +76,16 @@ def parse(topic: str) -> Parsed | None:
 
 def parse_connection(topic: str) -> str | None:
     """Return the id of the device whose coming or going this topic tells, or None."""
-    device_id = topic.removeprefix(CONNECTIONS)
+    return _told_of(CONNECTIONS, topic)
+
+
+def parse_refusal(topic: str) -> str | None:
+    """Return the id of the device of which this topic tells that it was not let in, or None."""
+    return _told_of(REFUSALS, topic)
+
+
+def _told_of(prefix: str, topic: str) -> str | None:
+    device_id = topic.removeprefix(prefix)
     return device_id if device_id != topic and DEVICE_ID.fullmatch(device_id) else None
 
 

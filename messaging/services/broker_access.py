@@ -74,7 +74,7 @@ def _device_refusal(common_name: str, fingerprint: str) -> Refusal | None:
     if certificate.device_id != UUID(hex=common_name):
         return Refusal("another device's certificate")
     if certificate.device.deleted_at is not None:
-        return Refusal("the device was deleted")
+        return Refusal("the device was deleted", "deleted")
     if certificate.status != Certificate.Status.ACTIVE:
-        return Refusal("the certificate was revoked")
+        return Refusal("the certificate was revoked", "revoked")
     return None if certificate.is_valid() else Refusal("the certificate is not in its dates")

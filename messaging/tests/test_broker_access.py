@@ -105,13 +105,13 @@ def test_anothers_certificate_is_refused(device: Registered, other: Registered) 
 
 def test_a_revoked_certificate_is_refused_and_its_successor_is_not(device: Registered) -> None:
     new = replace_certificate(device=device.device)
-    assert admit(device) == Refusal("the certificate was revoked")
+    assert admit(device) == Refusal("the certificate was revoked", "revoked")
     assert isinstance(admit(new), Identity)
 
 
 def test_a_deleted_device_is_refused(device: Registered) -> None:
     delete_device(device=device.device)
-    assert admit(device) == Refusal("the device was deleted")
+    assert admit(device) == Refusal("the device was deleted", "deleted")
 
 
 @pytest.mark.parametrize(

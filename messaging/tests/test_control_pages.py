@@ -40,7 +40,7 @@ def browser(account: Account, client: Client) -> Client:
 @pytest.fixture
 def pump(account: Account) -> Device:
     device = make_device(account, "Pump")
-    Presence.objects.filter(device=device).update(connected=True, connected_at=now(), last_seen_at=now())
+    Presence.objects.filter(device=device).update(connected=True, connected_at=now(), last_message_at=now())
     return device
 
 

@@ -148,7 +148,7 @@ document.addEventListener("live:presence", ({ detail }) => {
     led.className = led.className.replace(/\b(on|wait|bad)\b/g, "") + (detail.connected ? " on" : "");
     led.setAttribute("aria-label", detail.connected ? "online" : "offline");
     const seen = place.querySelector("[data-seen]");
-    if (seen && (detail.last_seen_at ?? detail.connected_at)) showAge(seen, detail.last_seen_at ?? detail.connected_at);
+    if (seen && (detail.last_message_at ?? detail.connected_at)) showAge(seen, detail.last_message_at ?? detail.connected_at);
     const why = place.querySelector("[data-why]");
     if (why) {
       why.textContent = { lost: "Went without goodbye", kicked: "Cut by the portal", replaced: "Replaced by a second connection", keepalive: "Fell silent" }[detail.reason] ?? "";

@@ -30,8 +30,10 @@ COMMAND: dict[str, Any] = {
     "user": "alice",
 }  # fmt: skip
 PRESENCE: dict[str, Any] = {
-    "device_id": DEVICE, "connected": True, "connected_at": NOW, "disconnected_at": None, "reason": "", "last_seen_at": NOW,
-    "running": None, "asked_at": None, "answered_ms": None, "address": "10.0.0.1", "protocol": "MQTT 3.1.1", "tls": "TLSv1.3",
+    "device_id": DEVICE, "connected": True, "connected_at": NOW, "disconnected_at": None, "reason": "", "last_message_at": NOW,
+    "running": None, "asked_at": None, "answered_ms": None, "last_answer_at": NOW, "last_answer_api": "x",
+    "last_answer_ms": 9.5, "refused_at": None, "refused_reason": "", "address": "10.0.0.1",
+    "protocol": "MQTT 3.1.1", "tls": "TLSv1.3",
 }  # fmt: skip
 READING: dict[str, Any] = {"device_id": DEVICE, "key": "gpio/10", "value": 1, "at": NOW, "elapsed_ms": 38.4}
 REGISTRY: dict[str, Any] = {"device_id": DEVICE, "change": "renamed", "name": "Pump"}
@@ -50,8 +52,8 @@ REGISTRY: dict[str, Any] = {"device_id": DEVICE, "change": "renamed", "name": "P
         (
             events.presence_event,
             PRESENCE,
-            "kind device connected connected_at disconnected_at reason last_seen_at running asked_at answered_ms"
-            " address protocol tls",
+            "kind device connected connected_at disconnected_at reason last_message_at running asked_at answered_ms"
+            " last_answer_at last_answer_api last_answer_ms refused_at refused_reason address protocol tls",
         ),
         (events.reading_event, READING, "kind device key value at elapsed_ms"),
         (events.device_event, REGISTRY, "kind device change name"),

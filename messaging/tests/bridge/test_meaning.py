@@ -18,14 +18,17 @@ from messaging.bridge.meaning import (
     BadRecord,
     CommandFact,
     LateFact,
+    LinkFact,
     Place,
     ReadingFact,
     Said,
     as_text,
+    news,
     pin_number,
     read_link,
     read_record,
     read_topic,
+    state_after,
     understand,
 )
 from messaging.models import Direction, Outcome
@@ -193,7 +196,7 @@ class TestLinks:
         event = {"event": "connected", "at": NOW.timestamp(), "address": "10.0.0.7", "protocol": "MQTT 3.1", "tls": "TLSv1.2"}
         fact = read_link(json.dumps(event).encode(), NOW)
         assert fact is not None
-        assert (fact.connected, fact.connected_at, fact.address, fact.tls) == (True, NOW, "10.0.0.7", "TLSv1.2")
+        assert (fact.connected, fact.at, fact.address, fact.tls) == (True, NOW, "10.0.0.7", "TLSv1.2")
 
     @pytest.mark.parametrize("payload", [b"", b"[]", b'{"event": "sleeping"}', b"\xff"])
     def test_anything_else_says_nothing(self, payload: bytes) -> None:
@@ -203,18 +206,39 @@ class TestLinks:
     def test_an_impossible_time_becomes_ours(self, at: object) -> None:
         fact = read_link(json.dumps({"event": "disconnected", "at": at, "reason": "x" * 99}).encode(), NOW)
         assert fact is not None
-        assert (fact.disconnected_at, fact.reason) == (NOW, "x" * 16)
+        assert (fact.at, fact.reason) == (NOW, "x" * 16)
 
-    def test_a_short_visit_is_one_fact(self) -> None:
-        came = read_link(b'{"event": "connected", "at": 100, "tls": "TLSv1.3"}', NOW)
-        went = read_link(b'{"event": "disconnected", "at": 101, "reason": "lost"}', NOW)
+    def test_a_short_visit_leaves_both_times(self) -> None:
+        came = read_link(b'{"event": "connected", "at": 100, "epoch": 7, "sequence": 1, "tls": "TLSv1.3"}', NOW)
+        went = read_link(b'{"event": "disconnected", "at": 101, "epoch": 7, "sequence": 2, "reason": "lost"}', NOW)
         assert came is not None
         assert went is not None
-        both = came.followed_by(went)
-        assert (both.connected, both.tls, both.reason) == (False, "TLSv1.3", "lost")
-        assert both.connected_at is not None
-        assert both.disconnected_at is not None
-        assert went.followed_by(came) == went
+        state = state_after([came, went])
+        assert (state.connected, state.sequence, state.tls, state.reason) == (False, 2, "TLSv1.3", "lost")
+        assert (state.connected_at, state.disconnected_at) == (came.at, went.at)
+
+    @pytest.mark.parametrize("epoch", [-1, 2**63, True, "7", 1.5, None])
+    def test_a_number_that_is_none_counts_as_not_given(self, epoch: object) -> None:
+        fact = read_link(json.dumps({"event": "connected", "at": 1, "epoch": epoch, "sequence": epoch}).encode(), NOW)
+        assert fact is not None
+        assert (fact.epoch, fact.sequence) == (0, 0)
+
+    @given(st.integers(0, 20), st.lists(st.integers(1, 20)))
+    def test_within_a_life_of_the_broker_only_what_comes_later_is_news(self, known: int, told: list[int]) -> None:
+        """Whatever the wall clock said: the facts' times run backwards here."""
+        facts = [LinkFact(number % 2 == 1, NOW - timedelta(hours=number), 7, number) for number in told]
+        heard = [fact.sequence for fact in news(facts, 7, known)]
+        assert heard == sorted(set(heard))
+        assert all(number > known for number in heard)
+        assert max([known, *heard]) == max([known, *told])
+
+    def test_another_life_of_the_broker_begins_anew(self) -> None:
+        facts = [LinkFact(True, NOW, 8, 1), LinkFact(True, NOW, 8, 1), LinkFact(False, NOW, 8, 2)]
+        assert news(facts, 7, 1_000) == [facts[0], facts[2]]
+
+    def test_a_broker_that_does_not_count_is_taken_at_its_word(self) -> None:
+        facts = [LinkFact(True, NOW), LinkFact(False, NOW)]
+        assert news(facts, 0, 0) == facts
 
 
 class TestRecords:

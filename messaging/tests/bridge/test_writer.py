@@ -281,24 +281,7 @@ class TestPresence:
         assert presence.disconnected_at == datetime.fromtimestamp(1_010, UTC)
         assert written.links == {device.pk: False}
 
-    def test_what_the_broker_repeats_or_says_too_late_changes_nothing(self, writer: Writer, device: Device) -> None:
-        writer.write(Batch([link(device, event="disconnected", at=1_010.0, reason="lost")]))
-        for event in ({"event": "disconnected", "at": 1_010.0, "reason": "lost"}, {"event": "connected", "at": 1_000.0}):
-            written = writer.write(Batch([link(device, **event)]))
-            assert (written.links, kinds(written)) == ({}, [])
-        assert not Presence.objects.get().connected
-
-    def test_a_new_session_disconnects_everybody_until_the_broker_says_otherwise(self, writer: Writer, device: Device) -> None:
-        writer.write(Batch([link(device, event="connected", at=1_000.0)]))
-        outbox = writer.begin_session()
-        presence = Presence.objects.get()
-        assert (presence.connected, presence.disconnect_reason) == (False, "lost")
-        assert presence.disconnected_at == datetime.fromtimestamp(1_000, UTC)
-        assert outbox
-        writer.write(Batch([link(device, event="connected", at=1_005.0)]))
-        assert Presence.objects.get().connected
-
-    def test_last_seen_is_written_once_a_second_and_the_rest_later(self, writer: Writer, device: Device) -> None:
+    def test_the_last_message_is_written_once_a_second_and_the_rest_later(self, writer: Writer, device: Device) -> None:
         start = datetime.now(UTC)
 
         def speak(after_s: float, delivery: int) -> datetime:
@@ -307,20 +290,20 @@ class TestPresence:
             return time_of(key)
 
         first = speak(0, 1)
-        assert Presence.objects.get().last_seen_at == first
+        assert Presence.objects.get().last_message_at == first
         last = speak(0.5, 2)
-        assert Presence.objects.get().last_seen_at == first
-        writer.write_seen(last + timedelta(seconds=0.9))
-        assert Presence.objects.get().last_seen_at == first
-        writer.write_seen(last + timedelta(seconds=1.1))
-        assert Presence.objects.get().last_seen_at == last
+        assert Presence.objects.get().last_message_at == first
+        writer.write_heard(last + timedelta(seconds=0.9))
+        assert Presence.objects.get().last_message_at == first
+        writer.write_heard(last + timedelta(seconds=1.1))
+        assert Presence.objects.get().last_message_at == last
         speak(0.2, 3)
-        assert Presence.objects.get().last_seen_at == last
+        assert Presence.objects.get().last_message_at == last
 
     def test_a_last_will_does_not_count_as_heard(self, writer: Writer, device: Device) -> None:
         modern = make_device(device.account, "Modern", "modern")
         writer.write(Batch([incoming(modern, "presence", {"value": "offline"})]))
-        assert Presence.objects.get(device=modern).last_seen_at is None
+        assert Presence.objects.get(device=modern).last_message_at is None
         assert Message.objects.get().payload == '{"value": "offline"}'
 
     def test_silence_means_not_running_and_an_answer_that_it_runs(self, writer: Writer, device: Device) -> None:

@@ -30,6 +30,8 @@ def _event(bridge: Wire, *, retain: bool = False) -> dict[str, Any]:
     assert message.topic == f"$SYS/portal/connections/{DEVICE}"
     assert (message.qos, message.retain) == (1, retain)
     event: dict[str, Any] = json.loads(message.payload)
+    assert event.pop("epoch") > 0
+    assert event.pop("sequence") > 0
     return event
 
 
@@ -70,12 +72,28 @@ def test_a_lost_device_leaves_its_will(running: RunningBroker, bridge: Wire) -> 
     assert _event(bridge)["reason"] == "lost"
 
 
-def test_a_protocol_error_counts_as_lost(running: RunningBroker, bridge: Wire) -> None:
+def test_a_protocol_error_is_told_from_a_lost_connection(running: RunningBroker, bridge: Wire) -> None:
     device = running.client(DEVICE, will=WILL)
     device.send(b"\xf0\x00")
     assert _event(bridge)["event"] == "connected"
     assert bridge.receive().payload == WILL[1]
-    assert _event(bridge)["reason"] == "lost"
+    assert _event(bridge)["reason"] == "protocol"
+
+
+def test_announcements_are_numbered_in_one_life_of_the_broker(start: StartBroker) -> None:
+    """The order of presence: a wall clock may be set back."""
+
+    def order(running: RunningBroker) -> list[tuple[int, int]]:
+        bridge = _bridge(running)
+        running.client(DEVICE).goodbye()
+        events = [json.loads(bridge.receive().payload) for _ in range(2)]
+        return [(event["epoch"], event["sequence"]) for event in events]
+
+    (epoch, first), (same, second) = order(start())
+    (another, again), _ = order(start())
+    assert (same, second) == (epoch, first + 1)
+    assert another != epoch
+    assert again == first
 
 
 def test_a_kicked_device_is_cut_at_once_and_leaves_its_will(running: RunningBroker, bridge: Wire) -> None:
@@ -197,3 +215,52 @@ def test_stopping_closes_every_connection(start: StartBroker) -> None:
     running.run(running.broker.stop())
     for wire in wires:
         assert wire.is_closed()
+
+
+@pytest.mark.parametrize(("cause", "reason"), [("revoked", "revoked"), ("deleted", "deleted"), ("", "refused"), ("x", "refused")])
+def test_a_recheck_says_why_it_cuts(start: StartBroker, cause: str, reason: str) -> None:
+    async def admit(common_name: str, _fingerprint: str, client_id: str) -> Identity | Refusal:
+        return Refusal("not any more", cause) if common_name in refused else identify(common_name, client_id)
+
+    refused: set[str] = set()
+    running = start(admit=admit)
+    bridge = _bridge(running)
+    running.client(DEVICE)
+    assert _event(bridge)["event"] == "connected"
+    refused.add(DEVICE)
+    running.run(running.broker.recheck())
+    assert _event(bridge)["reason"] == reason
+
+
+def _refusal(bridge: Wire, device: str = DEVICE) -> dict[str, Any]:
+    message = bridge.receive()
+    assert (message.topic, message.qos, message.retain) == (f"$SYS/portal/refusals/{device}", 1, False)
+    told: dict[str, Any] = json.loads(message.payload)
+    return told
+
+
+def test_a_device_that_is_refused_is_told_of_once_in_a_while(start: StartBroker) -> None:
+    async def admit(common_name: str, _fingerprint: str, client_id: str) -> Identity | Refusal:
+        return Refusal("the certificate was revoked") if common_name == DEVICE else identify(common_name, client_id)
+
+    running = start(admit=admit)
+    bridge = _bridge(running)
+    before = time.time()
+    for _ in range(3):
+        assert running.tls(DEVICE).connect(DEVICE) != 0
+    told = _refusal(bridge)
+    assert before <= told.pop("at") <= time.time()
+    assert told == {"reason": "the certificate was revoked", "address": "127.0.0.1"}
+    assert bridge.nothing_came()
+
+
+def test_a_refusal_is_told_of_whose_certificate_it_was(running: RunningBroker, bridge: Wire) -> None:
+    assert running.tls(OTHER).connect(DEVICE) != 0
+    assert _refusal(bridge, OTHER)["reason"] == "client id is not the certificate's common name"
+    assert running.tls("portal.gateway").connect(DEVICE) != 0
+    assert bridge.nothing_came()
+
+
+def test_devices_cannot_hear_of_others(running: RunningBroker) -> None:
+    device = running.client(DEVICE)
+    assert device.subscribe(f"$SYS/portal/refusals/{DEVICE}", f"$SYS/portal/connections/{DEVICE}", "$SYS/#") == [128, 128, 128]

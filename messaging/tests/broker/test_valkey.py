@@ -1,6 +1,7 @@
 """Orders from Valkey and counts for it, with a real server that is stopped and started."""
 
 import asyncio
+import json
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -87,6 +88,20 @@ def test_an_order_cuts_the_device_at_once(linked: RunningBroker, valkey: _Server
     other.ping()
     valkey.client.publish(DISCONNECT_CHANNEL, b"\xff not a device \0")
     other.ping()
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"), [("", "kicked"), (" revoked", "revoked"), (" operator", "operator"), (" x y", "kicked")]
+)
+def test_an_order_says_why(linked: RunningBroker, valkey: _Server, order: str, reason: str) -> None:
+    valkey.start()
+    wait_until(lambda: valkey.listeners() == 1)
+    bridge, device = linked.client("portal.bridge"), linked.client(DEVICE)
+    bridge.subscribe("$SYS/portal/#")
+    assert json.loads(bridge.receive().payload)["event"] == "connected"
+    valkey.client.publish(DISCONNECT_CHANNEL, DEVICE + order)
+    assert device.is_closed()
+    assert json.loads(bridge.receive().payload)["reason"] == reason
 
 
 def test_the_broker_works_without_valkey_and_checks_everybody_when_it_is_back(
