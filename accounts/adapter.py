@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import smtplib
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -12,23 +11,20 @@ from allauth.account.internal.userkit import filter_users_by_email
 from allauth.core import context as allauth_context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
-from django.conf import settings
 from django.core.cache import cache
-from django.core.mail import EmailMessage
 from django.db import transaction
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from accounts import services
+from accounts import mail, services
 from accounts.models import User
 from accounts.validators import validate_plain_address, validate_user_name
 
 logger = logging.getLogger(__name__)
 
 _ALLAUTH_MAILS = "account/email/"
-_OUR_MAILS = "emails/"
-_RECOVER_MAIL = "emails/password_reset_code"
+_RECOVER_MAIL = "account/email/password_reset_code"
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
@@ -81,24 +77,16 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         """Leave word for the form of how many tries are left."""
         request.tries_left = self.tries_left()  # type: ignore[attr-defined]
 
-    def render_mail(
-        self, template_prefix: str, email: str | list[str], context: dict[str, Any], headers: dict[str, str] | None = None
-    ) -> EmailMessage:
-        """Build the mail from `templates/emails/`, with links to the portal's own address whatever host was asked for."""
-        name = template_prefix.replace(_ALLAUTH_MAILS, _OUR_MAILS, 1)
-        ours = {**context, "portal_url": settings.PORTAL_URL, "code_minutes": settings.CODE_MINUTES}
-        if name == _RECOVER_MAIL:
-            users = filter_users_by_email(str(email), is_active=True, prefer_verified=True, for_login=True)
-            ours["user_name"] = users[0].get_username() if users else ""
-        message: EmailMessage = super().render_mail(name, email, ours, headers)
-        return message
-
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send a mail now; when the mail server does not take it, the caller's request ends with a page that says so."""
+        """Send a mail of `templates/emails/`; where the queue is away, the caller's request ends with a page that says so."""
+        words = {key: value for key, value in context.items() if key not in {"request", "current_site"}}
+        if template_prefix == _RECOVER_MAIL:
+            users = filter_users_by_email(email, is_active=True, prefer_verified=True, for_login=True)
+            words["user_name"] = users[0].get_username() if users else ""
         try:
-            super().send_mail(template_prefix, email, context)
-        except (OSError, smtplib.SMTPException) as error:
-            logger.error("Could not send mail %s: %s", template_prefix, type(error).__name__)
+            mail.send(template_prefix.removeprefix(_ALLAUTH_MAILS), email, words)
+        except mail.MailNotTaken as error:
+            logger.error("Could not hand over mail %s", template_prefix)
             raise ImmediateHttpResponse(_mail_failed(allauth_context.request)) from error
 
     def send_notification_mail(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from django.test import Client
+from celery import current_app
+from django.test import Client, TestCase
 
 from accounts.models import User
 from accounts.services import create_user
@@ -13,6 +16,19 @@ from accounts.tests.helpers import PASSWORD
 @pytest.fixture(autouse=True)
 def _fresh(clean_valkey: None, db: None) -> None:
     """Empty cache, sessions and rate limits."""
+
+
+@pytest.fixture(autouse=True)
+def _commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each request end as it does in earnest: what waits for a commit happens, and a worker does its tasks at once."""
+    plain = Client.request
+
+    def request(self: Client, **environ: Any) -> Any:
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            return plain(self, **environ)
+
+    monkeypatch.setattr(Client, "request", request)
+    monkeypatch.setitem(current_app.conf, "task_always_eager", True)
 
 
 @pytest.fixture

@@ -1,6 +1,12 @@
-"""The Account page and the profile."""
+"""The Account page and the profile.
+
+The page is a column of groups; each group is made of fragments `templates/accounts/_NAME.html`. What a fragment shows comes from
+a function in `SECTIONS`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth.decorators import login_required
@@ -12,20 +18,31 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import services
 from accounts.forms import ProfileForm, focus_first_error
 from accounts.http import AREA, AuthedRequest
-from accounts.models import ApiToken
+from accounts.views import tokens
+
+Section = Callable[[AuthedRequest], dict[str, object]]
+
+
+def _profile(request: AuthedRequest) -> dict[str, object]:
+    return {"account": services.personal_account(request.user)}
+
+
+def _sign_in(request: AuthedRequest) -> dict[str, object]:
+    user = request.user
+    return {"confirmed": EmailAddress.objects.filter(user=user, email=user.email.lower(), verified=True).exists()}
+
+
+SECTIONS: tuple[Section, ...] = (_profile, _sign_in, tokens.section)
 
 
 @login_required
 @require_safe
 @never_cache
 def account(request: AuthedRequest) -> HttpResponse:
-    """Show profile, subscription and API tokens."""
-    context = {
-        **AREA,
-        "account": services.personal_account(request.user),
-        "confirmed": EmailAddress.objects.filter(user=request.user, email=request.user.email.lower(), verified=True).exists(),
-        "tokens": request.user.api_tokens.filter(kind=ApiToken.Kind.PERSONAL),
-    }
+    """Show everything about the user and what is theirs."""
+    context: dict[str, object] = {**AREA}
+    for section in SECTIONS:
+        context |= section(request)
     return render(request, "accounts/account.html", context)
 
 

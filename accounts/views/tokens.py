@@ -17,6 +17,11 @@ from accounts.http import AREA, AuthedRequest
 from accounts.models import ApiToken
 
 
+def section(request: AuthedRequest) -> dict[str, object]:
+    """Return what the Account page shows of tokens."""
+    return {"tokens": request.user.api_tokens.filter(kind=ApiToken.Kind.PERSONAL)}
+
+
 @login_required
 @require_http_methods(["GET", "POST"])
 @never_cache
