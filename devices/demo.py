@@ -23,7 +23,7 @@ from devices import pki
 from devices.downloads import KeyUnavailable, active_certificate, device_config, device_files, slug
 from devices.models import Device
 from devices.pki.files import private_directory, write_if_changed
-from devices.services import name_pin, register_device, replace_certificate
+from devices.services import name_pin, register_device, renew_certificate
 from simulators.settings import CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE
 
 logger = logging.getLogger(__name__)
@@ -138,11 +138,11 @@ def _write_folder(device: Device, folder: Path) -> bool:
     """Write what changed; say whether the folder can be simulated now."""
     certificate = active_certificate(device)
     if certificate is None or not pki.is_usable(certificate.pem.encode("ascii")):
-        replace_certificate(device=device)  # the authority was made anew, or a year has passed
+        renew_certificate(device=device)  # the authority was made anew, or a year has passed
     try:
         files = device_files(device)
     except KeyUnavailable:
-        replace_certificate(device=device)  # the seal key was changed; nobody but the simulator has this device's key
+        renew_certificate(device=device)  # the seal key was changed; nobody but the simulator has this device's key
         files = device_files(device)
     private_directory(folder)
     content = {

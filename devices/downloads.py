@@ -15,6 +15,10 @@ from simulators.bundle import build_device_zip, zip_filename
 
 logger = logging.getLogger(__name__)
 
+# What makes a key and a request for it, with the tool that every desk has: the key stays where this is typed.
+CSR_COMMAND = (
+    "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout device.key -subj / -out device.csr"
+)
 NOT_KEPT = "The portal does not keep this device's private key."
 
 

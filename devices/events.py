@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import User
 from devices import hooks
 from devices.models import Device, DeviceEvent, EventKind
 
@@ -19,18 +20,23 @@ MAX_DETAIL_BYTES = 2_000
 Detail = str | int | float | bool | None
 
 
-def record(*, device: Device, kind: EventKind, at: datetime | None = None, **detail: Detail) -> DeviceEvent:
+def record(
+    *, device: Device, kind: EventKind, at: datetime | None = None, by: User | None = None, **detail: Detail
+) -> DeviceEvent:
     """Write what happened to a device into its timeline, within the caller's transaction; calls `hooks.device_event_recorded`.
 
-    `at`: when it happened, now if not given. `detail`: what the sentence has to name (a serial, an address, who did it, a number
-    of minutes): plain values, never a secret; nothing that grows with input from outside.
+    `at`: when it happened, now if not given. `by`: who did it, whose user name goes into the detail. `detail`: what the sentence
+    has to name (a serial, an address, a number of minutes): plain values, never a secret; nothing that grows with input from
+    outside.
 
     Raises:
         ValueError: the detail is longer than `MAX_DETAIL_BYTES` as JSON.
     """
+    if by is not None:
+        detail["by"] = by.username
     if len(json.dumps(detail)) > MAX_DETAIL_BYTES:
         raise ValueError(f"The detail of an event has at most {MAX_DETAIL_BYTES} bytes.")
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         event = DeviceEvent.objects.create(device=device, kind=kind, time=at or timezone.now(), detail=detail)
         hooks.device_event_recorded(event)
     return event

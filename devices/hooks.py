@@ -1,12 +1,24 @@
 """What happens in the registry and others may react to."""
 
-from devices.models import Device, DeviceEvent
+from dataclasses import dataclass
+
+from devices.models import Certificate, Device, DeviceEvent
 from devices.selectors import DeviceList
 from iotportal.hooks import Hook
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiringCertificate:
+    """A certificate in use that ends within `days` (30, 14, 7 or 1); told once for each of them."""
+
+    certificate: Certificate
+    days: int
+
 
 device_registered: Hook[Device] = Hook()
 device_changed: Hook[Device] = Hook()  # its name or profile
 device_deleted: Hook[Device] = Hook()
-certificate_revoked: Hook[Device] = Hook()  # it was replaced; a deleted device says device_deleted
+certificate_revoked: Hook[Certificate] = Hook()  # with its device; a deleted device says device_deleted alone
+certificate_expiring: Hook[ExpiringCertificate] = Hook()
 device_list_shown: Hook[DeviceList] = Hook()  # a page of the Devices page, which apps on the right add to
 device_event_recorded: Hook[DeviceEvent] = Hook()  # a new line of a device's timeline

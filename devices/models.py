@@ -4,9 +4,17 @@ A **Device** belongs to one account and has a name that is unique among the acco
 as 32 hex digits it is the CN of its certificate, its MQTT client id and the first level of its topics. Deleting a device
 revokes its certificates and keeps the row (`deleted_at`), because its history stays readable.
 
-A **Certificate** was issued to one device. At most one certificate per device is `active` until renewal with overlap exists.
+A **Certificate** was issued to one device. A device has at most one `active` certificate, the one it is to use, and at most one
+`retiring`, which a renewal left good until the device has been seen with the new one, or until `retires_at`.
 
-    active ──revoke──▶ revoked          nothing leads back; an expired certificate stays `active` and is refused by its dates
+    active ──renewal──▶ retiring ──seen, or too late──▶ revoked
+       └─────────────────revocation──────────────────────┘         nothing leads back
+
+An expired certificate stays `active` and is refused by its dates. A public key is one device's alone while any certificate with
+it is not revoked.
+
+A **DeviceSecret** lets in a device that cannot hold a certificate, where its owner wants that; a **RevocationList** is what each
+issuing CA publishes.
 
 A **Pin** is a GPIO that somebody used or named; its last value lives with the other readings in `messaging`.
 
@@ -19,6 +27,8 @@ import uuid
 from datetime import datetime
 from typing import ClassVar, Self
 
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import RangeOperators
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -86,39 +96,115 @@ class Certificate(models.Model):
 
     class Status(models.TextChoices):
         ACTIVE = "active"
+        RETIRING = "retiring"
         REVOKED = "revoked"
+
+    class KeyOrigin(models.TextChoices):
+        PORTAL = "portal", "made by the portal"
+        DEVICE = "device", "made on the device"
+
+    class Reason(models.TextChoices):
+        """Why it was revoked, as RFC 5280, 5.3.1 names it."""
+
+        UNSPECIFIED = "unspecified", "another reason"
+        KEY_COMPROMISE = "key_compromise", "the key or the device was lost or stolen"
+        SUPERSEDED = "superseded", "replaced by a newer one"
+        CESSATION = "cessation_of_operation", "the device is out of use"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="certificates")
+    issuer = models.CharField(max_length=40)  # key identifier of the issuing CA, hex
     serial = models.CharField(max_length=40, unique=True)  # hex
     fingerprint = models.CharField(max_length=64, unique=True)  # SHA-256 of the DER form, hex
     key_algorithm = models.CharField(max_length=16)
+    key_bits = models.PositiveSmallIntegerField()
+    key_hash = models.CharField(max_length=64)  # SHA-256 of the public key, hex
+    key_origin = models.CharField(max_length=8, choices=KeyOrigin, default=KeyOrigin.PORTAL)
     pem = models.TextField()
-    sealed_key = models.BinaryField(null=True, editable=False)  # AES-GCM, see devices.sealing; None: the portal never had it
+    sealed_key = models.BinaryField(null=True, editable=False)  # AES-GCM, see devices.sealing; None: the portal does not have it
     status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
     not_before = models.DateTimeField()
     not_after = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
+    used_at = models.DateTimeField(null=True, blank=True)  # first seen at the broker
+    retires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    revocation_reason = models.CharField(max_length=24, choices=Reason, blank=True)
+    warned_days = models.PositiveSmallIntegerField(null=True, blank=True)  # of the last warning that it ends soon
+    tried_at = models.DateTimeField(null=True, blank=True)  # the device came with it after its end, and was refused
+    rescued_until = models.DateTimeField(null=True, blank=True)  # until then its owner lets it in although it has ended
+    shared_at = models.DateTimeField(null=True, blank=True)  # last seen in use in two places at once
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["device"], name="certificate_one_active", condition=Q(status="active")),
-            models.CheckConstraint(condition=Q(status__in=["active", "revoked"]), name="certificate_status_known"),
+            models.UniqueConstraint(fields=["device"], name="certificate_one_retiring", condition=Q(status="retiring")),
+            models.CheckConstraint(condition=Q(status__in=["active", "retiring", "revoked"]), name="certificate_status_known"),
             models.CheckConstraint(
-                condition=Q(status="active", revoked_at=None) | Q(status="revoked", revoked_at__isnull=False),
+                condition=Q(status="active", retires_at=None, revoked_at=None, revocation_reason="")
+                | Q(status="retiring", retires_at__isnull=False, revoked_at=None, revocation_reason="")
+                | Q(status="revoked", revoked_at__isnull=False)
+                & Q(revocation_reason__in=["unspecified", "key_compromise", "superseded", "cessation_of_operation"]),
                 name="certificate_revoked_when",
             ),
+            models.CheckConstraint(condition=Q(key_origin__in=["portal", "device"]), name="certificate_key_origin_known"),
+            ExclusionConstraint(
+                name="certificate_key_of_one_device",
+                expressions=[("key_hash", RangeOperators.EQUAL), ("device", RangeOperators.NOT_EQUAL)],
+                condition=~Q(status="revoked"),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["key_hash"], name="certificate_by_key"),  # was this key ever revoked?
+            models.Index(fields=["issuer", "not_after"], name="certificate_of_issuer"),  # revocation lists
+            models.Index(fields=["not_after"], name="certificate_by_end", condition=Q(status="active")),  # who is to be warned
+            models.Index(fields=["retires_at"], name="certificate_to_retire", condition=Q(status="retiring")),
         ]
 
     def __str__(self) -> str:
         return f"{self.device}: {self.serial}"
 
+    @property
+    def ends_at(self) -> datetime:
+        """From when on the broker refuses it, if nobody revokes it before."""
+        if self.status == self.Status.RETIRING and self.retires_at is not None:
+            return self.retires_at
+        return max(self.not_after, self.rescued_until or self.not_after)
+
     def is_valid(self, now: datetime | None = None) -> bool:
         """Say whether the certificate opens the door at `now`."""
         now = now or timezone.now()
-        return self.status == self.Status.ACTIVE and self.not_before <= now < self.not_after
+        return self.status != self.Status.REVOKED and self.not_before <= now < self.ends_at
+
+    def is_expired(self, now: datetime | None = None) -> bool:
+        """Say whether it would open the door, were it not past its end."""
+        return self.status == self.Status.ACTIVE and self.not_after <= (now or timezone.now())
+
+
+class DeviceSecret(models.Model):
+    """The password of a device that cannot hold a certificate; it has 256 random bits and is kept as a hash."""
+
+    device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="secret")
+    secret_hash = models.CharField(max_length=64, editable=False)  # SHA-256, hex
+    created_at = models.DateTimeField(default=timezone.now)
+    used_at = models.DateTimeField(null=True, blank=True)  # first seen at the broker
+
+    def __str__(self) -> str:
+        return f"secret of {self.device_id}"
+
+
+class RevocationList(models.Model):
+    """The signed list of an issuing CA's revoked certificates, as it is published."""
+
+    issuer = models.CharField(max_length=40, primary_key=True)  # key identifier of the CA, hex
+    number = models.BigIntegerField(default=0)  # RFC 5280, 5.2.3: goes up with every list
+    der = models.BinaryField()
+    this_update = models.DateTimeField()
+    next_update = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"CRL {self.number} of {self.issuer}"
 
 
 class Pin(models.Model):

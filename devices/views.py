@@ -123,8 +123,10 @@ def new_certificate(request: AuthedRequest, device_id: str) -> HttpResponse:
     if request.method != "POST":
         return render(request, "devices/new_certificate.html", {**AREA, "device": device})
     old = active_certificate(device)
-    services.replace_certificate(device=device, key_algorithm=old.key_algorithm if old else KeyAlgorithm.EC)
-    messages.success(request, "It has a new key and certificate. Take them to the device: the old ones are refused from now on.")
+    services.renew_certificate(device=device, key_algorithm=old.key_algorithm if old else KeyAlgorithm.EC, by=request.user)
+    messages.success(
+        request, "It has a new key and certificate. Take them to the device: the old one works until it has been seen."
+    )
     return redirect("devices:detail", device.hex)
 
 

@@ -187,6 +187,7 @@ DEFAULT_FROM_EMAIL = env.text("PORTAL_EMAIL_FROM", "IoT Portal <portal@localhost
 PKI_DIR = Path(env.text("PORTAL_PKI_DIR", str(STATE_DIR / "pki")))
 SEAL_KEY = env.secret("PORTAL_SEAL_KEY")  # base64 of 32 bytes: seals the device keys that the portal keeps for their owners
 CERTIFICATE_DAYS = env.integer("PORTAL_CERTIFICATE_DAYS", 365, minimum=1, maximum=3650)
+RENEWAL_OVERLAP_DAYS = env.integer("PORTAL_RENEWAL_OVERLAP_DAYS", 14, minimum=0, maximum=365)  # the old one beside the new one
 MQTT_HOST = env.text("MQTT_HOST", "localhost")  # where the portal's own processes find the broker
 MQTT_PORT = env.integer("MQTT_PORT", 8883, minimum=1, maximum=65535)
 BROKER_BIND = env.text("PORTAL_BROKER_BIND", "127.0.0.1")

@@ -69,6 +69,9 @@ def presume_offline(device: str) -> None:
     client().set(presence_key(device), "0", nx=True)
 
 
-def ask_broker_to_disconnect(device: str, cause: str) -> None:
-    """Tell the broker process to close the device's connection; `cause` as presence says it: "revoked", "deleted", "operator"."""
-    client().publish(DISCONNECT_CHANNEL, f"{device} {cause}")
+def ask_broker_to_disconnect(device: str, cause: str, fingerprint: str = "") -> None:
+    """Tell the broker process to close the device's connection, or only one that was made with the certificate `fingerprint`.
+
+    `cause` as presence says it: "revoked", "deleted", "operator".
+    """
+    client().publish(DISCONNECT_CHANNEL, f"{device} {cause} {fingerprint}".rstrip())

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from accounts.models import Membership, User
-from devices.models import Device
+from devices.models import Certificate, Device
 from messaging import cache, events
 from messaging.models import Presence
 
@@ -56,13 +56,13 @@ def cut_deleted(device: Device) -> None:
     _cut(device, "deleted")
 
 
-def cut_revoked(device: Device) -> None:
-    """Close the connection of a device whose certificate was revoked, now."""
-    _cut(device, "revoked")
+def cut_revoked(certificate: Certificate) -> None:
+    """Close the connection that was made with a revoked certificate, now; one made with its successor stays."""
+    _cut(certificate.device, "revoked", certificate.fingerprint)
 
 
-def _cut(device: Device, cause: str) -> None:
-    transaction.on_commit(partial(cache.ask_broker_to_disconnect, device.hex, cause), robust=True)
+def _cut(device: Device, cause: str, fingerprint: str = "") -> None:
+    transaction.on_commit(partial(cache.ask_broker_to_disconnect, device.hex, cause, fingerprint), robust=True)
 
 
 def end_user(user: User) -> None:

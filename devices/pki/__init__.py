@@ -23,6 +23,7 @@ from devices.pki.authority import (
     server_certificate,
     service_certificates,
 )
+from devices.pki.csr import MAX_CSR_BYTES, CsrRefused, read_csr
 from devices.pki.errors import PkiError
 from devices.pki.keys import (
     KeyAlgorithm,
@@ -30,6 +31,8 @@ from devices.pki.keys import (
     PublicKey,
     algorithm_of,
     fingerprint,
+    key_hash,
+    key_id,
     new_private_key,
     private_key_pem,
     to_pem,
@@ -37,7 +40,8 @@ from devices.pki.keys import (
 from devices.pki.setting_up import ISSUING_DAYS, RENEW_BEFORE, is_usable, names_of, server_names, set_up
 
 __all__ = [
-    "ISSUING_DAYS", "RENEW_BEFORE", "SERVICES", "Authority", "KeyAlgorithm", "PkiError", "PrivateKey", "PublicKey",
-    "algorithm_of", "authority", "fingerprint", "is_usable", "issue_device_certificate", "names_of", "new_private_key",
-    "private_key_pem", "server_certificate", "server_names", "service_certificates", "set_up", "to_pem",
+    "ISSUING_DAYS", "MAX_CSR_BYTES", "RENEW_BEFORE", "SERVICES", "Authority", "CsrRefused", "KeyAlgorithm", "PkiError",
+    "PrivateKey", "PublicKey", "algorithm_of", "authority", "fingerprint", "is_usable", "issue_device_certificate", "key_hash",
+    "key_id", "names_of", "new_private_key", "private_key_pem", "read_csr", "server_certificate", "server_names",
+    "service_certificates", "set_up", "to_pem",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from devices.pki.errors import PkiError
 from devices.pki.files import Stamp, stamp
-from devices.pki.keys import PublicKey, fingerprint, to_pem
+from devices.pki.keys import PublicKey, fingerprint, key_id, to_pem
 from devices.pki.signing import Issuer, as_name, sign
 
 SERVICES = {"portal.gateway": "gateway", "portal.bridge": "bridge"}  # common name: file name
@@ -33,6 +33,11 @@ class Authority:
     root: x509.Certificate
     issuing: x509.Certificate
     key: ec.EllipticCurvePrivateKey
+
+    @property
+    def id(self) -> str:
+        """The issuing CA's key identifier in hex: what its certificates call their issuer."""
+        return key_id(self.issuing).hex()
 
     @property
     def root_pem(self) -> bytes:
@@ -61,7 +66,7 @@ def leaf(
     *more: x509.ExtensionType,
 ) -> x509.Certificate:
     """Return a certificate that signs handshakes and nothing else, for `purpose` alone."""
-    issuer = Issuer(authority.issuing.subject, authority.key, authority.issuing.not_valid_after_utc)
+    issuer = Issuer.of(authority.issuing, authority.key)
     constraints = x509.BasicConstraints(ca=False, path_length=None)
     return sign(issuer, as_name(subject), public_key, days, constraints, x509.ExtendedKeyUsage([purpose]), *more)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 
 from cryptography import x509
@@ -26,9 +27,9 @@ def new_private_key(algorithm: KeyAlgorithm) -> PrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def algorithm_of(key: PrivateKey) -> KeyAlgorithm:
+def algorithm_of(key: PublicKey) -> KeyAlgorithm:
     """Return what kind of key it is."""
-    return KeyAlgorithm.RSA if isinstance(key, rsa.RSAPrivateKey) else KeyAlgorithm.EC
+    return KeyAlgorithm.RSA if isinstance(key, rsa.RSAPublicKey) else KeyAlgorithm.EC
 
 
 def private_key_pem(key: PrivateKey) -> bytes:
@@ -44,3 +45,20 @@ def to_pem(certificate: x509.Certificate) -> bytes:
 def fingerprint(certificate: x509.Certificate) -> str:
     """Return the SHA-256 of the DER form, 64 lower-case hex digits."""
     return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def key_hash(key: PublicKey) -> str:
+    """Return the SHA-256 of the key (its SubjectPublicKeyInfo in DER), 64 lower-case hex digits: the same key, the same hash."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
+
+
+def key_id(certificate: x509.Certificate) -> bytes:
+    """Return the subject key identifier of an authority, by which its certificates and revocation list name it."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        key = certificate.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+            raise ValueError("An authority's key is EC or RSA.") from None
+        return x509.SubjectKeyIdentifier.from_public_key(key).digest

@@ -79,7 +79,7 @@ def _make_root() -> list[str]:
     key, written = _key_at("root-ca.key")
     # The hash tells the roots of two portals apart in a device that knows both.
     subject = as_name(f"IoT Portal Root CA {_short_hash(key)}")
-    issuer = Issuer(subject, key, datetime.now(UTC) + timedelta(days=ROOT_DAYS + 1))
+    issuer = Issuer.of_itself(subject, key, ROOT_DAYS)
     root = sign(issuer, subject, key.public_key(), ROOT_DAYS, x509.BasicConstraints(ca=True, path_length=1))
     write_private(file_at("root-ca.pem"), to_pem(root))
     return [*written, "root-ca.pem"]
@@ -94,7 +94,7 @@ def _make_issuing() -> list[str]:
     if root.public_key() != root_key.public_key():
         raise PkiError("root-ca.key is not the key of root-ca.pem.")
     key, written = _key_at("issuing-ca.key")
-    issuer = Issuer(root.subject, root_key, root.not_valid_after_utc)
+    issuer = Issuer.of(root, root_key)
     subject = as_name(f"IoT Portal Issuing CA {_short_hash(key)}")
     issuing = sign(issuer, subject, key.public_key(), ISSUING_DAYS, x509.BasicConstraints(ca=True, path_length=0))
     write_private(file_at("issuing-ca.pem"), to_pem(issuing))

@@ -1,8 +1,12 @@
-"""What the registry refuses."""
+"""What the registry refuses; every message is for the person who asked."""
 
 from devices.names import InvalidName
+from devices.pki import CsrRefused
 
-__all__ = ["DeviceGone", "InvalidName", "InvalidPin", "NameTaken", "UnknownKeyAlgorithm"]
+__all__ = [
+    "CsrRefused", "DeviceGone", "InvalidName", "InvalidPin", "KeyInUse", "NameTaken", "NotExpired", "SecretsForbidden",
+    "UnknownKeyAlgorithm", "UnknownReason",
+]  # fmt: skip
 
 
 class NameTaken(Exception):
@@ -25,3 +29,22 @@ class InvalidPin(ValueError):
 
 class UnknownKeyAlgorithm(ValueError):
     """A key algorithm that is not one of `KeyAlgorithm`."""
+
+
+class KeyInUse(CsrRefused):
+    """A request whose key cannot be taken (again): it is another device's, or one that nobody should trust any more."""
+
+
+class UnknownReason(ValueError):
+    """A reason for a revocation that is not one of `Certificate.Reason`."""
+
+
+class NotExpired(Exception):
+    """A certificate that needs no rescue, or is past all rescue."""
+
+
+class SecretsForbidden(Exception):
+    """The operator has not allowed that devices sign in with a secret."""
+
+    def __str__(self) -> str:
+        return "The operator of this portal lets devices in by certificate alone."

@@ -7,14 +7,17 @@ import logging
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.models import Account
+from accounts.models import Account, User
 from devices import hooks, pki
-from devices.models import Device, Pin
+from devices.events import record
+from devices.models import Device, EventKind, Pin
 from devices.names import PIN_NAME_LENGTH, clean_name
 from devices.pki import KeyAlgorithm
 from devices.profiles import get_profile
-from devices.services.certificates import Registered, as_algorithm, certify, revoke
-from devices.services.errors import DeviceGone, InvalidPin, NameTaken
+from devices.services.certificates import Key, Registered, certify, make_key
+from devices.services.errors import DeviceGone, InvalidPin
+from devices.services.integrity import as_refusal
+from devices.services.revocation import revoke_all
 
 logger = logging.getLogger(__name__)
 
@@ -22,48 +25,57 @@ HIGHEST_PIN = 255  # what every profile allows at the most
 
 
 def register_device(
-    *, account: Account, name: str, profile: str = "standard", key_algorithm: str = KeyAlgorithm.EC
+    *,
+    account: Account,
+    name: str,
+    profile: str = "standard",
+    key_algorithm: str = KeyAlgorithm.EC,
+    csr: str | None = None,
+    by: User | None = None,
 ) -> Registered:
-    """Register a device of `account` and make its identity: id, key (kept sealed) and certificate, in one transaction.
+    """Register a device of `account` and make its identity: id, key and certificate, in one transaction.
 
-    Calls `hooks.device_registered` inside it.
+    The portal makes the key and keeps it sealed, unless `csr` is a certificate request (PEM) that proves the device has one.
+    Calls `hooks.device_registered` inside the transaction.
 
     Raises:
         InvalidName, NameTaken: the name cannot be had.
         UnknownProfile, UnknownKeyAlgorithm: there is none of that name.
+        CsrRefused: the request is not taken (KeyInUse: its key is not).
         devices.pki.PkiError: the certificate authority is not usable.
     """
     device = Device(account=account, name=clean_name(name), profile=get_profile(profile).slug)
-    key = pki.new_private_key(as_algorithm(key_algorithm))  # before the transaction: an RSA key takes its time
+    key = make_key(key_algorithm) if csr is None else Key(pki.read_csr(csr))  # before the transaction: RSA takes its time
     try:
         with transaction.atomic():
             device.save(force_insert=True)
             certificate = certify(device, key)
+            record(device=device, kind=EventKind.REGISTERED, name=device.name, key=certificate.key_origin, by=by)
             hooks.device_registered(device)
-    except IntegrityError as error:  # the constraint decides, not a look before: two at once cannot both win
-        raise _as_name_taken(error) from error
+    except IntegrityError as error:
+        raise as_refusal(error) from error
     logger.info("device %s registered in account %s", device.hex, account.pk)
-    return Registered(device, certificate, pki.private_key_pem(key))
+    return Registered(device, certificate, key.private_pem)
 
 
-def rename_device(*, device: Device, name: str) -> Device:
+def rename_device(*, device: Device, name: str, by: User | None = None) -> Device:
     """Give the device another name; calls `hooks.device_changed`.
 
     Raises:
         InvalidName, NameTaken: the name cannot be had.
         DeviceGone: it was deleted.
     """
-    return _change(device, name=clean_name(name))
+    return _change(device, "name", clean_name(name), EventKind.RENAMED, by)
 
 
-def change_profile(*, device: Device, profile: str) -> Device:
+def change_profile(*, device: Device, profile: str, by: User | None = None) -> Device:
     """Say what kind of device it is; calls `hooks.device_changed`.
 
     Raises:
         UnknownProfile: there is no such profile.
         DeviceGone: it was deleted.
     """
-    return _change(device, profile=get_profile(profile).slug)
+    return _change(device, "profile", get_profile(profile).slug, EventKind.PROFILE_CHANGED, by)
 
 
 def delete_device(*, device: Device) -> None:
@@ -77,7 +89,7 @@ def delete_device(*, device: Device) -> None:
         if not Device.objects.live().filter(pk=device.pk).update(deleted_at=now):
             return
         device.deleted_at = now
-        revoke(device)
+        revoke_all(device)
         hooks.device_deleted(device)
     logger.info("device %s deleted", device.hex)
 
@@ -95,21 +107,19 @@ def name_pin(*, device: Device, number: int, name: str) -> Pin:
     return Pin.objects.update_or_create(device=device, number=number, defaults=values)[0]
 
 
-def _change(device: Device, **values: str) -> Device:
-    """Change columns of a live device and tell who wants to know."""
+def _change(device: Device, column: str, value: str, kind: EventKind, by: User | None) -> Device:
+    """Change a column of a live device and tell who wants to know."""
     try:
         with transaction.atomic():
-            if not Device.objects.live().filter(pk=device.pk).update(**values):
+            stored = Device.objects.live().select_for_update().filter(pk=device.pk).first()
+            if stored is None:
                 raise DeviceGone
-            for column, value in values.items():
-                setattr(device, column, value)
+            before = str(getattr(stored, column))
+            Device.objects.filter(pk=device.pk).update(**{column: value})
+            setattr(device, column, value)
+            if before != value:
+                record(device=device, kind=kind, by=by, before=before, after=value)
             hooks.device_changed(device)
     except IntegrityError as error:
-        raise _as_name_taken(error) from error
+        raise as_refusal(error) from error
     return device
-
-
-def _as_name_taken(error: IntegrityError) -> Exception:
-    """Return the domain's error if the constraint on names refused, otherwise `error` itself."""
-    diagnosis = getattr(error.__cause__, "diag", None)
-    return NameTaken() if getattr(diagnosis, "constraint_name", None) == "device_name_unique" else error

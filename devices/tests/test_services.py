@@ -52,7 +52,7 @@ def test_an_rsa_key_is_had_for_the_asking(account: Account) -> None:
 
 
 def test_a_registration_takes_this_many_queries(account: Account, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    with django_assert_num_queries(5):  # a savepoint of the test opened and closed, device, certificate, presence
+    with django_assert_num_queries(6):  # a savepoint of the test opened and closed, device, certificate, event, presence
         register_device(account=account, name="Pump")
 
 
@@ -154,7 +154,7 @@ def test_a_deleted_device_cannot_be_changed(account: Account) -> None:
     with pytest.raises(services.DeviceGone):
         services.change_profile(device=stale, profile="modern")
     with pytest.raises(services.DeviceGone):
-        services.replace_certificate(device=stale)
+        services.renew_certificate(device=stale)
 
 
 def test_a_pin_is_named_renamed_and_unnamed(account: Account) -> None:
@@ -237,13 +237,3 @@ def test_a_forgotten_key_is_gone_and_the_certificate_stays_good(account: Account
     assert files.private_key is None
     assert files.certificate.decode() == made.certificate.pem
     assert Certificate.objects.get().is_valid()
-
-
-def test_a_replaced_certificate_is_revoked_and_the_new_one_fits_its_key(account: Account) -> None:
-    made = register_device(account=account, name="Pump")
-    new = services.replace_certificate(device=made.device, key_algorithm="rsa")
-    old = Certificate.objects.get(pk=made.certificate.pk)
-    assert (old.status, old.sealed_key) == (Certificate.Status.REVOKED, None)
-    files = device_files(made.device)
-    assert files.private_key == new.private_key_pem != made.private_key_pem
-    assert files.certificate.decode() == new.certificate.pem

@@ -124,10 +124,14 @@ class Broker:
         """Client ids with an open, admitted connection."""
         return set(self._clients)
 
-    def disconnect(self, client_id: str, reason: Reason = Reason.KICKED) -> None:
-        """Cut this client's connection at once (also one that is just being admitted); its will is published."""
+    def disconnect(self, client_id: str, reason: Reason = Reason.KICKED, fingerprint: str = "") -> None:
+        """Cut this client's connection at once (also one that is just being admitted); its will is published.
+
+        With a `fingerprint` only a connection that was made with that certificate.
+        """
         for connection in [found for found in self._sockets if found.client_id == client_id]:
-            connection.end(reason)
+            if not fingerprint or (connection.peer is not None and connection.peer.fingerprint == fingerprint):
+                connection.end(reason)
 
     async def recheck(self) -> int:
         """Ask again for every open connection and cut those refused now; return how many could not be decided."""

@@ -66,9 +66,9 @@ class ValkeyLink:
                     self._obey(str(message["data"]))
 
     def _obey(self, order: str) -> None:
-        """Cut a connection: the order is a client id, and after a space, if it is known, why."""
-        client_id, _, cause = order.partition(" ")
-        self._broker.disconnect(client_id, Reason(cause) if cause in set(Reason) else Reason.KICKED)
+        """Cut a connection: the order is a client id, why (if it is known), and with which certificate (else any)."""
+        client_id, cause, fingerprint, *_ = [*order.split(" "), "", ""]
+        self._broker.disconnect(client_id, Reason(cause) if cause in set(Reason) else Reason.KICKED, fingerprint)
 
     def _start_recheck(self) -> None:
         if self._recheck is not None:

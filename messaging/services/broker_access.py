@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from devices import pki
 from devices.models import Certificate
+from devices.services import note_expired, note_use
 from messaging.authorization import Identity, Kind, Refusal, identify
 
 
@@ -59,22 +60,40 @@ def _device_refusal(common_name: str, fingerprint: str) -> Refusal | None:
     """Say why a device's certificate is not good."""
     _drop_broken_connection()
     try:
-        certificate = (
-            Certificate.objects.select_related("device")
-            .only("status", "not_before", "not_after", "device_id", "device__deleted_at")
-            .filter(fingerprint=fingerprint)
-            .first()
-        )
+        certificate = Certificate.objects.select_related("device").only(*_ASKED).filter(fingerprint=fingerprint).first()
+        refusal = _refusal(common_name, certificate)
+        if certificate is not None:
+            _note(certificate, refusal)
     except DatabaseError as error:
         raise RegistryUnavailable("the registry cannot be asked") from error
     finally:
         _drop_broken_connection()
+    return refusal
+
+
+_ASKED = (
+    "status", "not_before", "not_after", "retires_at", "rescued_until", "used_at", "device_id", "device__deleted_at",
+)  # fmt: skip
+_EXPIRED = Refusal("the certificate has ended")
+
+
+def _refusal(common_name: str, certificate: Certificate | None) -> Refusal | None:
     if certificate is None:
         return Refusal("unknown certificate")
     if certificate.device_id != UUID(hex=common_name):
         return Refusal("another device's certificate")
     if certificate.device.deleted_at is not None:
         return Refusal("the device was deleted", "deleted")
-    if certificate.status != Certificate.Status.ACTIVE:
+    if certificate.status == Certificate.Status.REVOKED:
         return Refusal("the certificate was revoked", "revoked")
-    return None if certificate.is_valid() else Refusal("the certificate is not in its dates")
+    if certificate.is_valid():
+        return None
+    return _EXPIRED if certificate.is_expired() else Refusal("the certificate is not in its dates")
+
+
+def _note(certificate: Certificate, refusal: Refusal | None) -> None:
+    """Write what was seen of a certificate for the first time. Once in its life, so that a look costs one query and no write."""
+    if refusal is None and certificate.used_at is None:
+        note_use(certificate=certificate)
+    elif refusal is _EXPIRED:
+        note_expired(certificate=certificate)

@@ -15,7 +15,16 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from accounts.services import create_user, personal_account
 from devices import pki as authority
 from devices.models import Certificate
-from devices.services import Registered, delete_device, register_device, rename_device, replace_certificate
+from devices.pki import setting_up
+from devices.services import (
+    Registered,
+    delete_device,
+    register_device,
+    rename_device,
+    renew_certificate,
+    rescue_certificate,
+    revoke_certificate,
+)
 from messaging.authorization import Identity, Kind, Refusal
 from messaging.services.broker_access import RegistryUnavailable, admit_connection
 
@@ -55,6 +64,7 @@ def fingerprint_at(path: Path) -> str:
 def test_a_device_with_its_certificate_is_let_in_with_one_query(
     device: Registered, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
+    admit(device)  # the first time is noted
     with django_assert_num_queries(1):
         assert admit(device) == Identity(Kind.DEVICE, device.device.hex)
 
@@ -104,9 +114,44 @@ def test_anothers_certificate_is_refused(device: Registered, other: Registered) 
 
 
 def test_a_revoked_certificate_is_refused_and_its_successor_is_not(device: Registered) -> None:
-    new = replace_certificate(device=device.device)
-    assert admit(device) == Refusal("the certificate was revoked", "revoked")
+    revoke_certificate(certificate=device.certificate)
+    new = renew_certificate(device=device.device)
     assert isinstance(admit(new), Identity)
+    assert admit(device) == Refusal("the certificate was revoked", "revoked")
+
+
+def test_a_renewed_certificate_is_good_until_its_successor_is_seen(device: Registered) -> None:
+    new = renew_certificate(device=device.device)
+    assert isinstance(admit(device), Identity)
+    assert isinstance(admit(device), Identity)
+    assert isinstance(admit(new), Identity)
+    assert admit(device) == Refusal("the certificate was revoked", "revoked")
+    assert Certificate.objects.get(pk=device.certificate.pk).revocation_reason == "superseded"
+
+
+def test_a_renewed_certificate_is_refused_once_its_overlap_is_over(device: Registered) -> None:
+    renew_certificate(device=device.device)
+    Certificate.objects.filter(status="retiring").update(retires_at=timezone.now())
+    assert admit(device) == Refusal("the certificate is not in its dates")
+
+
+def test_an_expired_certificate_is_refused_noted_and_let_in_when_its_owner_says_so(device: Registered) -> None:
+    Certificate.objects.update(not_after=timezone.now() - timedelta(days=3))
+    assert admit(device) == Refusal("the certificate has ended")
+    tried_at = Certificate.objects.get().tried_at
+    assert tried_at is not None
+    assert admit(device) == Refusal("the certificate has ended")
+    assert Certificate.objects.get().tried_at == tried_at  # a row is not written again and again
+    rescue_certificate(certificate=device.certificate)
+    assert isinstance(admit(device), Identity)
+    Certificate.objects.update(rescued_until=timezone.now())
+    assert admit(device) == Refusal("the certificate has ended")
+
+
+def test_no_rescue_is_had_for_a_revoked_certificate(device: Registered) -> None:
+    Certificate.objects.update(rescued_until=timezone.now() + timedelta(hours=1))
+    revoke_certificate(certificate=device.certificate)
+    assert admit(device) == Refusal("the certificate was revoked", "revoked")
 
 
 def test_a_deleted_device_is_refused(device: Registered) -> None:
@@ -166,7 +211,7 @@ def test_a_service_keeps_its_way_in_over_a_renewal_and_the_file_before_can_be_ta
     own_pki: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = fingerprint_at(own_pki / "gateway.pem")
-    monkeypatch.setattr(authority, "RENEW_BEFORE", timedelta(days=1000))
+    monkeypatch.setattr(setting_up, "RENEW_BEFORE", timedelta(days=1000))
     authority.set_up([])
     new = fingerprint_at(own_pki / "gateway.pem")
     assert old != new
@@ -177,7 +222,7 @@ def test_a_service_keeps_its_way_in_over_a_renewal_and_the_file_before_can_be_ta
 
 
 def test_a_service_whose_certificate_ended_is_refused(own_pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authority, "SERVICE_DAYS", 0)
+    monkeypatch.setattr(setting_up, "SERVICE_DAYS", 0)
     (own_pki / "bridge.pem").unlink()
     authority.set_up([])
     verdict = admit_connection("portal.bridge", fingerprint_at(own_pki / "bridge.pem"), "portal.bridge")

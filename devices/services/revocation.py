@@ -1,0 +1,110 @@
+"""Revoking certificates, and letting an expired one in again."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import User
+from devices.events import record
+from devices.models import Certificate, Device, EventKind
+from devices.services.certificates import retire, revoke_rows
+from devices.services.errors import NotExpired, UnknownReason
+
+logger = logging.getLogger(__name__)
+
+RESCUE = timedelta(hours=24)
+TRIED_EVERY = timedelta(minutes=1)  # a device that comes again and again writes its row this often
+SHARED_EVERY = timedelta(minutes=10)
+
+
+def revoke_certificate(*, certificate: Certificate, reason: str = Certificate.Reason.UNSPECIFIED, by: User | None = None) -> None:
+    """Revoke a certificate for ever: it opens nothing any more, and a connection made with it is cut. Twice is once.
+
+    Calls `hooks.certificate_revoked`.
+
+    Raises:
+        UnknownReason: `reason` is none of `Certificate.Reason`.
+    """
+    if reason not in Certificate.Reason.values:
+        raise UnknownReason(f"A reason is {', '.join(Certificate.Reason.values)}, not {reason!r}.")
+    with transaction.atomic():
+        device = Device.objects.select_for_update().get(pk=certificate.device_id)
+        for one in revoke_rows(device, [certificate], Certificate.Reason(reason)):
+            record(device=device, kind=EventKind.CERTIFICATE_REVOKED, serial=one.serial, reason=reason, by=by)
+            logger.info("certificate %s of device %s revoked: %s", one.serial, device.hex, reason)
+
+
+def revoke_all(device: Device) -> None:
+    """Revoke what a device has that is being deleted, within that transaction; whoever cares hears of the deletion."""
+    standing = device.certificates.exclude(status=Certificate.Status.REVOKED)
+    standing.update(
+        status=Certificate.Status.REVOKED,
+        revoked_at=timezone.now(),
+        revocation_reason=Certificate.Reason.CESSATION,
+        sealed_key=None,
+    )
+
+
+def end_overlaps() -> int:
+    """Revoke the certificates whose time beside a newer one is over; return how many."""
+    due = Certificate.objects.filter(status=Certificate.Status.RETIRING, retires_at__lte=timezone.now())
+    devices = list(due.values_list("device_id", flat=True))
+    for device_id in devices:
+        with transaction.atomic():
+            device = Device.objects.select_for_update().get(pk=device_id)
+            retire(device, list(due.filter(device=device)), why="time")
+    return len(devices)
+
+
+# --- expired ones --------------------------------------------------------------------------------------------------------------
+
+
+def note_expired(*, certificate: Certificate) -> None:
+    """Note that the device wanted in with a certificate that has ended."""
+    now = timezone.now()
+    rarely = Q(tried_at=None) | Q(tried_at__lt=now - TRIED_EVERY)
+    Certificate.objects.filter(rarely, pk=certificate.pk).update(tried_at=now)
+
+
+def rescue_certificate(*, certificate: Certificate, by: User | None = None) -> Certificate:
+    """Let the device in with its expired certificate for `RESCUE` from now on, so that it can be given a new one.
+
+    Raises:
+        NotExpired: the certificate is still good, or was revoked, which nothing undoes.
+    """
+    with transaction.atomic():
+        device = Device.objects.select_for_update().get(pk=certificate.device_id)
+        certificate = Certificate.objects.get(pk=certificate.pk)
+        if not certificate.is_expired():
+            good = certificate.status != Certificate.Status.REVOKED
+            raise NotExpired("It has not ended yet." if good else "It was revoked, and nothing undoes that. Renew it.")
+        certificate.rescued_until = timezone.now() + RESCUE
+        certificate.save(update_fields=["rescued_until"])
+        until = certificate.rescued_until.isoformat()
+        record(device=device, kind=EventKind.CERTIFICATE_RESCUED, serial=certificate.serial, until=until, by=by)
+    logger.info("expired certificate %s of device %s is let in for %s", certificate.serial, device.hex, RESCUE)
+    return certificate
+
+
+# --- used twice ----------------------------------------------------------------------------------------------------------------
+
+
+def note_shared(*, fingerprint: str, addresses: list[str], times: int, minutes: int) -> None:
+    """Note that a certificate is in use in two places: connections made with it push each other out again and again."""
+    now = timezone.now()
+    rarely = Q(shared_at=None) | Q(shared_at__lt=now - SHARED_EVERY)
+    with transaction.atomic():
+        if not Certificate.objects.filter(rarely, fingerprint=fingerprint).update(shared_at=now):
+            return
+        certificate = Certificate.objects.select_related("device").get(fingerprint=fingerprint)
+        places = ", ".join(addresses[:4])
+        record(
+            device=certificate.device, kind=EventKind.CERTIFICATE_SHARED, serial=certificate.serial, addresses=places,
+            times=times, minutes=minutes,
+        )  # fmt: skip
+    logger.warning("one certificate in two places: device %s, from %s", certificate.device.hex, places)
