@@ -11,8 +11,10 @@ from allauth.account.internal.userkit import filter_users_by_email
 from allauth.core import context as allauth_context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
+from allauth.core.internal.httpkit import is_headless_request
+from allauth.headless.internal.restkit.response import ErrorResponse
 from django.core.cache import cache
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -54,10 +56,16 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
 
     def save_user(self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True) -> User:
         """Save who signs up, together with their personal account."""
-        with transaction.atomic():
-            saved: User = super().save_user(request, user, form, commit=commit)
-            if commit:
-                services.create_personal_account(saved)
+        try:
+            with transaction.atomic():
+                saved: User = super().save_user(request, user, form, commit=commit)
+                if commit:
+                    services.create_personal_account(saved)
+        except IntegrityError as error:  # somebody took the name or address a moment ago; the page's form has its own words
+            if is_headless_request(request):
+                taken = self.validation_error("username_taken")
+                raise ImmediateHttpResponse(ErrorResponse(request, exception=taken, status=409)) from error
+            raise
         return saved
 
     def set_password(self, user: User, password: str) -> None:

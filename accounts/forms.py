@@ -89,8 +89,6 @@ def counted(left: int) -> str:
 class SignUpForm(allauth_forms.SignupForm):  # type: ignore[misc]  # allauth has no types
     """First and last name, user name, e-mail, password."""
 
-    first_name = forms.CharField(label="First name", max_length=150, validators=[validate_visible_text])
-    last_name = forms.CharField(label="Last name", max_length=150, validators=[validate_visible_text])
     field_order: ClassVar = ["first_name", "last_name", "username", "email", "password1"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -110,14 +108,6 @@ class SignUpForm(allauth_forms.SignupForm):  # type: ignore[misc]  # allauth has
             password1="new-password",
         )
         plain_names(self)
-
-    def clean(self) -> dict[str, Any]:
-        """Let a name with @ be nothing but the person's own address, so that nobody signs in as another's address."""
-        cleaned: dict[str, Any] = super().clean()
-        username, email = cleaned.get("username", ""), cleaned.get("email")
-        if "@" in username and email and username.lower() != email.lower():
-            self.add_error("username", "A user name with @ must be your own e-mail address.")
-        return cleaned
 
     def save(self, request: HttpRequest) -> User:
         """Save user, address and personal account, all or nothing."""

@@ -135,6 +135,8 @@ ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "length": 6, "dashed": False}
 ALLAUTH_TRUSTED_PROXY_COUNT = int(env.boolean("PORTAL_BEHIND_PROXY", default=False))  # whose word on a caller's address counts
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 HEADLESS_CLIENTS = ["app"]  # the same flows as JSON, for programs; browsers have the pages
+HEADLESS_ADAPTER = "accounts.headless.HeadlessAdapter"
+HEADLESS_TOKEN_STRATEGY = "accounts.headless.TokenStrategy"
 ACCOUNT_FORMS = {
     "login": "accounts.forms.SignInForm",
     "signup": "accounts.forms.SignUpForm",
@@ -144,6 +146,7 @@ ACCOUNT_FORMS = {
     "reset_password_from_key": "accounts.forms.NewPasswordForm",
 }
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FORM_CLASS = "accounts.sign_up.NamesForm"
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
 ACCOUNT_USERNAME_BLACKLIST = ["admin", "administrator", "portal", "root", "support", "system"]
 ACCOUNT_USERNAME_MIN_LENGTH = 3
@@ -209,6 +212,7 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": int(env.boolean("PORTAL_BEHIND_PROXY", default=False)),  # whose word on a caller's address counts
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.api.authentication.TokenAuthentication",
+        "accounts.api.authentication.SignInAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated", "accounts.api.permissions.TokenScope"],
@@ -234,7 +238,10 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "DESCRIPTION": "Read and set the pins, clock, UART and network of your devices, in milliseconds.",
     "SERVE_INCLUDE_SCHEMA": False,
-    "AUTHENTICATION_WHITELIST": ["accounts.api.authentication.TokenAuthentication"],  # a session is a browser's business
+    "AUTHENTICATION_WHITELIST": [  # a session is a browser's business
+        "accounts.api.authentication.TokenAuthentication",
+        "accounts.api.authentication.SignInAuthentication",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -1,11 +1,19 @@
 """Every URL of the portal."""
 
+from allauth.headless import urls as headless_urls
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from accounts.headless import without_phones
 from iotportal import views
+from messaging.api.pages import SignInDocsView, SignInSchemaView
 
+_sign_in = [
+    *without_phones(headless_urls.urlpatterns),
+    path("schema", SignInSchemaView.as_view(), name="openapi_yaml"),  # allauth finds its own paths by this name
+    path("docs", SignInDocsView.as_view(), name="docs"),
+]
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="devices:list"), name="home"),
     path("devices/", include("devices.urls")),
@@ -16,6 +24,7 @@ urlpatterns = [
     path("privacy/", views.privacy, name="privacy"),
     path("menu/", views.menu, name="menu"),
     path("settings/", views.user_settings, name="settings"),
+    path("api/auth/", include((_sign_in, "headless"))),
     path("api/", include("messaging.api.urls")),
     path("admin/", admin.site.urls),
 ]

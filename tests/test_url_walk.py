@@ -98,6 +98,7 @@ def desk(staff: int = 200, **named: int) -> Row:
 
 DEVICE = "devices/<device:device_id>/"
 API_DEVICE = "api/v1/devices/<str:device_id>"
+SIGN_IN = "api/auth/app/v1/"
 TABLE: dict[str, Row] = {
     "": door(rest="302"),
     # --- devices
@@ -158,6 +159,36 @@ TABLE: dict[str, Row] = {
     API_DEVICE + "/uart": api(POST="404 403 400"),
     API_DEVICE + "/notifications": api(POST="404 403 400"),
     "api/v1/messages": api(GET="200"),
+    # --- signing in over the API: a browser's session is nobody there
+    "api/auth/docs": door(GET="200", OPTIONS="200"),
+    "api/auth/schema": door(GET="200", OPTIONS="200"),
+    SIGN_IN + "config": door(GET="200", OPTIONS="200"),
+    SIGN_IN + "account/authenticators": door(rest="401"),
+    SIGN_IN + "account/authenticators/recovery-codes": door(rest="401"),
+    SIGN_IN + "account/authenticators/totp": door(rest="401"),
+    SIGN_IN + "account/authenticators/webauthn": door(rest="401"),
+    SIGN_IN + "account/email": door(POST="409", rest="401"),
+    SIGN_IN + "account/password/change": door(rest="401"),
+    SIGN_IN + "account/providers": door(rest="401"),
+    SIGN_IN + "auth/2fa/authenticate": door(rest="401"),
+    SIGN_IN + "auth/2fa/reauthenticate": door(rest="401"),
+    SIGN_IN + "auth/webauthn/authenticate": door(rest="401"),
+    SIGN_IN + "auth/webauthn/reauthenticate": door(rest="401"),
+    SIGN_IN + "auth/webauthn/login": door(GET="200", POST="400", OPTIONS="200"),
+    SIGN_IN + "auth/code/confirm": door(rest="409"),
+    SIGN_IN + "auth/email/verify": door(rest="409"),
+    SIGN_IN + "auth/email/verify/resend": door(POST="409", OPTIONS="200"),
+    SIGN_IN + "auth/login": door(GET="405", HEAD="400", rest="400"),
+    SIGN_IN + "auth/password/request": door(GET="405", HEAD="400", rest="400"),
+    SIGN_IN + "auth/password/reset": door(rest="409"),
+    SIGN_IN + "auth/provider/redirect": door(POST="401", OPTIONS="200"),
+    SIGN_IN + "auth/provider/signup": door(rest="409"),
+    SIGN_IN + "auth/provider/token": door(GET="405", HEAD="400", rest="400"),
+    SIGN_IN + "auth/reauthenticate": door(rest="401"),
+    SIGN_IN + "auth/session": door(GET="401", DELETE="401", OPTIONS="200"),
+    SIGN_IN + "auth/sessions": door(rest="401"),
+    SIGN_IN + "auth/signup": door(POST="400", OPTIONS="200"),
+    SIGN_IN + "tokens/refresh": door(GET="405", HEAD="400", rest="400"),
     r"api/^[\s\S]*\Z": door(rest="404"),
     # --- the staff
     "admin/": desk(),
@@ -356,9 +387,17 @@ def test_nothing_unsafe_is_done_without_the_csrf_token(people: People) -> None:
     session = people.session("owner", new=True)
     del people.sessions["owner"]
     del session.headers["X-CSRFToken"]
-    exempt = {"api/v1", "api/v1/", r"api/^[\s\S]*\Z", "api/v1/docs", "api/v1/schema"}  # they do nothing
+    exempt = {
+        "api/v1",
+        "api/v1/",
+        r"api/^[\s\S]*\Z",
+        "api/v1/docs",
+        "api/v1/schema",
+        "api/auth/docs",
+        "api/auth/schema",
+    }  # they do nothing
     for pattern in sorted(set(TABLE) - exempt):
-        if pattern.startswith("api/") and "POST" not in TABLE[pattern].named:
+        if pattern.startswith(SIGN_IN) or (pattern.startswith("api/") and "POST" not in TABLE[pattern].named):
             continue
         path = address(people, pattern, fresh=False)
         answer = ask(session, people.portal.url + path, "POST")

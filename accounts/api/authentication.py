@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+from allauth.headless.internal.sessionkit import authenticate_by_x_session_token
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import SessionBase
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
@@ -10,6 +14,8 @@ from rest_framework.request import Request
 
 from accounts.models import ApiToken, User
 from accounts.services import find_token
+
+_SESSION_TOKEN = re.compile(r"[a-z0-9]{8,40}\Z")
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -30,10 +36,40 @@ class TokenAuthentication(BaseAuthentication):
         return 'Bearer realm="api"'
 
 
+class SignInAuthentication(BaseAuthentication):
+    """`X-Session-Token: …`, as signing in over /api/auth/ returns it."""
+
+    def authenticate(self, request: Request) -> tuple[User, SessionBase] | None:
+        """Return the session's user and the session, or None without such a header."""
+        token = request.headers.get("X-Session-Token")
+        if token is None:
+            return None
+        found: tuple[User, SessionBase] | None = authenticate_by_x_session_token(token) if _SESSION_TOKEN.match(token) else None
+        if found is None:
+            raise exceptions.AuthenticationFailed("That sign-in has ended.", code="invalid_token")
+        return found
+
+    def authenticate_header(self, request: Request) -> str:
+        """Make an anonymous request 401 rather than 403."""
+        return 'Bearer realm="api"'
+
+
 def user_of(request: Request) -> User:
     """Return the signed-in user of a view that lets nobody else in."""
     assert isinstance(request.user, User)  # noqa: S101  # its permissions saw to that
     return request.user
+
+
+class SignInScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Describe the sign-in in the OpenAPI schema."""
+
+    target_class = SignInAuthentication
+    name = "sign_in"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        """Return the header."""
+        about = "A sign-in made over /api/auth/ (see /api/auth/docs)."
+        return {"type": "apiKey", "in": "header", "name": "X-Session-Token", "description": about}
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

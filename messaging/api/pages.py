@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from csp.decorators import csp_update
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
@@ -13,6 +14,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.headless import sign_in_schema
 from iotportal.openapi import whole_schema
 from iotportal.queries import StrictQuery
 
@@ -52,3 +54,25 @@ class DocsView(SpectacularSwaggerSplitView):
         """Return the address of the description; no parameter of the request goes into it."""
         address: str = super()._get_schema_url(request)  # type: ignore[no-untyped-call]  # drf-spectacular is half typed
         return f"{address.partition('?')[0]}?format=json"
+
+
+class SignInSchemaView(StrictQuery):
+    """The description of signing in."""
+
+    permission_classes = (AllowAny,)
+    renderer_classes = (OpenApiJsonRenderer,)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        """Return the description of /api/auth/ as OpenAPI 3 in JSON."""
+        return Response(sign_in_schema())
+
+
+class SignInDocsView(DocsView):
+    """The same to read and to try."""
+
+    url_name = "headless:openapi_yaml"
+
+    def _get_schema_url(self, request: Request) -> str:
+        """Return the address of that description, which is JSON as it stands."""
+        return reverse(self.url_name)
