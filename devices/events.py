@@ -6,8 +6,9 @@ A kind that is new is added to `EventKind` and its constraint (a migration), and
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -40,3 +41,9 @@ def record(
         event = DeviceEvent.objects.create(device=device, kind=kind, time=at or timezone.now(), detail=detail)
         hooks.device_event_recorded(event)
     return event
+
+
+def forget_old(*, now: datetime | None = None) -> int:
+    """Delete events that are older than `EVENT_DAYS`; return how many."""
+    before = (now or timezone.now()) - timedelta(days=settings.EVENT_DAYS)
+    return DeviceEvent.objects.filter(time__lt=before).delete()[0]

@@ -105,6 +105,9 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(STATE_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "make-partitions": {"task": "messaging.tasks.make_partitions", "schedule": 3600.0},
     "delete-ended-logins": {"task": "accounts.tasks.delete_ended_logins", "schedule": 3600.0},
+    # A run that could not begin in time is left out: the next one tells the same.
+    "tell-outages": {"task": "messaging.tasks.tell_outages", "schedule": 15.0, "options": {"expires": 30}},
+    "forget-old-presence": {"task": "messaging.tasks.forget_old_presence", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 BRIDGE = env.boolean("PORTAL_BRIDGE", default=False)  # this Celery worker runs the bridge
 
@@ -203,6 +206,8 @@ COMMAND_TIMEOUT_S = env.integer("PORTAL_COMMAND_TIMEOUT", 5, minimum=1, maximum=
 COMMAND_GRACE_S = 2.0  # how long a late answer is still expected where it could be taken for the next caller's
 MAX_PAYLOAD_BYTES = env.integer("PORTAL_MAX_PAYLOAD", 16 * 1024, minimum=128, maximum=64 * 1024)
 PARTITION_MONTHS_AHEAD = 2
+PRESENCE_DAYS = env.integer("PORTAL_PRESENCE_DAYS", 30, minimum=8, maximum=3650)  # how long comings and goings are kept
+EVENT_DAYS = env.integer("PORTAL_EVENT_DAYS", 400, minimum=8, maximum=3650)  # and all else in a device's timeline
 FREE_MESSAGES_PER_MONTH = env.integer("PORTAL_FREE_MESSAGES", 100_000, minimum=0)
 COMMANDS_PER_MINUTE = env.integer("PORTAL_COMMANDS_PER_MINUTE", 60_000, minimum=1)  # of one user, over all devices
 

@@ -1,8 +1,11 @@
 """What happens among messages and others may react to.
 
-Handlers are called by the bridge after the commit that put the message into the history, and before the broker is told that
-it was taken. So after a crash a handler may be called again for the same message, with the same `message_id`: it must take
-that id for its own record and do nothing the second time. What it raises is logged and stops nothing.
+Handlers of `notification_requested` are called by the bridge after the commit that put the message into the history, and before
+the broker is told that it was taken. So after a crash a handler may be called again for the same message, with the same
+`message_id`: it must take that id for its own record and do nothing the second time. What it raises is logged and stops nothing.
+
+Handlers of `device_offline` and `device_back` are called inside the transaction that tells of the outage: what they write is
+written with it or not at all, and what they raise is logged, undoes it, and has it told again some seconds later.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from devices.models import Device
 from iotportal.hooks import Hook
 
 
@@ -27,3 +31,19 @@ class NotificationRequest:
 
 
 notification_requested: Hook[NotificationRequest] = Hook()
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A device is offline for longer than its owner wants, or came back after that was told."""
+
+    event_id: UUID  # of its line in the device's timeline
+    device: Device
+    since: datetime  # when it went
+    limit_minutes: int
+    reason: str  # why it went, a code of messaging.reasons
+    back_at: datetime | None = None
+
+
+device_offline: Hook[Outage] = Hook()
+device_back: Hook[Outage] = Hook()
