@@ -41,7 +41,7 @@ _DESCRIPTIONS = {
     413: "The body is larger than 64 KiB.",
     415: "The body must be application/json.",
     422: "The `Idempotency-Key` was used before, for another request.",
-    429: "Too many requests; `Retry-After` says how many seconds to wait.",
+    429: "Too many requests, or too many commands that wait for one device; `Retry-After` says how many seconds to wait.",
     502: "The device answered, but with an error of its own or with something that cannot be read.",
     503: "The portal has no connection to its broker or data. Try again after `Retry-After` seconds.",
     504: "The device did not answer in time.",

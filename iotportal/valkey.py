@@ -37,13 +37,37 @@ class Script:
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
+class Answer(asyncio.Future[Reply]):
+    """The answer to one command, which Valkey carries out whether anybody waits for it or not."""
+
+    _missed: list[Reply] | None = None
+    _take_back: Callable[[Reply], None] | None = None
+
+    def miss(self, reply: Reply) -> None:
+        """Take the answer that nobody waits for any more."""
+        if self._take_back is not None:
+            self._take_back(reply)
+        else:
+            self._missed = [reply]
+
+    def undo(self, take_back: Callable[[Reply], None]) -> None:
+        """Have `take_back` told what the answer was, or will be; for a waiter who was cancelled."""
+        if not self.cancelled():  # it had come in the very turn of the cancellation
+            if self.exception() is None:
+                take_back(self.result())
+        elif self._missed is not None:
+            take_back(self._missed[0])
+        else:
+            self._take_back = take_back
+
+
 class _Link(asyncio.Protocol):
     """One connection: writes what is queued, hands answers to the futures in order."""
 
     def __init__(self, on_lost: Callable[[_Link], None]) -> None:
         self._on_lost = on_lost
         self._reader = hiredis.Reader(notEnoughData=self)
-        self._waiting: deque[asyncio.Future[Reply] | None] = deque()
+        self._waiting: deque[Answer | None] = deque()
         self._out: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
@@ -54,34 +78,38 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not self:
-            future = self._waiting.popleft()
-            if future is None or future.done():
-                if future is None and isinstance(reply, hiredis.ReplyError):
+            answer = self._waiting.popleft()
+            refused = isinstance(reply, hiredis.ReplyError)
+            if answer is None:
+                if refused:
                     logger.warning("valkey refused a command: %s", reply)
-            elif isinstance(reply, hiredis.ReplyError):  # a full disk, a read-only replica: it is there and does not serve
-                future.set_exception(ValkeyUnavailable(str(reply)))
+            elif answer.done():
+                if not refused:
+                    answer.miss(reply)
+            elif refused:  # a full disk, a read-only replica: it is there and does not serve
+                answer.set_exception(ValkeyUnavailable(str(reply)))
             else:
-                future.set_result(reply)
+                answer.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         while self._waiting:
-            future = self._waiting.popleft()
-            if future is not None and not future.done():
-                future.set_exception(ValkeyUnavailable("the connection broke"))
+            answer = self._waiting.popleft()
+            if answer is not None and not answer.done():
+                answer.set_exception(ValkeyUnavailable("the connection broke"))
         self._on_lost(self)
 
     @property
     def pending(self) -> int:
         return len(self._waiting)
 
-    def queue(self, arguments: tuple[Any, ...], future: asyncio.Future[Reply] | None) -> None:
+    def queue(self, arguments: tuple[Any, ...], answer: Answer | None) -> None:
         if self._transport is None:
             raise ValkeyUnavailable("not connected")
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(hiredis.pack_command(arguments))
-        self._waiting.append(future)
+        self._waiting.append(answer)
 
     def _flush(self) -> None:
         if self._transport is not None:
@@ -117,15 +145,15 @@ class Valkey:
         if self._link is not None:
             self._link.close()
 
-    def call(self, *arguments: Any) -> asyncio.Future[Reply]:
+    def call(self, *arguments: Any) -> Answer:
         """Send a command; the future has its answer.
 
         Raises:
             ValkeyUnavailable: there is no connection (also from the future), or too much is waiting already.
         """
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._usable().queue(arguments, future)
-        return future
+        answer = Answer(loop=asyncio.get_running_loop())
+        self._usable().queue(arguments, answer)
+        return answer
 
     def post(self, *arguments: Any) -> None:
         """Send a command whose answer nobody waits for; without a connection it is dropped and logged."""
@@ -134,7 +162,7 @@ class Valkey:
         except ValkeyUnavailable as error:
             logger.warning("dropped %s: %s", arguments[0], error)
 
-    def run(self, script: Script, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> asyncio.Future[Reply]:
+    def run(self, script: Script, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Answer:
         """Run a script that was given to the constructor."""
         return self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
 
@@ -178,13 +206,12 @@ class Valkey:
         if url.path.strip("/"):
             setup.append(("SELECT", url.path.strip("/")))
         setup.extend(("SCRIPT", "LOAD", script.source) for script in self._scripts)
-        futures = []
+        answers = []
         for arguments in setup:
-            future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-            link.queue(arguments, future)
-            futures.append(future)
+            answers.append(Answer(loop=asyncio.get_running_loop()))
+            link.queue(arguments, answers[-1])
         try:
-            await asyncio.gather(*futures)
+            await asyncio.gather(*answers)
         except BaseException:
             link.close()
             raise

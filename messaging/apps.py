@@ -4,7 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_delete, post_migrate, post_save
 
 
 def _make_partitions(**kwargs: Any) -> None:
@@ -24,11 +24,15 @@ class MessagingConfig(AppConfig):
         from django.contrib.auth.signals import user_logged_out
 
         from accounts.hooks import password_changed, token_revoked, user_deactivated
+        from accounts.models import Membership
         from devices import hooks
         from messaging import pages, reactions
 
         post_migrate.connect(_make_partitions, sender=self)
+        for changed in (post_save, post_delete):
+            changed.connect(reactions.forget_member, sender=Membership)
         hooks.device_registered.register(reactions.make_presence)
+        hooks.device_registered.register(reactions.forget_access)
         hooks.device_changed.register(reactions.forget_access)
         hooks.device_changed.register(reactions.tell_change)
         hooks.device_deleted.register(reactions.forget_access)

@@ -12,12 +12,14 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 from accounts.tokens import hash_token, looks_like_token
 from iotportal.bodies import MAX_BODY_BYTES, parse_object, too_large
 from iotportal.problems import CONTENT_TYPE, Problem, problem_body
+from iotportal.throttle import client_address
 from messaging.gateway import runtime
 from messaging.gateway.admission import Caller
 from messaging.operations import Operation, find_operation
@@ -44,9 +46,9 @@ class CommandApp:
         if scope["type"] == "http":
             found = _PATH.match(scope["path"])
             operation = find_operation(scope["method"], found[2], found[3]) if found else None
-            token = _bearer(scope) if operation is not None and _is_json(scope) else None
-            if found and operation is not None and token is not None:
-                await _answer(scope, receive, send, found, operation, token)
+            head = _head(scope) if operation is not None else None
+            if found and operation is not None and head is not None:
+                await _answer(scope, receive, send, found, operation, head)
                 return
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
@@ -67,34 +69,54 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-def _bearer(scope: Scope) -> str | None:
-    """Return the token of the Authorization header, or None if there is no such header."""
-    for name, value in scope["headers"]:
-        if name == b"authorization" and value[:7].lower() == b"bearer ":
-            token: str = value[7:].decode("latin-1").strip()
-            return token
-    return None
-
-
-def _is_json(scope: Scope) -> bool:
-    """Say whether the request brings and wants JSON, as nearly all do; about others DRF has its own word (406, 415, HTML)."""
-    for name, value in scope["headers"]:
-        if name == b"content-type" and value.partition(b";")[0].strip().lower() != b"application/json":
-            return False
-        if name == b"accept" and not any(kind in value for kind in (b"*/*", b"application/json", b"application/*")):
-            return False
+def _anything(value: bytes) -> bool:
     return True
 
 
-async def _answer(scope: Scope, receive: Receive, send: Send, found: re.Match[str], operation: Operation, token: str) -> None:
+_JSON: dict[bytes, Callable[[bytes], bool]] = {
+    b"content-type": lambda value: value.partition(b";")[0].strip().lower() == b"application/json",
+    b"accept": lambda value: any(kind in value for kind in (b"*/*", b"application/json", b"application/*")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What the headers of a command say."""
+
+    token: str
+    address: str
+
+
+def _head(scope: Scope) -> _Head | None:
+    """Return what the headers say, or None where Django has to answer.
+
+    It has where there is no Bearer token, and about bodies and answers that are not JSON, as nearly all are, DRF has its own word
+    (406, 415, HTML).
+    """
+    token, forwarded = None, None
+    for name, value in scope["headers"]:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            token = value[7:].decode("latin-1").strip()
+        elif name == b"x-forwarded-for":
+            forwarded = value.decode("latin-1") if forwarded is None else f"{forwarded},{value.decode('latin-1')}"
+        elif not _JSON.get(name, _anything)(value):
+            return None
+    if token is None:
+        return None
+    peer = scope.get("client")
+    return _Head(token, client_address(peer[0] if peer else None, forwarded))
+
+
+async def _answer(scope: Scope, receive: Receive, send: Send, found: re.Match[str], operation: Operation, head: _Head) -> None:
     """Run one operation and write its answer in one go."""
     headers: list[tuple[bytes, bytes]] = []
     try:
-        if not looks_like_token(token):
+        if not looks_like_token(head.token):
             raise Problem(401, "invalid_token", "That token is not known, has ended or was revoked.")
         body = parse_object(await _read(receive)) if scope["method"] != "GET" else {}
         number = int(found[3]) if found[3] else None
-        work = operation.run(runtime.current(), Caller(None, hash_token(token)), found[1], number, body, _query(scope))
+        caller = Caller(None, hash_token(head.token), address=head.address)
+        work = operation.run(runtime.current(), caller, found[1], number, body, _query(scope))
         status, content_type, answer = 200, "application/json", await _unless_gone(receive, work)
     except Problem as problem:
         status, content_type, answer = problem.status, CONTENT_TYPE, problem.body()

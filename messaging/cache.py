@@ -1,9 +1,11 @@
 """What the hot path keeps in Valkey, and how a change makes it forget.
 
-    token:{sha256}          user id, "control" or "read", expiry or 0               TTL 60 s
-    access:{user}:{device}  {"r": role, "p": profile, "a": account hex}            TTL 60 s
+    token:{sha256}          "{user} {control or read} {expiry or 0}"                        TTL 60 s
+    access:{user}:{device}  "{role} {profile} {lane} {account} {messages a month}"          TTL 60 s
     presence:{device}       "1" connected, "0" not; written by the bridge, believed while `bridge:alive` lives
-    quota:{account}:{yyyymm}, rate:{user}:{minute}, lane:{device}[:{api}]          counters and locks
+    quota:{account}:{yyyymm}, rate:{user}:{minute}, looks:{user}:{minute}, lane:{device}[:{api}]       counters and locks
+
+Where the database knows of nothing, the first two hold "!" for `NOTHING_S`.
 
 A change does not delete an entry but buries it: for `BURIED_S` the key holds "-", which a reader takes as "ask the database" and
 which a reader that looked the row up just before the change cannot overwrite (it fills with SET NX).
@@ -20,6 +22,8 @@ from django.conf import settings
 TTL_S = 60
 BURIED_S = 5
 BURIED = "-"
+NOTHING_S = 5
+NOTHING = "!"
 DISCONNECT_CHANNEL = "broker:disconnect"
 COMMAND_STREAM = "commands"
 BRIDGE_ALIVE = "bridge:alive"

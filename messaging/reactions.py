@@ -46,6 +46,13 @@ def forget_access(device: Device) -> None:
     transaction.on_commit(partial(cache.forget_access, device.hex, users), robust=True)
 
 
+def forget_member(sender: object, instance: Membership, **kwargs: Any) -> None:
+    """Make every process look up anew what a member may: somebody joined an account, left it, or has another role there."""
+    devices = Device.objects.live().filter(account_id=instance.account_id).values_list("id", flat=True)
+    keys = [cache.access_key(instance.user_id, device.hex) for device in devices]
+    transaction.on_commit(partial(cache.bury, keys), robust=True)
+
+
 def forget_token(token_hash: str) -> None:
     """Make a revoked token dead for the hot path too."""
     transaction.on_commit(partial(cache.forget_token, token_hash), robust=True)

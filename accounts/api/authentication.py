@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from allauth.headless.internal.sessionkit import authenticate_by_x_session_token
 from django.contrib.auth.models import AnonymousUser
@@ -14,6 +16,10 @@ from rest_framework.request import Request
 
 from accounts.models import ApiToken, User
 from accounts.services import find_token
+from accounts.tokens import looks_like_token
+from iotportal.throttle import client_address, count_failure, refuse_flood
+
+T = TypeVar("T")
 
 _SESSION_TOKEN = re.compile(r"[a-z0-9]{8,40}\Z")
 
@@ -22,11 +28,16 @@ class TokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer iotp_…`."""
 
     def authenticate(self, request: Request) -> tuple[User | AnonymousUser, ApiToken] | None:
-        """Return the token's user and the token, or None without such a header."""
+        """Return the token's user and the token, or None without such a header.
+
+        Raises:
+            Problem: 429, too many unknown tokens came from that address; nobody looks for more of them.
+        """
         words = get_authorization_header(request).split()
         if not words or words[0].lower() != b"bearer":
             return None
-        token = find_token(words[1].decode("latin-1")) if len(words) == 2 else None
+        secret = words[1].decode("latin-1") if len(words) == 2 else ""
+        token = _bounded(request, find_token, secret) if looks_like_token(secret) else None
         if token is None:
             raise exceptions.AuthenticationFailed("That token is not known, has ended or was revoked.", code="invalid_token")
         return token.user, token
@@ -44,7 +55,9 @@ class SignInAuthentication(BaseAuthentication):
         token = request.headers.get("X-Session-Token")
         if token is None:
             return None
-        found: tuple[User, SessionBase] | None = authenticate_by_x_session_token(token) if _SESSION_TOKEN.match(token) else None
+        found: tuple[User, SessionBase] | None = None
+        if _SESSION_TOKEN.match(token):
+            found = _bounded(request, authenticate_by_x_session_token, token)
         if found is None:
             raise exceptions.AuthenticationFailed("That sign-in has ended.", code="invalid_token")
         return found
@@ -52,6 +65,20 @@ class SignInAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Make an anonymous request 401 rather than 403."""
         return 'Bearer realm="api"'
+
+
+def _bounded(request: Request, find: Callable[[str], T | None], secret: str) -> T | None:
+    """Find who has `secret`, unless too many secrets that nobody has came from that address.
+
+    Raises:
+        Problem: 429 with the time to wait.
+    """
+    address = client_address(request.META.get("REMOTE_ADDR"), request.headers.get("X-Forwarded-For"))
+    refuse_flood(address)
+    found = find(secret)
+    if found is None:
+        count_failure(address)
+    return found
 
 
 def user_of(request: Request) -> User:

@@ -6,15 +6,20 @@ fills in, and asks again; so a change bites at once and the database is asked ab
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from accounts.access import Action, token_may
 from accounts.models import ApiToken, Membership
@@ -22,23 +27,34 @@ from billing.services import message_limit
 from devices.models import Device
 from devices.profiles import get_profile
 from iotportal.problems import Problem
+from iotportal.throttle import Window, failures
 from iotportal.valkey import Script, Valkey, ValkeyUnavailable
 from messaging import cache
 
+logger = logging.getLogger(__name__)
+
 # KEYS: none are known before the token is read, so they are made here; a Valkey cluster needs hash tags first (docs/scaling.md).
 # ARGV: 1 token hash or "" | 2 user id or "" | 3 device | 4 api | 5 month | 6 minute | 7 commands a minute
-#       8 "1" to take the lane | 9 lane owner | 10 lease ms | 11 now (Unix seconds)
+#       8 "1" to take the lane | 9 lane owner | 10 lease ms | 11 now (Unix seconds) | 12 look-ups a minute
 ADMIT = Script("""
 local user, scope = ARGV[2], 'control'
 if ARGV[1] ~= '' then
   local token = redis.call('GET', 'token:' .. ARGV[1])
   if not token or token == '-' then return {'need_token', token or ''} end
+  if token == '!' then return {'no_token'} end
   local expiry
   user, scope, expiry = string.match(token, '^(%d+) (%a+) (%d+)$')
   if expiry ~= '0' and tonumber(expiry) <= tonumber(ARGV[11]) then return {'unknown_token'} end
 end
 local access = redis.call('GET', 'access:' .. user .. ':' .. ARGV[3])
-if not access or access == '-' then return {'need_access', access or '', user} end
+if access == '!' then return {'no_access'} end
+if not access or access == '-' then
+  local looks_key = 'looks:' .. user .. ':' .. ARGV[6]
+  local looks = redis.call('INCR', looks_key)
+  if looks == 1 then redis.call('EXPIRE', looks_key, 120) end
+  if looks > tonumber(ARGV[12]) then return {'looks'} end
+  return {'need_access', access or '', user, looks_key}
+end
 local role, profile, lane_kind, account, limit = string.match(access, '^(%a+) (%S+) (%a+) (%x+) (%d+)$')
 if scope == 'read' then return {'scope'} end
 if role == 'viewer' then return {'role'} end
@@ -78,7 +94,16 @@ end
 if not after or after == ARGV[1] then redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3]) end
 return 0
 """)
-SCRIPTS = (ADMIT, RELEASE, HOLD)
+# KEYS: counter. ARGV: seconds. Counts one more.
+COUNT = Script("""
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return count
+""")
+SCRIPTS = (ADMIT, RELEASE, HOLD, COUNT)
+
+# Devices that one user may ask for in vain in a minute; a look-up that finds its device does not count.
+LOOKS_PER_MINUTE = 1_000
 
 
 class Source(StrEnum):
@@ -90,20 +115,22 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a token (its hash), or a user who was signed in some other way."""
+    """Who asks: a token (its hash) from an address, or a user who was signed in some other way."""
 
     user_id: int | None
     token_hash: str | None = None
     source: Source = Source.API
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A caller who may send."""
+    """A caller who may send; `month` (yyyymm) is the one that the command was counted in."""
 
     user_id: int
     profile: str
     account: str
+    month: str
     lane_taken: bool
 
 
@@ -122,6 +149,7 @@ _REFUSALS: dict[str, Problem] = {
     "scope": Problem(403, "forbidden", "This token's scope does not allow that."),
     "role": Problem(403, "forbidden", "Your role in this account does not allow that."),
     "rate": Problem(429, "throttled", "Too many commands in this minute. Wait a little.", retry_after_s=30),
+    "looks": Problem(429, "throttled", "Too many unknown devices in this minute. Wait a little.", retry_after_s=30),
     "offline": Problem(409, "device_offline", "The device is not connected. Nothing was sent."),
     "quota": Problem(402, "quota_exceeded", "All messages of this month are used. Nothing was sent."),
 }
@@ -134,67 +162,138 @@ def _refusal(reason: str) -> Problem:
 
 
 async def admit(
-    valkey: Valkey, caller: Caller, device: str, api: str, *, take_lane: bool, owner: str, lease_s: float
+    valkey: Valkey,
+    caller: Caller,
+    device: str,
+    api: str,
+    *,
+    take_lane: bool,
+    owner: str,
+    lease_s: float,
+    give_back: Callable[[Admission], None],
 ) -> Admission:
     """Decide whether `caller` may send to `device`; counts the command and may take its lane.
 
+    Valkey decides also for a caller who leaves meanwhile: what it granted then goes to `give_back`.
+
     Raises:
-        Problem: 401, 402, 403, 404, 409 (offline), 429, or 503 when Valkey is away: without it nobody's right can be known.
+        Problem: 401, 402, 403, 404, 409 (offline), 429, or 503 when Valkey or the database is away: nobody's right can be known.
     """
     for _ in range(3):
         now = time.time()
+        month = datetime.fromtimestamp(now, UTC).strftime("%Y%m")
         arguments = (
             caller.token_hash or "",
             "" if caller.user_id is None else str(caller.user_id),
             device,
             api,
-            datetime.fromtimestamp(now, UTC).strftime("%Y%m"),
+            month,
             str(int(now // 60)),
             str(settings.COMMANDS_PER_MINUTE),
             "1" if take_lane else "0",
             owner,
             str(int(lease_s * 1000)),
             str(int(now)),
+            str(LOOKS_PER_MINUTE),
         )
         try:
-            reply = [part.decode() for part in await valkey.run(ADMIT, (), arguments)]
+            answer = valkey.run(ADMIT, (), arguments)
+            try:
+                reply = _read(await answer)
+            except asyncio.CancelledError:
+                answer.undo(partial(_pass_on, month, give_back))
+                raise
+            admission = _granted(reply, month)
+            if admission is not None:
+                return admission
+            await _learn(valkey, caller, device, reply)
         except ValkeyUnavailable as error:
             raise cannot_check() from error
-        match reply:
-            case ["ok", user, profile, account, lane]:
-                return Admission(int(user), profile, account, lane == "1")
-            case ["need_token", buried]:
-                entry = await _look_up_token(caller.token_hash or "")
-                if entry is None:
-                    raise _refusal("unknown_token")
-                await _fill(valkey, cache.token_key(caller.token_hash or ""), entry, buried=bool(buried))
-            case ["need_access", buried, user]:
-                entry = await _look_up_access(int(user), device)
-                if entry is None:
-                    raise not_found()
-                await _fill(valkey, cache.access_key(int(user), device), entry, buried=bool(buried))
-            case [reason, *_]:
-                raise _refusal(reason)
+        except (OperationalError, InterfaceError) as error:
+            logger.error("the database cannot be asked who may send: %s", error)
+            raise cannot_check() from error
     raise Problem(
         503, "unavailable", "Something about this device is changing right now. Nothing was sent; try again.", retry_after_s=1
     )
 
 
+def _read(reply: list[bytes]) -> list[str]:
+    return [part.decode() for part in reply]
+
+
+def _granted(reply: list[str], month: str) -> Admission | None:
+    """Return what the script's reply grants, if it grants anything."""
+    match reply:
+        case ["ok", user, profile, account, lane]:
+            return Admission(int(user), profile, account, month, lane == "1")
+    return None
+
+
+def _pass_on(month: str, give_back: Callable[[Admission], None], reply: list[bytes]) -> None:
+    """Give back what was granted to a caller who is gone."""
+    admission = _granted(_read(reply), month)
+    if admission is not None:
+        give_back(admission)
+
+
 def refund(valkey: Valkey, admission: Admission) -> None:
     """Take back the count of a command that was never sent."""
-    valkey.post("DECR", f"quota:{admission.account}:{datetime.now(UTC):%Y%m}")
+    valkey.post("DECR", f"quota:{admission.account}:{admission.month}")
 
 
-async def _fill(valkey: Valkey, key: str, entry: str, *, buried: bool) -> None:
-    """Keep what the database said under `key`.
+async def _learn(valkey: Valkey, caller: Caller, device: str, reply: list[str]) -> None:
+    """Look up what the script did not find and keep it for the next asking, also that there is nothing.
+
+    Raises:
+        Problem: what was refused, or what the database does not know either; 429 where it was asked in vain too often.
+    """
+    match reply:
+        case ["need_token", buried]:
+            window = await _count_failure(valkey, caller)  # until the token proves good
+            try:
+                entry = await _look_up_token(caller.token_hash or "")
+            except DatabaseError:
+                valkey.post("DECR", window.key)
+                raise
+            await _fill(valkey, cache.token_key(caller.token_hash or ""), entry, buried=bool(buried))
+            if entry is None:
+                raise _refusal("unknown_token")
+            valkey.post("DECR", window.key)
+        case ["no_token"]:
+            await _count_failure(valkey, caller)
+            raise _refusal("unknown_token")
+        case ["need_access", buried, user, looks_key]:
+            entry = await _look_up_access(int(user), device)
+            await _fill(valkey, cache.access_key(int(user), device), entry, buried=bool(buried))
+            if entry is None:
+                raise not_found()
+            valkey.post("DECR", looks_key)
+        case ["no_access"]:
+            raise not_found()
+        case [reason, *_]:
+            raise _refusal(reason)
+
+
+async def _count_failure(valkey: Valkey, caller: Caller) -> Window:
+    """Count a token that is not known, and refuse an address that has brought too many.
+
+    Raises:
+        Problem: 429 with the time to wait.
+    """
+    window = failures(caller.address)
+    if await valkey.run(COUNT, (window.key,), (str(window.kept_s),)) > window.limit:
+        raise window.refusal()
+    return window
+
+
+async def _fill(valkey: Valkey, key: str, entry: str | None, *, buried: bool) -> None:
+    """Keep what the database said under `key`: for a minute, or for seconds that there is nothing.
 
     Where the script saw nothing, another's entry or a burial that came meanwhile stays. Where it saw a burial, the change had
     been committed before the database was asked, so the entry is true; it takes the burial's place, and its remaining seconds.
     """
-    try:
-        await valkey.call("SET", key, entry, *(("XX", "KEEPTTL") if buried else ("NX", "EX", cache.TTL_S)))
-    except ValkeyUnavailable as error:
-        raise cannot_check() from error
+    how = ("XX", "KEEPTTL") if buried else ("NX", "EX", cache.TTL_S if entry else cache.NOTHING_S)
+    await valkey.call("SET", key, entry or cache.NOTHING, *how)
 
 
 # Look-ups have threads of their own: a view that sends a command blocks the one that Django gave its request.

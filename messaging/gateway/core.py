@@ -15,6 +15,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic  # not loop.time(): uvloop counts whole milliseconds
 from uuid import UUID
 
@@ -41,6 +42,8 @@ _TURN_MS = "300"  # longer than several askings of a process that waits, also of
 LANE_POLL_S = (0.003, 0.006, 0.01)  # while another process has the lane; shorter than a turn of it, so that ours comes next
 BROKER_WAIT_S = 3.0
 MAX_DEVICES = 10_000
+MAX_WAITING = 500  # on one lane in one process; behind more than that nobody's turn comes in time
+LANE_FULL_RETRY_S = 1
 STREAM_LENGTH = 100_000
 
 
@@ -173,15 +176,18 @@ class Gateway:
         try:
             async with asyncio.timeout(timeout_s):
                 admission = await admit(
-                    self._valkey, caller, device_id, api_name, take_lane=take_lane, owner=self._owner, lease_s=LEASE_S
+                    self._valkey,
+                    caller,
+                    device_id,
+                    api_name,
+                    take_lane=take_lane,
+                    owner=self._owner,
+                    lease_s=LEASE_S,
+                    give_back=partial(self._give_back, device_id, api_name),
                 )
         except TimeoutError as error:
             raise cannot_check() from error
-        device = self._device(device_id, admission.profile)
-        if device.profile.slug != admission.profile:
-            self._refuse_while_changing(device, admission, api_name)
-        if admission.lane_taken:
-            self._held[device.lock(device.lane(api_name))] = monotonic()
+        device = self._admitted(device_id, api_name, admission)
         try:
             pending = self._prepare(caller, admission, device, api_name, arguments, timeout_s, accepted)
             return await self._run(device, pending)
@@ -189,6 +195,33 @@ class Gateway:
             self._release_unused(device, device.lane(api_name))
 
     # --- one command ------------------------------------------------------------------------------------------------------
+
+    def _admitted(self, device_id: str, api_name: str, admission: Admission) -> _Device:
+        """Return the device of an admission, noting the lane that came with it.
+
+        Raises:
+            Problem: 503, commands by another profile are under way: their lanes differ.
+        """
+        device = self._device(device_id, admission.profile)
+        if device.profile.slug != admission.profile:
+            refund(self._valkey, admission)
+            if admission.lane_taken:
+                lock = f"lane:{device_id}" if get_profile(admission.profile).lane == "device" else f"lane:{device_id}:{api_name}"
+                self._valkey.post_run(RELEASE, (lock,), (self._owner,))
+            detail = "The device's profile is changing. Nothing was sent; try again when its commands have ended."
+            raise Problem(503, "unavailable", detail, retry_after_s=2)
+        if admission.lane_taken:
+            self._held[device.lock(device.lane(api_name))] = monotonic()
+        return device
+
+    def _give_back(self, device_id: str, api_name: str, admission: Admission) -> None:
+        """Undo an admission whose caller left before it was known."""
+        try:
+            device = self._admitted(device_id, api_name, admission)
+        except Problem:  # that has undone it
+            return
+        refund(self._valkey, admission)
+        self._release_unused(device, device.lane(api_name))
 
     def _prepare(
         self,
@@ -230,6 +263,7 @@ class Gateway:
         except BaseException:  # the caller went away: nothing was sent
             refund(self._valkey, pending.admission)
             raise
+        self._refuse_full_lane(device, pending)
         self._pending[key] = pending
         try:
             self._submit(device, matcher.Command(key, pending.api, pending.prepared.arguments, deadline))
@@ -246,18 +280,17 @@ class Gateway:
             self._pending.pop(key, None)
         return self._finish(pending, answer)
 
-    def _refuse_while_changing(self, device: _Device, admission: Admission, api_name: str) -> None:
-        """Refuse a command that was admitted by a new profile while commands by the old one are under way: their lanes differ.
+    def _refuse_full_lane(self, device: _Device, pending: _Pending) -> None:
+        """Refuse a command that would wait behind too many.
 
         Raises:
-            Problem: 503, always.
+            Problem: 429, nothing was sent.
         """
-        refund(self._valkey, admission)
-        if admission.lane_taken:
-            lock = f"lane:{device.id}" if get_profile(admission.profile).lane == "device" else f"lane:{device.id}:{api_name}"
-            self._valkey.post_run(RELEASE, (lock,), (self._owner,))
-        detail = "The device's profile is changing. Nothing was sent; try again when its commands have ended."
-        raise Problem(503, "unavailable", detail, retry_after_s=2)
+        if device.lanes.waiting(pending.api.name) < MAX_WAITING:
+            return
+        refund(self._valkey, pending.admission)
+        detail = f"{MAX_WAITING} commands wait for this device already. Nothing was sent."
+        raise Problem(429, "lane_full", detail, retry_after_s=LANE_FULL_RETRY_S)
 
     def _submit(self, device: _Device, command: matcher.Command) -> None:
         """Give a command to the matcher, and the lane's lock with it where we have it already."""
@@ -523,9 +556,9 @@ class Gateway:
             self._valkey.post_run(RELEASE, (lock,), (self._owner,))
 
     def _release_unused(self, device: _Device, lane: str) -> None:
-        """Open a lane that was taken with the admission and that the matcher was never given."""
+        """Open a lane that was taken with the admission and that the matcher was never given, nor waits for."""
         lock = device.lock(lane)
-        if lock in self._held and lane not in device.granted:
+        if lock in self._held and lane not in device.granted and lane not in device.locking:
             self._release(lock)
 
     async def _renew_leases(self) -> None:

@@ -161,6 +161,11 @@ class Lanes:
         """Whether nothing is asked, awaited or remembered, so that the object may be thrown away."""
         return not self._lanes
 
+    def waiting(self, api_name: str) -> int:
+        """Return how many commands wait on an api's lane: for their turn, or for their answer."""
+        lane = self._lanes.get(self._key(api_name))
+        return 0 if lane is None else len(lane.queue) + len(lane.flights)
+
     def next_wakeup(self) -> float | None:
         """Return when `tick` must be called, or None while only the outside can change something."""
         return min((time for lane in self._lanes.values() for time in lane.times()), default=None)

@@ -7,11 +7,15 @@ import json
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from pytest_django import Settings
+from rest_framework.test import APIClient
 
+from accounts.tokens import new_token
 from iotportal.problems import CONTENT_TYPE
 from messaging.asgi import CommandApp
 from messaging.gateway import runtime
-from messaging.tests.gateway.world import World, until
+from messaging.tests.gateway.world import World, throttle, until
 
 HANDED_ON = 299
 
@@ -27,6 +31,7 @@ class Client:
 
     def __init__(self, secret: str) -> None:
         self.app = CommandApp(django)
+        self.peer = ("192.0.2.1", 50_000)
         self.headers = [(b"authorization", f"Bearer {secret}".encode())]
         self.gone = asyncio.Event()
 
@@ -46,7 +51,14 @@ class Client:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "method": method, "path": path, "headers": self.headers, "query_string": query}
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "headers": self.headers,
+            "query_string": query,
+            "client": self.peer,
+        }
         await self.app(scope, receive, send)
         if not sent:
             return 0, None, {}
@@ -125,6 +137,53 @@ async def test_an_unknown_token_is_401(world: World, monkeypatch: pytest.MonkeyP
     status, problem, headers = await Client(secret)("GET", device + "/gpio/1")
     assert (status, problem["code"]) == (401, "invalid_token")
     assert headers[b"www-authenticate"].startswith(b"Bearer")
+
+
+async def ask_as_nobody(path: str, forwarded: str | None = None) -> tuple[int, Any, dict[bytes, bytes]]:
+    client = Client(new_token())
+    if forwarded is not None:
+        client.headers.append((b"x-forwarded-for", forwarded.encode()))
+    return await client("GET", path + "/gpio/1")
+
+
+async def test_an_address_with_too_many_unknown_tokens_has_to_wait(
+    world: World, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    throttle(settings, "3/day")
+    device = await path(world, monkeypatch)
+    assert (await client("GET", device + "/gpio/1"))[0] == 200
+    assert [(await ask_as_nobody(device))[0] for _ in range(5)] == [401, 401, 401, 429, 429]
+    status, problem, headers = await ask_as_nobody(device, "198.51.100.7")  # anybody can write that
+    assert (status, problem["code"]) == (429, "throttled")
+    assert 0 < int(headers[b"retry-after"]) <= 86_400
+    assert (await client("GET", device + "/gpio/1"))[0] == 200
+
+
+async def test_behind_a_proxy_its_word_on_the_address_counts(
+    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    throttle(settings, "3/day", NUM_PROXIES=1)
+    device = await path(world, monkeypatch)
+    statuses = [(await ask_as_nobody(device, f"203.0.113.{number}, 198.51.100.7"))[0] for number in range(5)]
+    assert statuses == [401, 401, 401, 429, 429]
+    assert (await ask_as_nobody(device, "198.51.100.7, 198.51.100.8"))[0] == 401
+
+
+async def test_drf_and_the_raw_handler_count_together(world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    throttle(settings, "4/day")
+    device = await path(world, monkeypatch)
+
+    def drf() -> Any:
+        return APIClient(REMOTE_ADDR="192.0.2.1").get("/api/v1/devices", HTTP_AUTHORIZATION=f"Bearer {new_token()}")
+
+    for _ in range(2):
+        assert (await sync_to_async(drf)()).status_code == 401
+        assert (await ask_as_nobody(device))[0] == 401
+    status, problem, _ = await ask_as_nobody(device)
+    answer = await sync_to_async(drf)()
+    assert (status, answer.status_code) == (429, 429)
+    assert problem == answer.json()
+    assert int(answer["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.management import call_command
 from paho.mqtt.enums import CallbackAPIVersion
+from pytest_django import Settings
 
 from accounts.models import ApiToken, User
 from accounts.services import create_personal_account, create_token
@@ -176,3 +177,9 @@ def make_user(name: str) -> tuple[User, ApiToken, str]:
     create_personal_account(user)
     token, secret = create_token(user=user, name="test")
     return user, token, secret
+
+
+def throttle(settings: Settings, rate: str, **more: object) -> None:
+    """Bound what an address may ask without a sign-in; `more`: other settings of the API."""
+    rates = {**settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "anon": rate}
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates, **more}
