@@ -32,7 +32,7 @@ manage: $(VENV)/runtime.stamp ## run a management command against the running st
 	@exec $(BIN)/python -m iotportal.embedded manage $(CMD)
 
 .PHONY: test
-test: dev chromium lint types checks unit ## everything that must pass: lint, types, checks, all tests
+test: dev chromium node lint types checks unit ## everything that must pass: lint, types, checks, all tests
 	@sh .ci/left-out.sh
 
 .PHONY: lint
@@ -60,6 +60,10 @@ unit: dev ## all tests (PYTEST_WORKERS=2; ARGS="-k name" to choose)
 .PHONY: chromium
 chromium:
 	@sh .ci/chromium.sh
+
+.PHONY: node
+node:
+	@sh .ci/node.sh
 
 .PHONY: bench
 bench: dev ## measure commands and history ingest against real servers (bench/; BENCH="commands ingest faults")

@@ -1,11 +1,16 @@
 #!/bin/sh
 # Say loudly what could not be tested here; says nothing when everything was.
-if command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1; then
-    exit 0
-fi
-echo
-echo "*************************************************************************************************"
-echo "*  LEFT OUT: all browser tests. There is no Chromium here and no way to install one.            *"
-echo "*  Install it (Debian: apt install chromium) and run make test again to test the pages as well. *"
-echo "*************************************************************************************************"
-echo
+have() { for name in "$@"; do command -v "$name" >/dev/null 2>&1 && return 0; done; return 1; }
+say() {
+    echo
+    echo "*************************************************************************************************"
+    printf '*  %-91s  *\n' "$@"
+    echo "*************************************************************************************************"
+    echo
+}
+have chromium chromium-browser google-chrome || say \
+    "LEFT OUT: all browser tests. There is no Chromium here and no way to install one." \
+    "Install it (Debian: apt install chromium) and run make test again to test the pages as well."
+have node && have npm || say \
+    "LEFT OUT: the test of the API's TypeScript client. There is no Node.js here." \
+    "Install it (Debian: apt install nodejs npm) and run make test again."
