@@ -17,7 +17,8 @@ from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils.crypto import constant_time_compare
 
 from accounts import mail, services
 from accounts.models import User
@@ -25,8 +26,8 @@ from accounts.validators import validate_plain_address, validate_user_name
 
 logger = logging.getLogger(__name__)
 
-_ALLAUTH_MAILS = "account/email/"
 _RECOVER_MAIL = "account/email/password_reset_code"
+_BEGAN_WITH = "accounts_login_began_with"  # the hash of the password with which the sign-in under way began
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
@@ -81,6 +82,31 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         counts = [rate.amount - len(cache.get(used.cache_key, [])) for rate, used in zip(rates, usage.usage, strict=True)]
         return max(0, min(map(int, counts)))
 
+    def get_login_stages(self) -> list[str]:
+        """Return the steps of a sign-in: a confirmed address, then the second factor."""
+        return ["allauth.account.stages.EmailVerificationStage", "accounts.stages.SecondFactorStage"]
+
+    def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
+        """Begin a sign-in: who planted the session that this browser had does not get to see the steps that follow."""
+        response: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        if response is None:
+            request.session.cycle_key()
+            request.session[_BEGAN_WITH] = user.get_session_auth_hash()
+        return response
+
+    def login(self, request: HttpRequest, user: User) -> None:
+        """End a sign-in, unless since its first step the password was changed or the user was shut out.
+
+        Raises:
+            ImmediateHttpResponse: it was, so the next thing to see is the sign-in page or why there is none.
+        """
+        began_with = request.session.pop(_BEGAN_WITH, "")
+        if not user.is_active:
+            raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
+        if not constant_time_compare(began_with, user.get_session_auth_hash()):
+            raise ImmediateHttpResponse(redirect("account_login"))
+        super().login(request, user)
+
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Leave word for the form of how many tries are left."""
         request.tries_left = self.tries_left()  # type: ignore[attr-defined]
@@ -92,7 +118,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             users = filter_users_by_email(email, is_active=True, prefer_verified=True, for_login=True)
             words["user_name"] = users[0].get_username() if users else ""
         try:
-            mail.send(template_prefix.removeprefix(_ALLAUTH_MAILS), email, words)
+            mail.send(template_prefix.rpartition("/")[2], email, words)
         except mail.MailNotTaken as error:
             logger.error("Could not hand over mail %s", template_prefix)
             raise ImmediateHttpResponse(_mail_failed(allauth_context.request)) from error

@@ -8,6 +8,7 @@ from allauth.account import views as allauth_views
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from accounts import factor_urls
 from accounts.views import account, door, tokens
 
 _door = [
@@ -33,5 +34,6 @@ _account = [
 
 urlpatterns = [
     path("accounts/", include(_door)),
+    path("accounts/", include(factor_urls.door)),
     path("account/", include((_account, "accounts"))),
 ]

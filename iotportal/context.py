@@ -6,8 +6,9 @@ from django.urls import NoReverseMatch, reverse
 
 
 def portal(request: HttpRequest) -> dict[str, object]:
-    """Return the portal's version and the addresses of the menu."""
+    """Return the portal's version, its own address and those of the menu."""
     return {
+        "portal_url": settings.PORTAL_URL,
         "portal_version": settings.VERSION,
         "account_url": _address("accounts:account"),
         "api_docs_url": _address("api:docs"),

@@ -166,9 +166,11 @@ MFA_ADAPTER = "accounts.mfa_adapter.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "IoT Portal"  # what the app calls the code
 MFA_TOTP_TOLERANCE = 0  # of allauth's own check; accounts.services.factors takes neighbouring codes too, and each once
-MFA_RECOVERY_CODE_DIGITS = 10
+MFA_RECOVERY_CODE_COUNT = MFA_RECOVERY_CODE_DIGITS = 10
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TRUST_ENABLED = True
+MFA_TRUST_COOKIE_AGE = 14 * 24 * 3600
 MFA_WEBAUTHN_USER_VERIFICATION = "required"  # so no challenge that was meant for a second step can stand for both
 ACCOUNT_RATE_LIMITS = {  # "key" is the user name or e-mail that was typed
     "login": "30/m/ip",

@@ -129,6 +129,8 @@ TABLE: dict[str, Row] = {
     "accounts/password/reset/complete/": door(rest="302"),
     "accounts/password/reset/done/": door(GET="200", OPTIONS="200"),
     "accounts/email/": door(rest="302"),
+    "accounts/second-factor/": door(rest="302"),
+    "accounts/second-factor/send/": door(rest="302"),
     # --- the account, and pages for everybody
     "account/": page(GET="200"),
     "account/profile/": page(GET="200", POST="400"),

@@ -12,23 +12,27 @@ from __future__ import annotations
 import logging
 import re
 import time
+from dataclasses import dataclass
 
-from allauth.core.internal import ratelimit
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from allauth.mfa.utils import decrypt
-from django.core.cache import cache
+from django.conf import settings
 from django.db import transaction
 from django.utils.crypto import constant_time_compare
 
+from accounts.limits import Limit
 from accounts.models import User
+from accounts.services.sent_codes import forget_code, use_sent_code
 from iotportal.sealing import SealError
 
 logger = logging.getLogger(__name__)
 
 STEP_S = 30  # how long the app shows one code (RFC 6238)
 DRIFT = 1  # the code before and the one after are taken too: clocks differ, and typing takes time
-_LIMIT = {"app": "accounts", "action": "second_factor", "config": {"second_factor": "5/5m/key,50/d/key"}}
+SENT = "code"  # what `use_code` calls a code that was sent; the others are as allauth has them
+_TRIES = Limit("second_factor", "5/5m/key,50/d/key")
+_ALARM = Limit("second_factor_alarm", "1/d/key")
 _SIX, _TEN = re.compile(r"[0-9]{6}\Z"), re.compile(r"[0-9]{10}\Z")
 
 
@@ -40,33 +44,66 @@ class TooManyTries(Exception):
         self.wait_s = wait_s
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """With what a user can show a second factor."""
+
+    app: bool
+    passkeys: int
+    code: str  # "email", "sms", or "" for none
+    recovery_codes: int  # how many are left
+
+    def __bool__(self) -> bool:
+        """Say whether a second factor is needed; recovery codes alone are none."""
+        return bool(self.app or self.passkeys or self.code)
+
+    @property
+    def only_code(self) -> bool:
+        """Say whether there is nothing but the code that is sent."""
+        return bool(self.code) and not (self.app or self.passkeys)
+
+
+def ways(user: User) -> Ways:
+    """Return the second factors of `user`."""
+    rows = list(Authenticator.objects.filter(user=user))
+    kinds = [row.type for row in rows]
+    used = sum(row.data["used_mask"].bit_count() for row in rows if row.type == Authenticator.Type.RECOVERY_CODES)
+    sets = kinds.count(Authenticator.Type.RECOVERY_CODES)
+    return Ways(
+        app=Authenticator.Type.TOTP in kinds,
+        passkeys=kinds.count(Authenticator.Type.WEBAUTHN),
+        code=user.code_factor,
+        recovery_codes=sets * settings.MFA_RECOVERY_CODE_COUNT - used,
+    )
+
+
 def needs_second_factor(user: User) -> bool:
     """Say whether `user` signs in with a second factor."""
     kinds = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
     return bool(user.code_factor) or Authenticator.objects.filter(user=user, type__in=kinds).exists()
 
 
-def check_code(user: User, code: str) -> bool:
-    """Say whether `code` is good now, the app's or a recovery code; a good one is used up by that.
+def check_code(user: User, code: str, *, challenge: str = "") -> bool:
+    """Say whether `code` is good now: the app's, a recovery code, or the one that was sent for `challenge` (`send_code`).
 
-    Spaces and dashes do not count. Recovery codes have ten digits, all others six.
+    A good one is used up by that. Spaces and dashes do not count. Recovery codes have ten digits, all others six.
 
     Raises:
         TooManyTries: 5 wrong codes within 5 minutes or 50 within a day; this one was not looked at.
     """
-    return use_code(user, code) is not None
+    return use_code(user, code, challenge=challenge) is not None
 
 
-def use_code(user: User, code: str) -> str | None:
-    """Do what `check_code` does and return what the code is, a value of `Authenticator.Type`.
+def use_code(user: User, code: str, *, challenge: str = "") -> str | None:
+    """Do what `check_code` does and return what the code is: a value of `Authenticator.Type`, or `SENT`.
 
     Raises:
-        TooManyTries: as `check_code`.
+        TooManyTries: as `check_code`; the code that was sent is dead then.
     """
-    key = str(user.pk)
-    if not ratelimit.consume(None, key=key, limit_get=True, **_LIMIT):  # without limits by address it needs no request
-        raise TooManyTries(_wait_s(key))
-    kind = _find(user, re.sub(r"[\s-]", "", code[:32]))
+    if not _TRIES.allow(str(user.pk)):
+        forget_code(user=user, challenge=challenge)
+        raise TooManyTries(max(1, _TRIES.wait_s(str(user.pk))))
+    kind = _find(user, re.sub(r"[\s-]", "", code[:32]), challenge)
     if kind is None:
         logger.info("User %s typed a wrong code for the second factor", user.pk)
         return None
@@ -76,12 +113,17 @@ def use_code(user: User, code: str) -> str | None:
 
 def tries_left(user: User) -> int:
     """Return how many more wrong codes are taken now."""
-    return min(max(0, int(rate.amount) - len(times)) for rate, times in _tries(str(user.pk)))
+    return _TRIES.left(str(user.pk))
 
 
 def forget_tries(user: User) -> None:
-    """Begin to count anew: after a good code, or with a new password."""
-    ratelimit.clear(None, key=str(user.pk), **_LIMIT)
+    """Begin to count wrong codes anew: after a good one, or with a new password."""
+    _TRIES.forget(str(user.pk))
+
+
+def first_lock_today(user: User) -> bool:
+    """Say, once a day, that this is the first time that there were too many wrong codes."""
+    return _ALARM.allow(str(user.pk))
 
 
 def accept_step(secret: str, code: str, *, after: int = -1) -> int | None:
@@ -93,9 +135,11 @@ def accept_step(secret: str, code: str, *, after: int = -1) -> int | None:
     return None
 
 
-def _find(user: User, code: str) -> str | None:
+def _find(user: User, code: str, challenge: str) -> str | None:
     if _SIX.match(code) and _use_app_code(user, code):
         return str(Authenticator.Type.TOTP)
+    if _SIX.match(code) and use_sent_code(user=user, challenge=challenge, code=code):
+        return SENT
     if _TEN.match(code) and _use_recovery_code(user, code):
         return str(Authenticator.Type.RECOVERY_CODES)
     return None
@@ -133,19 +177,3 @@ def _use_recovery_code(user: User, code: str) -> bool:
         return False
     codes.record_usage()
     return True
-
-
-def _tries(key: str) -> list[tuple[ratelimit.Rate, list[float]]]:
-    """Return the limits, each with the times of the tries that count for it, the newest first."""
-    rates = ratelimit.get_rates(**_LIMIT)
-    names = [ratelimit.get_cache_key(None, app="accounts", action="second_factor", rate=rate, key=key) for rate in rates]
-    kept = cache.get_many(names)
-    now = time.time()
-    return [
-        (rate, [at for at in kept.get(name, []) if at > now - rate.duration]) for rate, name in zip(rates, names, strict=True)
-    ]
-
-
-def _wait_s(key: str) -> int:
-    full = [times[-1] + rate.duration - time.time() for rate, times in _tries(key) if len(times) >= rate.amount]
-    return max(1, int(max(full, default=1.0)) + 1)

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from accounts.hooks import password_changed, user_deactivated
 from accounts.models import Account, Membership, Role, User
+from accounts.services import factors, sent_codes
 from accounts.services.tokens import revoke_all_tokens
 
 logger = logging.getLogger(__name__)
@@ -61,10 +62,15 @@ def abandon_sign_up(*, user: User) -> bool:
 
 @transaction.atomic
 def change_password(*, user: User, password: str) -> None:
-    """Set a new password and end every session (their hash no longer fits) and API token of `user`."""
+    """Set a new password and end every session (their hash no longer fits) and API token of `user`.
+
+    Second factors stay as they are. Who used up the tries for their codes knew the old password.
+    """
     user.set_password(password)
     user.save(update_fields=["password"])
     revoke_all_tokens(user=user)
+    factors.forget_tries(user)
+    sent_codes.forget_sending(user=user)
     password_changed(user)
     logger.info("The password of user %s was changed", user.pk)
 

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import services
 from accounts.forms import counted, focus_first_error
+from accounts.stages import SecondFactorStage
 
 SENDER = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
 
@@ -118,10 +119,11 @@ class NewPasswordView(BadRequestMixin, allauth_views.CompletePasswordResetView):
 
 @require_POST
 def start_over(request: HttpRequest) -> HttpResponse:
-    """Leave a sign-up or sign-in half done and sign up again; what this browser signed up a moment ago is forgotten."""
+    """Leave a sign-up or sign-in half done and begin again; what this browser signed up a moment ago is forgotten."""
     stage = get_pending_stage(request)
+    signs_in = stage is not None and stage.key == SecondFactorStage.key
     if stage is not None and stage.login.signup and stage.login.user is not None:
         services.abandon_sign_up(user=stage.login.user)
     clear_login(request)
     request.session.pop(EMAIL_VERIFICATION_CODE_SESSION_KEY, None)
-    return redirect("account_signup")
+    return redirect("account_login" if signs_in else "account_signup")
