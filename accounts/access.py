@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.http import Http404
 
 from accounts.models import Account, ApiToken, Membership, Role, User
@@ -60,8 +61,14 @@ def roles_for(action: Action) -> frozenset[str]:
     return _ROLES[action]
 
 
-def access_account(user: User, account_id: UUID, action: Action = Action.READ) -> Account:
-    """Return the account if `user` may do `action` in it.
+def roles_up_to(role: str) -> list[Role]:
+    """Return what a member with `role` may hand out and take away, the lowest first: nobody reaches above themselves."""
+    known = list(Role)  # in order: each role includes the ones before it
+    return known[: known.index(Role(role)) + 1] if role_may(role, Action.MANAGE) else []
+
+
+def access_membership(user: User, account_id: UUID, action: Action = Action.READ) -> Membership:
+    """Return the membership of `user` in an account, with the account, if it allows `action`.
 
     Raises:
         Http404: there is no such account, or the user is no member; both look the same.
@@ -72,4 +79,26 @@ def access_account(user: User, account_id: UUID, action: Action = Action.READ) -
         raise Http404("No such account.")
     if not role_may(membership.role, action):
         raise PermissionDenied("Your role in this account does not allow that.")
-    return membership.account
+    return membership
+
+
+def access_account(user: User, account_id: UUID, action: Action = Action.READ) -> Account:
+    """Return the account if `user` may do `action` in it.
+
+    Raises:
+        Http404: there is no such account, or the user is no member; both look the same.
+        PermissionDenied: a member whose role does not reach that far.
+    """
+    return access_membership(user, account_id, action).account
+
+
+def hold_account(account: Account) -> None:
+    """Keep an account from being closed until the end of the transaction, which is about to give it something to own.
+
+    Raises:
+        Http404: it was closed: nobody is a member any more.
+    """
+    with connection.cursor() as db:  # the lock that a foreign key takes anyway, but at the commit, which is too late
+        db.execute("SELECT 1 FROM accounts_account WHERE id = %s FOR KEY SHARE", [account.pk])
+    if not Membership.objects.filter(account=account).exists():
+        raise Http404("No such account.")

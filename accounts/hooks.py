@@ -1,8 +1,25 @@
 """What happens in accounts and others may react to."""
 
-from accounts.models import User
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from accounts.models import Account, User
 from iotportal.hooks import Hook
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipChange:
+    """A user came into an account, left it (`role` is None), or has another role there now."""
+
+    account_id: UUID
+    user_id: int
+    role: str | None
+
 
 token_revoked: Hook[str] = Hook()  # the token's hash
 user_deactivated: Hook[User] = Hook()  # nothing of theirs may go on: live pages, commands under way
 password_changed: Hook[User] = Hook()  # all their sessions and tokens ended with the old one
+membership_changed: Hook[MembershipChange] = Hook()
+account_closed: Hook[Account] = Hook()  # its last members are about to leave: what it owns must stop working

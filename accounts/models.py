@@ -100,6 +100,19 @@ class Role(models.TextChoices):
     ADMIN = "admin"
     OWNER = "owner"
 
+    @property
+    def may(self) -> str:
+        """What the role may do, as people are told."""
+        return _MAY[self]
+
+
+_MAY = {
+    Role.VIEWER: "sees devices and their history",
+    Role.OPERATOR: "sees devices and sends them commands",
+    Role.ADMIN: "also registers, changes and deletes devices, and invites members",
+    Role.OWNER: "may do everything, up to deleting the organisation",
+}
+
 
 class Membership(models.Model):
     """One user's role in one account."""

@@ -51,3 +51,11 @@ def delete_ended_logins() -> None:
     gone = services.delete_ended_logins()
     if gone:
         logger.info("deleted %d ended logins", gone)
+
+
+@shared_task
+def delete_ended_invitations() -> None:
+    """Clear away the invitations that are too old."""
+    gone = services.delete_ended_invitations()
+    if gone:
+        logger.info("deleted %d ended invitations", gone)

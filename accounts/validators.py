@@ -11,6 +11,8 @@ from django.core.exceptions import ValidationError
 _USER_NAME = re.compile(r"[A-Za-z0-9._+-]+\Z")
 # Marks that turn the direction of text around could make a name read as something else.
 _DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Control characters, halves of characters, private and unassigned ones, ends of lines and paragraphs.
+_NO_TEXT = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def validate_user_name(value: str) -> None:
@@ -21,8 +23,8 @@ def validate_user_name(value: str) -> None:
 
 
 def validate_visible_text(value: str) -> None:
-    """Refuse control characters and direction marks, which do not show and can mislead."""
-    if any(unicodedata.category(letter) == "Cc" or letter in _DIRECTION_MARKS for letter in value):
+    """Refuse control characters, direction marks and their like, which do not show and can mislead."""
+    if any(unicodedata.category(letter) in _NO_TEXT or letter in _DIRECTION_MARKS for letter in value):
         raise ValidationError("There is a character in it that cannot be shown.", code="invalid")
 
 

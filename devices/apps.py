@@ -5,15 +5,18 @@ from django.core.checks import Tags, register
 
 
 class DevicesConfig(AppConfig):
-    """Register the app, and the system checks of settings and identity."""
+    """Register the app, the system checks of settings and identity, and the reactions to accounts."""
 
     name = "devices"
 
     def ready(self) -> None:
-        """Register the checks."""
+        """Register the checks and reactions."""
+        from accounts.hooks import account_closed
+        from devices import reactions
         from devices.checks import check_identity, check_profiles, check_seal_key_is_random
         from iotportal.checks import check_deployment, check_settings
 
+        account_closed.register(reactions.delete_devices)
         register(check_settings, Tags.security)
         register(check_identity, Tags.security)
         register(check_profiles)

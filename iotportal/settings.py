@@ -105,6 +105,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(STATE_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "make-partitions": {"task": "messaging.tasks.make_partitions", "schedule": 3600.0},
     "delete-ended-logins": {"task": "accounts.tasks.delete_ended_logins", "schedule": 3600.0},
+    "delete-ended-invitations": {"task": "accounts.tasks.delete_ended_invitations", "schedule": 3600.0},
     # A run that could not begin in time is left out: the next one tells the same.
     "tell-outages": {"task": "messaging.tasks.tell_outages", "schedule": 15.0, "options": {"expires": 30}},
     "forget-old-presence": {"task": "messaging.tasks.forget_old_presence", "schedule": 3600.0, "options": {"expires": 3600}},
@@ -131,6 +132,8 @@ CODE_MINUTES = 10  # how long a code from a mail works
 CODE_TRIES = 5
 CODE_RESEND_S = 30  # the shortest time between two mails with codes to one address
 API_TOKENS_PER_USER = 50
+ORGANISATIONS_PER_USER = 20  # that one user owns
+MEMBERS_PER_ORGANISATION = 200  # invitations counted in
 LOGIN_ACCESS_MINUTES = env.integer("PORTAL_LOGIN_MINUTES", 60, minimum=1, maximum=1440)  # an access token of the API's sign-in
 LOGIN_DAYS = env.integer("PORTAL_LOGIN_DAYS", 30, minimum=1, maximum=365)  # until when it can be renewed, from the last time on
 LOGINS_PER_USER = 100

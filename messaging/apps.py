@@ -4,7 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.db.models.signals import post_delete, post_migrate, post_save
+from django.db.models.signals import post_migrate
 
 
 def _make_partitions(**kwargs: Any) -> None:
@@ -23,14 +23,11 @@ class MessagingConfig(AppConfig):
         """Connect what messaging does when devices and tokens change."""
         from django.contrib.auth.signals import user_logged_out
 
-        from accounts.hooks import password_changed, token_revoked, user_deactivated
-        from accounts.models import Membership
+        from accounts.hooks import membership_changed, password_changed, token_revoked, user_deactivated
         from devices import hooks
         from messaging import pages, reactions
 
         post_migrate.connect(_make_partitions, sender=self)
-        for changed in (post_save, post_delete):
-            changed.connect(reactions.forget_member, sender=Membership)
         hooks.device_registered.register(reactions.make_presence)
         hooks.device_registered.register(reactions.forget_access)
         hooks.device_changed.register(reactions.forget_access)
@@ -40,6 +37,7 @@ class MessagingConfig(AppConfig):
         hooks.device_deleted.register(reactions.cut_deleted)
         hooks.certificate_revoked.register(reactions.cut_revoked)
         hooks.device_list_shown.register(pages.fill_device_list)
+        membership_changed.register(reactions.follow_membership)
         token_revoked.register(reactions.forget_token)
         user_deactivated.register(reactions.end_user)
         password_changed.register(reactions.end_user)

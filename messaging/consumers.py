@@ -32,12 +32,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
     """One per open page. It subscribes and forwards; nothing is computed here."""
 
     user: User
-    watched: set[str]
+    own_groups: set[str]  # of the user and the session
+    watched: set[str]  # groups of accounts and devices
+    devices: set[UUID]
+    everything: bool
     commands: set[asyncio.Task[None]]
 
     async def connect(self) -> None:
         """Let a signed-in user in."""
-        self.watched, self.commands = set(), set()
+        self.own_groups, self.watched, self.devices, self.everything, self.commands = set(), set(), set(), False, set()
         scope: dict[str, Any] = dict(self.scope)
         user = scope.get("user")
         await self.accept()
@@ -46,14 +49,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         self.user = user
         session_key = scope["session"].session_key
-        for group in (user_group(user.pk), *([session_group(session_key)] if session_key else [])):
-            await self._join(group)
+        self.own_groups = {user_group(user.pk), *([session_group(session_key)] if session_key else [])}
+        for group in self.own_groups:
+            await self.channel_layer.group_add(group, self.channel_name)
 
     async def disconnect(self, code: int) -> None:
         """Leave the groups and give up the commands nobody waits for any more."""
         for task in self.commands:
             task.cancel()
-        for group in self.watched:
+        for group in self.own_groups | self.watched:
             await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -88,10 +92,16 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Close: the user signed out, changed the password or was deactivated."""
         await self.close(CLOSE_SIGN_IN)
 
-    async def _join(self, group: str) -> None:
-        if group not in self.watched:
-            self.watched.add(group)
-            await self.channel_layer.group_add(group, self.channel_name)
+    async def live_access(self, event: dict[str, Any]) -> None:
+        """Look again what the user may see: their membership in an account began, ended or changed.
+
+        Told in the order in which things were committed, after a watch that is being looked up: so that one cannot come through.
+        """
+        before = set(self.watched)
+        accounts, devices = await self._visible(list(self.devices), self.everything)
+        await self._follow(accounts, devices)
+        if self.everything or self.watched != before or event["account"] in {account.hex for account in devices.values()}:
+            await self._say({"kind": "access"})
 
     async def _say(self, frame: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(frame))
@@ -99,22 +109,33 @@ class LiveConsumer(AsyncWebsocketConsumer):
     # --- watching ---------------------------------------------------------------------------------------------------------
 
     async def _watch(self, frame: dict[str, Any]) -> None:
-        """Join the groups of what the user may see; strangers' devices are not mentioned."""
+        """Join the groups of what the user may see; others' devices are not mentioned."""
         everything = frame.get("all") is True
         given = frame.get("devices")
         wanted: list[Any] = given if isinstance(given, list) else []
         ids = [key for value in wanted[:MAX_WATCHED] if isinstance(value, str) and (key := parse_device_id(value))]
-        accounts, devices = await self._visible(ids, everything)
-        for group in [*(f"account.{key.hex}" for key in accounts), *(f"device.{key.hex}" for key in devices)]:
-            await self._join(group)
-        await self._say({"kind": "watching", "devices": [key.hex for key in devices], "all": everything})
+        self.everything = self.everything or everything
+        self.devices |= set(ids)
+        accounts, devices = await self._visible(list(self.devices), self.everything)
+        await self._follow(accounts, devices)
+        await self._say({"kind": "watching", "devices": [key.hex for key in ids if key in devices], "all": everything})
+
+    async def _follow(self, accounts: list[UUID], devices: dict[UUID, UUID]) -> None:
+        """Be in the groups of these and in no others."""
+        self.devices = set(devices)
+        groups = {f"account.{key.hex}" for key in accounts} | {f"device.{key.hex}" for key in devices}
+        for group in self.watched - groups:
+            await self.channel_layer.group_discard(group, self.channel_name)
+        for group in groups - self.watched:
+            await self.channel_layer.group_add(group, self.channel_name)
+        self.watched = groups
 
     @database_sync_to_async
-    def _visible(self, ids: list[UUID], everything: bool) -> tuple[list[UUID], list[UUID]]:
-        """Return the user's accounts (if all is wanted) and those of `ids` that the user may see."""
+    def _visible(self, ids: list[UUID], everything: bool) -> tuple[list[UUID], dict[UUID, UUID]]:
+        """Return the user's accounts (if all is wanted), and those of `ids` that the user may see with their accounts."""
         accounts = list(self.user.memberships.values_list("account_id", flat=True)) if everything else []
-        devices = list(Device.objects.for_user(self.user).filter(pk__in=ids).values_list("pk", flat=True)) if ids else []
-        return accounts, devices
+        devices = Device.objects.for_user(self.user).filter(pk__in=ids).values_list("pk", "account_id") if ids else ()
+        return accounts, dict(devices)
 
     # --- commands ---------------------------------------------------------------------------------------------------------
 

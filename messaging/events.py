@@ -284,8 +284,17 @@ def _send(outbox: Outbox) -> None:
 
 def end_pages(group: str) -> None:
     """Close the WebSockets of a group: their user may not go on. Raises redis.RedisError."""
+    _tell(group, {"type": "live.end"})
+
+
+def review_access(user_id: int, account_id: UUID) -> None:
+    """Have the open pages of a user look again what they may see of an account. Raises redis.RedisError."""
+    _tell(user_group(user_id), {"type": "live.access", "account": account_id.hex})
+
+
+def _tell(group: str, message: dict[str, str]) -> None:
     layer, prefix = _pubsub_layer()
-    cache.client().publish(f"{prefix}__group__{group}", layer.serialize({"type": "live.end"}))
+    cache.client().publish(f"{prefix}__group__{group}", layer.serialize(message))
 
 
 def user_group(user_id: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest
 
+from accounts.hooks import MembershipChange
 from accounts.models import Membership, User
 from devices.models import Certificate, Device
 from messaging import cache, events
@@ -46,11 +47,12 @@ def forget_access(device: Device) -> None:
     transaction.on_commit(partial(cache.forget_access, device.hex, users), robust=True)
 
 
-def forget_member(sender: object, instance: Membership, **kwargs: Any) -> None:
-    """Make every process look up anew what a member may: somebody joined an account, left it, or has another role there."""
-    devices = Device.objects.live().filter(account_id=instance.account_id).values_list("id", flat=True)
-    keys = [cache.access_key(instance.user_id, device.hex) for device in devices]
+def follow_membership(change: MembershipChange) -> None:
+    """Let a new role, or the end of a membership, bite at once: for commands under way to the portal, and in open pages."""
+    devices = Device.objects.live().filter(account_id=change.account_id).values_list("id", flat=True)
+    keys = [cache.access_key(change.user_id, device.hex) for device in devices]
     transaction.on_commit(partial(cache.bury, keys), robust=True)
+    transaction.on_commit(partial(events.review_access, change.user_id, change.account_id), robust=True)
 
 
 def forget_token(token_hash: str) -> None:

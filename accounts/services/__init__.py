@@ -1,5 +1,33 @@
 """Writes of accounts that have a consequence, a module a story."""
 
+from accounts.services.errors import (
+    AlreadyInvited,
+    AlreadyMember,
+    InvalidName,
+    LastOwner,
+    NoSuchInvitation,
+    NoSuchMember,
+    NotAnOrganisation,
+    NotInvited,
+    OrganisationError,
+    RoleTooLow,
+    TooManyInvitations,
+    TooManyMembers,
+    TooManyOrganisations,
+    WrongName,
+)
+from accounts.services.invitations import (
+    accept_invitation,
+    decline_invitation,
+    delete_ended_invitations,
+    find_invitation,
+    invitations_to,
+    invite,
+    is_invited,
+    open_invitations,
+    resend_invitation,
+    withdraw_invitation,
+)
 from accounts.services.login_tokens import (
     LoginTokens,
     RefreshTokenJustUsed,
@@ -10,6 +38,8 @@ from accounts.services.login_tokens import (
     log_out,
     renew_login,
 )
+from accounts.services.members import change_role, remove_member
+from accounts.services.organisations import create_organisation, delete_organisation, rename_organisation
 from accounts.services.tokens import NameTaken, TooManyTokens, create_token, find_token, revoke_all_tokens, revoke_token
 from accounts.services.users import (
     abandon_sign_up,
@@ -21,8 +51,12 @@ from accounts.services.users import (
 )
 
 __all__ = [
-    "LoginTokens", "NameTaken", "RefreshTokenJustUsed", "SignInChanged", "TooManyTokens", "UnknownRefreshToken",
-    "abandon_sign_up", "change_password", "create_personal_account", "create_token", "create_user", "deactivate_user",
-    "delete_ended_logins", "find_token", "log_in", "log_out", "personal_account", "renew_login", "revoke_all_tokens",
-    "revoke_token",
+    "AlreadyInvited", "AlreadyMember", "InvalidName", "LastOwner", "LoginTokens", "NameTaken", "NoSuchInvitation", "NoSuchMember",
+    "NotAnOrganisation", "NotInvited", "OrganisationError", "RefreshTokenJustUsed", "RoleTooLow", "SignInChanged",
+    "TooManyInvitations", "TooManyMembers", "TooManyOrganisations", "TooManyTokens", "UnknownRefreshToken", "WrongName",
+    "abandon_sign_up", "accept_invitation", "change_password", "change_role", "create_organisation", "create_personal_account",
+    "create_token", "create_user", "deactivate_user", "decline_invitation", "delete_ended_invitations", "delete_ended_logins",
+    "delete_organisation", "find_invitation", "find_token", "invitations_to", "invite", "is_invited", "log_in", "log_out",
+    "open_invitations", "personal_account", "remove_member", "rename_organisation", "renew_login", "resend_invitation",
+    "revoke_all_tokens", "revoke_token", "withdraw_invitation",
 ]  # fmt: skip

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from collections.abc import Callable
 
 from django.core.mail import EmailMessage
+from django.db import connection
 
 PASSWORD = "green pump 42 runs"
 
@@ -40,3 +44,36 @@ def code_in(mail: EmailMessage) -> str:
 def other_than(code: str) -> str:
     """Return a code that is wrong."""
     return f"{(int(code) + 1) % 1_000_000:06}"
+
+
+def at_once(count: int, work: Callable[[], object]) -> list[object]:
+    """Run `work` in `count` threads that start together; return what each returned or raised."""
+    ready = threading.Barrier(count, timeout=20)
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            ready.wait()
+            results.append(work())
+        except Exception as error:
+            results.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return results
+
+
+def wait_for_a_lock() -> None:
+    """Wait until somebody waits for what this transaction has locked."""
+    end = time.monotonic() + 20
+    with connection.cursor() as db:
+        while True:
+            db.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()")
+            if db.fetchone() != (0,):
+                return
+            assert time.monotonic() < end, "nobody waits"

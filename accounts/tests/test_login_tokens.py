@@ -12,7 +12,7 @@ from accounts import services
 from accounts.models import ApiToken, User
 from accounts.services import LoginTokens, RefreshTokenJustUsed, UnknownRefreshToken
 from accounts.tasks import delete_ended_logins
-from accounts.tests.test_services import at_once
+from accounts.tests.helpers import at_once
 from accounts.tokens import login_of, looks_like_token
 
 LATER = timedelta(seconds=11)  # than the grace in which a second use is taken for an accident

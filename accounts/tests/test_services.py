@@ -1,19 +1,18 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 import time_machine
 from allauth.account.models import EmailAddress
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
 from accounts import hooks, services
 from accounts.models import Account, ApiToken, Membership, User
-from accounts.tests.helpers import PASSWORD
+from accounts.tests.helpers import PASSWORD, at_once
 from iotportal.hooks import Hook
 
 
@@ -34,28 +33,6 @@ def heard() -> Iterator[list[tuple[str, object]]]:
     yield told
     for hook, handler in added:
         hook._handlers.remove(handler)
-
-
-def at_once(count: int, work: Callable[[], object]) -> list[object]:
-    """Run `work` in `count` threads that start together; return what each returned or raised."""
-    ready = threading.Barrier(count, timeout=20)
-    results: list[object] = []
-
-    def run() -> None:
-        try:
-            ready.wait()
-            results.append(work())
-        except Exception as error:
-            results.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return results
 
 
 def test_a_made_user_can_sign_in_at_once(client: Client, alice: User) -> None:

@@ -7,6 +7,7 @@ import logging
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.access import hold_account
 from accounts.models import Account, User
 from devices import hooks, pki
 from devices.events import record
@@ -43,11 +44,13 @@ def register_device(
         UnknownProfile, UnknownKeyAlgorithm: there is none of that name.
         CsrRefused: the request is not taken (KeyInUse: its key is not).
         devices.pki.PkiError: the certificate authority is not usable.
+        Http404: the account was closed meanwhile.
     """
     device = Device(account=account, name=clean_name(name), profile=get_profile(profile).slug)
     key = make_key(key_algorithm) if csr is None else Key(pki.read_csr(csr))  # before the transaction: RSA takes its time
     try:
         with transaction.atomic():
+            hold_account(account)
             device.save(force_insert=True)
             certificate = certify(device, key)
             record(device=device, kind=EventKind.REGISTERED, name=device.name, key=certificate.key_origin, by=by)

@@ -61,6 +61,8 @@ function receive(frame) {
   } else if (frame.kind === "result") {
     live.waiting.get(frame.ref)?.(frame);
     live.waiting.delete(frame.ref);
+  } else if (frame.kind === "access") { // another role, or none any more: what may be done here has changed
+    location.assign(location.pathname + location.search);
   }
 }
 

@@ -14,7 +14,8 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from pytest_django import Settings
 
-from accounts.models import Membership, Role
+from accounts.models import Role
+from accounts.services import accept_invitation, create_organisation, create_user, invite, remove_member
 from accounts.services.tokens import create_token
 from accounts.tokens import hash_token, new_token
 from devices.models import Device
@@ -24,7 +25,7 @@ from messaging import cache
 from messaging.gateway import admission, core
 from messaging.gateway.admission import Caller
 from messaging.gateway.core import Gateway
-from messaging.tests.gateway.world import World, make_user, throttle, until
+from messaging.tests.gateway.world import World, throttle, until
 
 PIN = {"number": 3}
 
@@ -247,13 +248,16 @@ async def test_a_search_for_devices_is_stopped_and_ones_own_go_on(
 
 
 async def test_a_device_works_at_once_for_a_user_who_asked_for_it_in_vain(world: World) -> None:
-    device, gateway = await world.device(), await world.gateway()
-    friend, _, _ = await sync_to_async(make_user)("bob")
+    account = await sync_to_async(create_organisation)(user=world.user, name="Waterworks")
+    device, gateway = await world.device(account=account), await world.gateway()
+    friend = await sync_to_async(create_user)(
+        username="bob", email="bob@example.com", password="x", first_name="Bob", last_name="B"
+    )
     assert (await refused(gateway.send(Caller(friend.pk), device.device.hex, "get_gpio", PIN))).status == 404
-    account = device.device.account_id
-    member = await sync_to_async(Membership.objects.create)(user=friend, account_id=account, role=Role.OPERATOR)
+    made = await sync_to_async(invite)(account=account, by=world.user, email=friend.email, role=Role.OPERATOR)
+    await sync_to_async(accept_invitation)(invitation=made, user=friend)
     assert (await gateway.send(Caller(friend.pk), device.device.hex, "get_gpio", PIN)).answer["value"] == 1
-    await sync_to_async(member.delete)()
+    await sync_to_async(remove_member)(account=account, by=world.user, user=friend)
     assert (await refused(gateway.send(Caller(friend.pk), device.device.hex, "get_gpio", PIN))).status == 404
 
 

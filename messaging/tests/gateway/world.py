@@ -18,8 +18,8 @@ from django.core.management import call_command
 from paho.mqtt.enums import CallbackAPIVersion
 from pytest_django import Settings
 
-from accounts.models import ApiToken, User
-from accounts.services import create_personal_account, create_token
+from accounts.models import Account, ApiToken, User
+from accounts.services import create_personal_account, create_token, personal_account
 from devices.downloads import device_files
 from devices.models import Device
 from devices.services import register_device
@@ -148,15 +148,16 @@ class World:
         await transport.wait_connected(DEADLINE_S)
         return gateway
 
-    async def device(self, name: str = "Pump", profile: str = "standard", script: Script = obedient) -> ScriptedDevice:
-        made = await sync_to_async(self._register)(name, profile)
+    async def device(
+        self, name: str = "Pump", profile: str = "standard", script: Script = obedient, account: Account | None = None
+    ) -> ScriptedDevice:
+        made = await sync_to_async(self._register)(name, profile, account)
         device = await ScriptedDevice(made, script).connect(self.port)
         self.devices.append(device)
         return device
 
-    def _register(self, name: str, profile: str) -> Device:
-        account = self.user.memberships.get().account
-        return register_device(account=account, name=name, profile=profile).device
+    def _register(self, name: str, profile: str, account: Account | None) -> Device:
+        return register_device(account=account or personal_account(self.user), name=name, profile=profile).device
 
     async def records(self) -> list[dict[str, Any]]:
         """Return what the gateway left for the bridge."""
