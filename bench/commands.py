@@ -107,7 +107,7 @@ class Socket:
         self._socket = await websockets.connect(
             f"ws://127.0.0.1:{self._port}/ws/live",
             additional_headers=headers,
-            origin=Origin("http://127.0.0.1"),
+            origin=Origin(f"http://127.0.0.1:{self._port}"),
             compression=None,
         )
         self._reading = asyncio.create_task(self._read())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import deque
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 MAX_FRAME_BYTES = 64 * 1024
 MAX_COMMANDS = 32  # of one page, on their way at once
 MAX_WATCHED = 200
+MAX_WATCHES = 60  # frames of one page in a minute: each asks the database
 CLOSE_SIGN_IN = 4401
 CLOSE_TOO_LARGE = 1009
 
@@ -36,11 +39,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
     watched: set[str]  # groups of accounts and devices
     devices: set[UUID]
     everything: bool
+    watches: deque[float]
     commands: set[asyncio.Task[None]]
 
     async def connect(self) -> None:
         """Let a signed-in user in."""
-        self.own_groups, self.watched, self.devices, self.everything, self.commands = set(), set(), set(), False, set()
+        self.own_groups, self.watched, self.devices, self.everything = set(), set(), set(), False
+        self.commands, self.watches = set(), deque(maxlen=MAX_WATCHES)
         scope: dict[str, Any] = dict(self.scope)
         user = scope.get("user")
         await self.accept()
@@ -77,6 +82,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 await self._say({"kind": "result", "ref": frame["ref"], "ok": False, "problem": problem.body(), "command": None})
             case {"do": "command", "ref": str() | int()}:
                 self._start(frame)
+            case {"do": "watch"} if self._too_many_watches():
+                await self._say({"kind": "error", "detail": "Too many watch frames. Wait a little."})
             case {"do": "watch"}:
                 await self._watch(frame)
             case {"do": "ping"}:
@@ -107,6 +114,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await self.send(text_data=json.dumps(frame))
 
     # --- watching ---------------------------------------------------------------------------------------------------------
+
+    def _too_many_watches(self) -> bool:
+        now, times = monotonic(), self.watches
+        if len(times) == MAX_WATCHES and now - times[0] < 60:
+            return True
+        times.append(now)
+        return False
 
     async def _watch(self, frame: dict[str, Any]) -> None:
         """Join the groups of what the user may see; others' devices are not mentioned."""

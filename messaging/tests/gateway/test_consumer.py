@@ -12,11 +12,14 @@ from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.test import Client
+from pytest_django import Settings
 
 from accounts.models import User
 from accounts.services import deactivate_user
 from iotportal.asgi import application
+from iotportal.origin import OwnOrigin
 from iotportal.problems import Problem
+from messaging.consumers import MAX_WATCHES
 from messaging.gateway import runtime
 from messaging.gateway.admission import Caller
 from messaging.tests.gateway.world import World, make_user
@@ -52,8 +55,12 @@ class Socket:
         await asyncio.wait_for(self._running, 5)
 
 
-async def open_socket(user: User | None, origin: str = "http://localhost", browser: Client | None = None) -> Socket:
-    headers = [(b"origin", origin.encode()), (b"host", b"localhost")]
+async def open_socket(
+    user: User | None, origin: str | None = "http://localhost:8000", browser: Client | None = None, **more: Any
+) -> Socket:
+    headers = [(name.encode(), value.encode()) for name, value in more.pop("headers", [("host", "localhost:8000")])]
+    if origin is not None:
+        headers.append((b"origin", origin.encode()))
     if user is not None:
         if browser is None:
             browser = Client()
@@ -62,7 +69,7 @@ async def open_socket(user: User | None, origin: str = "http://localhost", brows
             (b"cookie", f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}".encode())
         )
     scope = {"type": "websocket", "path": "/ws/live", "query_string": b"", "headers": headers, "subprotocols": []}
-    return Socket(scope)
+    return Socket({**scope, **more})
 
 
 async def connected(user: User) -> Socket:
@@ -77,9 +84,95 @@ async def test_nobody_is_let_in_without_signing_in(world: World) -> None:
     assert (await socket.output()) == {"type": "websocket.close", "code": 4401}
 
 
-async def test_another_sites_page_is_refused(world: World) -> None:
-    socket = await open_socket(world.user, origin="https://evil.example")
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://localhost:8001",  # another port of our host is another page
+        "https://localhost:8000",  # and so is another scheme
+        "http://localhost:8000.evil.example",
+        "http://localhost:8000@evil.example",
+        "http://evil.example/http://localhost:8000",
+        "http://sub.localhost:8000",
+        "null",
+        "file://",
+        "",
+        None,  # no browser
+    ],
+)
+async def test_a_page_that_is_not_ours_is_refused(world: World, origin: str | None) -> None:
+    socket = await open_socket(world.user, origin=origin)
     assert not await socket.connect()
+
+
+@pytest.mark.parametrize(
+    ("origin", "headers", "scheme"),
+    [
+        ("http://LocalHost:8000", [("host", "localhost:8000")], "ws"),
+        ("http://localhost", [("host", "localhost")], "ws"),
+        ("http://localhost:80", [("host", "localhost")], "ws"),
+        ("https://localhost", [("host", "localhost:443")], "wss"),
+        ("http://127.0.0.1:8123", [("host", "127.0.0.1:8123")], "ws"),
+        ("http://[::1]:8000", [("host", "[::1]:8000")], "ws"),
+        (settings.PORTAL_URL, [("host", "127.0.0.1:8000")], "ws"),  # whatever a proxy calls us
+    ],
+)
+async def test_our_own_pages_are_let_in_by_every_name_of_ours(
+    world: World, origin: str, headers: list[tuple[str, str]], scheme: str
+) -> None:
+    socket = await open_socket(world.user, origin=origin, headers=headers, scheme=scheme)
+    assert await socket.connect()
+    await socket.close()
+
+
+async def test_a_name_that_only_the_request_gives_us_is_not_ours(world: World) -> None:
+    socket = await open_socket(world.user, origin="http://rebound.example", headers=[("host", "rebound.example")])
+    assert not await socket.connect()
+
+
+async def test_behind_a_proxy_its_scheme_counts(world: World, settings: Settings) -> None:
+    secure = [("host", "localhost:8000"), ("x-forwarded-proto", "https")]
+    assert not await (await open_socket(world.user, origin="https://localhost:8000", headers=secure)).connect()
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    socket = await open_socket(world.user, origin="https://localhost:8000", headers=secure)
+    assert await socket.connect()
+    await socket.close()
+
+
+@pytest.mark.parametrize(
+    ("origin", "ours"),
+    [
+        ("https://portal.example.com", True),
+        ("https://a.example.org", True),
+        ("https://a.b.example.org", True),
+        ("https://example.org", False),
+        ("https://badexample.org", False),
+        ("http://a.example.org", False),
+        ("https://a.example.org:8443", False),
+        ("https://portal.example.com:444", False),
+    ],
+)
+async def test_trusted_origins_are_compared_as_those_of_forms(origin: str, ours: bool) -> None:
+    reached: list[str] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(origin)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        assert message["type"] == "websocket.close"
+
+    app = OwnOrigin(inner, ["https://portal.example.com", "https://*.example.org"])
+    headers = [(b"origin", origin.encode()), (b"host", b"localhost")]
+    await app({"type": "websocket", "path": "/ws/live", "query_string": b"", "headers": headers}, receive, send)
+    assert bool(reached) is ours
+
+
+async def test_two_origins_are_none(world: World) -> None:
+    headers = [("host", "localhost:8000"), ("origin", "http://localhost:8000")]
+    assert not await (await open_socket(world.user, origin="http://localhost:8000", headers=headers)).connect()
 
 
 async def test_a_command_is_answered_on_the_socket(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +256,13 @@ async def test_a_command_of_the_wrong_shape_is_refused(
     answer = await socket.ask({"do": "command", "ref": "c", **frame})
     assert answer["ok"] is False
     assert answer["problem"]["status"] in {400, 404}
+    await socket.close()
+
+
+async def test_a_page_that_watches_without_end_is_told_to_wait(world: World) -> None:
+    socket = await connected(world.user)
+    answers = [(await socket.ask({"do": "watch", "devices": [uuid.uuid4().hex]}))["kind"] for _ in range(MAX_WATCHES + 5)]
+    assert answers == ["watching"] * MAX_WATCHES + ["error"] * 5
     await socket.close()
 
 
