@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 _TEXT = """\
 /* Identity and portal of one device, made by the portal.
- * It holds the device's private key: whoever has this file is the device. Keep it out of public repositories. */
+ * {warning} */
 #ifndef IOT_CONFIG_H
 #define IOT_CONFIG_H
 
@@ -22,7 +22,6 @@ _TEXT = """\
 {root_ca}
 /* This device's certificate. */
 {certificate}
-/* Its private key, PKCS #8. */
 {private_key}
 #endif /* IOT_CONFIG_H */
 """
@@ -30,7 +29,7 @@ _TEXT = """\
 
 @dataclass(frozen=True, slots=True)
 class HeaderValues:
-    """What the header says; the last three are PEM."""
+    """What the header says; the last three are PEM. `private_key` None: the device made it and keeps it."""
 
     device_id: str
     name: str
@@ -39,11 +38,16 @@ class HeaderValues:
     port: int
     root_ca: bytes
     certificate: bytes
-    private_key: bytes
+    private_key: bytes | None
+
+
+_HOLDS_KEY = "It holds the device's private key: whoever has this file is the device. Keep it out of public repositories."
+_HOLDS_NONE = "The private key is not in it: the device made that itself and keeps it."
 
 
 def config_header(values: HeaderValues) -> str:
     """Return the header's text, ASCII alone."""
+    key = values.private_key
     return _TEXT.format(
         device_id=c_string(values.device_id),
         name=c_string(values.name),
@@ -52,7 +56,8 @@ def config_header(values: HeaderValues) -> str:
         port=int(values.port),
         root_ca=_array("iot_root_ca", values.root_ca),
         certificate=_array("iot_certificate", values.certificate),
-        private_key=_array("iot_private_key", values.private_key),
+        warning=_HOLDS_NONE if key is None else _HOLDS_KEY,
+        private_key="" if key is None else "/* Its private key, PKCS #8. */\n" + _array("iot_private_key", key),
     )
 
 

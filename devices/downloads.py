@@ -6,6 +6,9 @@ import logging
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from django.conf import settings
 
 from devices import pki, sealing
@@ -19,6 +22,7 @@ logger = logging.getLogger(__name__)
 CSR_COMMAND = (
     "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout device.key -subj / -out device.csr"
 )
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 128  # of a PKCS #12 file
 NOT_KEPT = "The portal does not keep this device's private key."
 
 
@@ -44,6 +48,8 @@ class File(StrEnum):
     ZIP = "device.zip"
     HEADER = "iot_config.h"
 
+
+PUBLIC_FILES = frozenset({File.ROOT_CA, File.CERTIFICATE})  # the others may have the private key in them
 
 # The types under which browsers save a file rather than install a certificate.
 _TYPES = {
@@ -127,6 +133,22 @@ def _unsealed(certificate: Certificate) -> bytes | None:
         raise KeyUnavailable("The portal cannot open this device's private key; its operator's log says why.") from error
 
 
+def pkcs12(device: Device, password: str) -> Download:
+    """Return the device's key and certificate with their authorities as one PKCS #12 file, encrypted with `password`.
+
+    PBES2 with AES-256-CBC (RFC 8018), which OpenSSL, Java from 8u301 on, Windows and macOS read.
+
+    Raises:
+        KeyUnavailable: as `private_key`.
+    """
+    certificate = x509.load_pem_x509_certificate(_certificate(device).pem.encode("ascii"))
+    key = serialization.load_pem_private_key(private_key(device), None)
+    authorities = pki.issuers_of(certificate)
+    encryption = serialization.BestAvailableEncryption(password.encode())
+    content = serialize_key_and_certificates(slug(device).encode(), key, certificate, authorities, encryption)  # type: ignore[arg-type]  # it is EC or RSA
+    return Download(f"{slug(device)}.p12", "application/x-pkcs12", content)
+
+
 def device_files(device: Device) -> DeviceFiles:
     """Return what the device needs to connect; the key is None if the portal does not keep it.
 
@@ -163,15 +185,15 @@ def header(device: Device) -> str:
     """Return `iot_config.h` for the device's firmware.
 
     Raises:
-        KeyUnavailable: as `private_key`; firmware without its key would be of no use.
+        KeyUnavailable: as `private_key`; firmware without its key would be of no use, unless the device has it already.
     """
     files = device_files(device)
-    if files.private_key is None:
+    if files.private_key is None and _certificate(device).key_origin == Certificate.KeyOrigin.PORTAL:
         raise KeyUnavailable(NOT_KEPT)
     return _header(device, files, files.private_key)
 
 
-def _header(device: Device, files: DeviceFiles, key: bytes) -> str:
+def _header(device: Device, files: DeviceFiles, key: bytes | None) -> str:
     values = HeaderValues(
         device_id=device.hex,
         name=device.name,

@@ -6,8 +6,10 @@ from typing import Any
 
 from django import forms
 
+from devices.downloads import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from devices.models import Certificate
 from devices.names import DEVICE_NAME_LENGTH, PIN_NAME_LENGTH, InvalidName, clean_name
-from devices.pki import KeyAlgorithm
+from devices.pki import MAX_CSR_BYTES, KeyAlgorithm
 from devices.profiles import DEFAULT_PROFILE, all_profiles
 
 
@@ -44,14 +46,76 @@ class ProfileForm(forms.Form):
     profile = forms.ChoiceField(label="Kind", choices=_profiles)
 
 
-class RegisterForm(NameForm):
+OWN_KEY = "csr"
+
+
+class KeyForm(forms.Form):
+    """Which key a certificate is for: one that the portal makes, or one that the device has made and keeps."""
+
+    key_algorithm = forms.ChoiceField(
+        label="Key",
+        choices=[(KeyAlgorithm.EC, "EC P-256"), (KeyAlgorithm.RSA, "RSA 2048"), (OWN_KEY, "The device's own")],
+        initial=KeyAlgorithm.EC,
+    )
+    csr = forms.CharField(
+        label="Certificate request",
+        required=False,
+        strip=False,
+        max_length=MAX_CSR_BYTES,
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "autocomplete": "off"}),
+    )
+    csr_file = forms.FileField(label="or a file", required=False, allow_empty_file=True)
+
+    def clean(self) -> dict[str, Any]:
+        """Take the request from the file where there is one."""
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("key_algorithm") != OWN_KEY:
+            cleaned["csr"] = None
+        elif cleaned.get("csr_file"):
+            # One byte more than may be, so that the reader of requests sees that it is too long.
+            cleaned["csr"] = cleaned["csr_file"].read(MAX_CSR_BYTES + 1).decode("utf-8", "replace")
+        elif not (cleaned.get("csr") or "").strip() and not self.has_error("csr"):
+            self.add_error("csr", "Paste the certificate request, or choose its file.")
+        return cleaned
+
+    @property
+    def key_wanted(self) -> dict[str, str]:
+        """What the services take of it, once the form is valid."""
+        if self.cleaned_data["csr"] is not None:
+            return {"csr": self.cleaned_data["csr"]}
+        return {"key_algorithm": self.cleaned_data["key_algorithm"]}
+
+
+class RegisterForm(NameForm, KeyForm):
     """A new device."""
 
     profile = forms.ChoiceField(label="Kind", choices=_profiles, initial=DEFAULT_PROFILE)
-    key_algorithm = forms.ChoiceField(
-        label="Key",
-        choices=[(KeyAlgorithm.EC, "EC P-256"), (KeyAlgorithm.RSA, "RSA 2048")],
-        initial=KeyAlgorithm.EC,
+
+    @property
+    def described(self) -> dict[str, str]:
+        """What the device is, beside its key."""
+        return {name: self.cleaned_data[name] for name in ("name", "profile")}
+
+
+class RenewForm(KeyForm):
+    """A new certificate for a device."""
+
+
+class RevokeForm(forms.Form):
+    """Why a certificate is revoked."""
+
+    reason = forms.ChoiceField(choices=Certificate.Reason.choices, initial=Certificate.Reason.KEY_COMPROMISE)
+
+
+class PasswordForm(forms.Form):
+    """The password of a file."""
+
+    password = forms.CharField(
+        label="Password of the file",
+        strip=False,
+        min_length=SHORTEST_PASSWORD,
+        max_length=LONGEST_PASSWORD,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
 

@@ -3,19 +3,27 @@
 from django.urls import path
 
 import devices.converters  # noqa: F401  # makes <device:…> known
-from devices import views
+from devices.views import certificates, files, registry
 
 app_name = "devices"
 
+_DEVICE = "<device:device_id>/"
+_CERTIFICATE = f"{_DEVICE}certificates/<uuid:certificate_id>/"
+
 urlpatterns = [
-    path("", views.device_list, name="list"),
-    path("register/", views.register, name="register"),
-    path("<device:device_id>/", views.detail, name="detail"),
-    path("<device:device_id>/registered/", views.registered, name="registered"),
-    path("<device:device_id>/name/", views.rename, name="rename"),
-    path("<device:device_id>/kind/", views.change_profile, name="change_profile"),
-    path("<device:device_id>/key/forget/", views.forget_key, name="forget_key"),
-    path("<device:device_id>/certificate/new/", views.new_certificate, name="new_certificate"),
-    path("<device:device_id>/delete/", views.delete, name="delete"),
-    path("<device:device_id>/files/<str:name>", views.device_file, name="file"),
+    path("", registry.device_list, name="list"),
+    path("register/", registry.register, name="register"),
+    path("certificates/", certificates.forecast, name="forecast"),
+    path(_DEVICE, registry.detail, name="detail"),
+    path(f"{_DEVICE}registered/", registry.registered, name="registered"),
+    path(f"{_DEVICE}name/", registry.rename, name="rename"),
+    path(f"{_DEVICE}kind/", registry.change_profile, name="change_profile"),
+    path(f"{_DEVICE}delete/", registry.delete, name="delete"),
+    path(f"{_DEVICE}renew/", certificates.renew, name="renew"),
+    path(_CERTIFICATE, certificates.certificate, name="certificate"),
+    path(f"{_CERTIFICATE}revoke/", certificates.revoke, name="revoke"),
+    path(f"{_CERTIFICATE}rescue/", certificates.rescue, name="rescue"),
+    path(f"{_DEVICE}key/forget/", files.forget_key, name="forget_key"),
+    path(f"{_DEVICE}files/<str:name>", files.device_file, name="file"),
+    path(f"{_DEVICE}pkcs12/", files.pkcs12_file, name="pkcs12"),
 ]

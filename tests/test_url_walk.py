@@ -33,6 +33,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import User
 from accounts.services import create_token, create_user
+from devices.models import Certificate
 from messaging import cache
 from tests.api.live import DEADLINE_S, LivePortal, committed, live_portal, until
 
@@ -97,8 +98,10 @@ def desk(staff: int = 200, **named: int) -> Row:
 
 
 DEVICE = "devices/<device:device_id>/"
+CERTIFICATE = DEVICE + "certificates/<uuid:certificate_id>/"
 API_DEVICE = "api/v1/devices/<str:device_id>"
 SIGN_IN = "api/auth/app/v1/"
+API_CERTIFICATE = API_DEVICE + "/certificates/<str:certificate_id>"
 TABLE: dict[str, Row] = {
     "": door(rest="302"),
     # --- devices
@@ -109,7 +112,12 @@ TABLE: dict[str, Row] = {
     DEVICE + "name/": page(POST="404 403 403 400"),
     DEVICE + "kind/": page(POST="404 403 403 400"),
     DEVICE + "key/forget/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
-    DEVICE + "certificate/new/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
+    DEVICE + "renew/": page(GET="404 403 403 200", POST="404 403 403 400"),
+    DEVICE + "pkcs12/": page(GET="404 403 403 200", POST="404 403 403 400"),
+    CERTIFICATE: page(GET="404 200"),
+    CERTIFICATE + "revoke/": page(GET="404 403 403 200", POST="404 403 403 400"),
+    CERTIFICATE + "rescue/": page(GET="404 403 403 200", POST="404 403 403 302"),
+    "devices/certificates/": page(GET="200", POST="302"),
     DEVICE + "delete/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
     DEVICE + "files/<str:name>": page(GET="404 200"),
     DEVICE + "control/": page(GET="404 200"),
@@ -151,7 +159,13 @@ TABLE: dict[str, Row] = {
     "api/v1/profiles/<str:slug>": api(GET="200"),
     "api/v1/devices": api(GET="200", POST="400"),
     API_DEVICE: api(GET="404 200", PATCH="404 403 403 200", DELETE="404 403 403 204", fresh=True),
-    API_DEVICE + "/files/<str:name>": api(GET="404 200"),
+    API_DEVICE + "/files/<str:name>": api(GET="404 200", DELETE="404 403 403 404"),
+    API_DEVICE + "/pkcs12": api(POST="404 403 403 400"),
+    "api/v1/certificates": api(GET="200"),
+    API_DEVICE + "/certificates": api(GET="404 200", POST="404 403 403 201", fresh=True),
+    API_CERTIFICATE: api(GET="404 200"),
+    API_CERTIFICATE + "/revoke": api(POST="404 403 403 200", fresh=True),
+    API_CERTIFICATE + "/rescue": api(POST="404 403 403 409"),
     API_DEVICE + "/commands": api(GET="404 200", POST="404 403 400"),
     API_DEVICE + "/status": api(GET="404 403 200"),
     API_DEVICE + "/restart": api(POST="404 403 200"),
@@ -299,6 +313,10 @@ def fresh_device(portal: LivePortal) -> str:
     return str(answer.json()["id"])
 
 
+def certificate_of(device: str) -> UUID:
+    return committed(lambda: Certificate.objects.filter(device_id=UUID(hex=device), status="active").get().pk)
+
+
 def fresh_token(people: People) -> UUID:
     token, _ = committed(lambda: create_token(user=people.portal.user, name=f"walk {next(_numbers)}"))
     return token.pk
@@ -321,6 +339,8 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<str:device_id>", device)
         .replace("<str:name>", "device.crt")
         .replace("<slug:name>", "status")
+        .replace("<uuid:certificate_id>", str(certificate_of(device)) if "certificate_id" in pattern else "")
+        .replace("<str:certificate_id>", certificate_of(device).hex if "certificate_id" in pattern else "")
         .replace("<int:number>", "3")
         .replace("<str:slug>", "standard")
         .replace("<uuid:token_id>", str(fresh_token(people)) if "token_id" in pattern else "")

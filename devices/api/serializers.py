@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from devices.models import Device
 from devices.names import DEVICE_NAME_LENGTH
-from devices.pki import KeyAlgorithm
+from devices.pki import MAX_CSR_BYTES, KeyAlgorithm
 from devices.profiles import DEFAULT_PROFILE, all_profiles
 from iotportal.serializers import ChoiceField, PageSerializer, StrictSerializer, TextField
 
@@ -42,6 +42,14 @@ class NameField(TextField):
         super().__init__(**{"max_length": DEVICE_NAME_LENGTH, "help_text": NAME_HELP, **options})
 
 
+class CsrField(TextField):
+    """A certificate request."""
+
+    def __init__(self, **options: Any) -> None:
+        text = "A certificate request (PKCS #10) as PEM, for a key that stays on the device; `key_algorithm` is then not read."
+        super().__init__(**{"max_length": MAX_CSR_BYTES, "required": False, "help_text": text, **options})
+
+
 class DeviceSerializer(serializers.ModelSerializer[Device]):
     """A device as the list shows it."""
 
@@ -65,6 +73,7 @@ class RegisterSerializer(StrictSerializer):
     key_algorithm = ChoiceField(
         choices=KEY_ALGORITHMS, default=str(KeyAlgorithm.EC), initial=str(KeyAlgorithm.EC), help_text="`ec` is P-256."
     )
+    csr = CsrField()
 
 
 class ChangeSerializer(StrictSerializer):
@@ -79,7 +88,9 @@ class RegisteredSerializer(DeviceSerializer):
 
     root_ca = serializers.CharField(help_text="The certificate that the broker's certificate goes back to.")
     certificate = serializers.CharField(help_text="The device's own certificate; its common name is the id.")
-    private_key = serializers.CharField(help_text="PKCS #8, not encrypted: keep it as a secret.")
+    private_key = serializers.CharField(
+        allow_null=True, help_text="PKCS #8, not encrypted: keep it as a secret. Null: it never left the device."
+    )
 
     class Meta(DeviceSerializer.Meta):
         fields = (*DeviceSerializer.Meta.fields, "root_ca", "certificate", "private_key")  # type: ignore[assignment]

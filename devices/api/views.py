@@ -20,13 +20,14 @@ from accounts.services import personal_account
 from devices import services
 from devices.access import access_device
 from devices.api import serializers as shapes
-from devices.downloads import File, KeyUnavailable, device_files, download
+from devices.api.common import DEVICE_ID, file_response, problem_of
+from devices.downloads import PUBLIC_FILES, File, KeyUnavailable, device_files, download
 from devices.models import Device
 from devices.names import DEVICE_NAME_LENGTH
 from devices.profiles import UnknownProfile, all_profiles, get_profile
 from iotportal.openapi import problems
 from iotportal.pagination import PAGE_QUERY, page_body
-from iotportal.problems import Problem, invalid
+from iotportal.problems import Problem
 from iotportal.queries import StrictQuery
 from iotportal.serializers import StrictSerializer, TextField
 
@@ -35,19 +36,6 @@ NAME = OpenApiParameter(
     {"type": "string", "maxLength": DEVICE_NAME_LENGTH},
     description="Only the device of this name; upper and lower case count as the same.",
 )
-DEVICE_ID = OpenApiParameter(
-    "device_id", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, OpenApiParameter.PATH, description="32 hex digits."
-)
-PUBLIC_FILES = frozenset({File.ROOT_CA, File.CERTIFICATE})  # the others have the private key in them
-
-
-def _problem_of(error: Exception) -> Problem:
-    """Say a registry error as the API says errors."""
-    if isinstance(error, services.NameTaken):
-        return Problem(409, "name_taken", str(error), errors={"name": [str(error)]})
-    if isinstance(error, services.InvalidName):
-        return invalid({"name": [str(error)]})
-    return Problem(404, "not_found", "No such device.")
 
 
 class DeviceListView(StrictQuery, GenericAPIView[Device]):
@@ -82,16 +70,17 @@ class DeviceListView(StrictQuery, GenericAPIView[Device]):
         responses={201: shapes.RegisteredSerializer, **problems(409)},
     )
     def post(self, request: Request) -> Response:
-        """Register a device in your own account; the answer has its certificate and private key."""
+        """Register a device in your own account; the answer has its certificate and, unless you brought a request, its key."""
         form = shapes.RegisterSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         try:
-            made = services.register_device(account=personal_account(user_of(request)), **form.validated_data)
-        except (services.NameTaken, services.InvalidName) as error:
-            raise _problem_of(error) from error
+            user = user_of(request)
+            made = services.register_device(account=personal_account(user), by=user, **form.validated_data)
+        except (services.NameTaken, services.InvalidName, services.CsrRefused) as error:
+            raise problem_of(error) from error
         files = device_files(made.device)
-        pems = {"root_ca": files.root_ca, "certificate": files.certificate, "private_key": made.private_key_pem or b""}
-        answer = {**shapes.DeviceSerializer(made.device).data, **{name: pem.decode("ascii") for name, pem in pems.items()}}
+        pems = {"root_ca": files.root_ca, "certificate": files.certificate, "private_key": made.private_key_pem}
+        answer = {**shapes.DeviceSerializer(made.device).data, **{name: pem and pem.decode() for name, pem in pems.items()}}
         return Response(answer, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
 
 
@@ -136,11 +125,11 @@ class DeviceView(StrictQuery, GenericAPIView[Device]):
         form.is_valid(raise_exception=True)
         try:
             if "name" in form.validated_data:
-                device = services.rename_device(device=device, name=form.validated_data["name"])
+                device = services.rename_device(device=device, name=form.validated_data["name"], by=user_of(request))
             if "profile" in form.validated_data:
-                device = services.change_profile(device=device, profile=form.validated_data["profile"])
+                device = services.change_profile(device=device, profile=form.validated_data["profile"], by=user_of(request))
         except (services.NameTaken, services.InvalidName, services.DeviceGone) as error:
-            raise _problem_of(error) from error
+            raise problem_of(error) from error
         return self._shown(device_id)
 
     @extend_schema(
@@ -163,7 +152,8 @@ class DeviceFileView(StrictQuery):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Certificates are for everybody who sees the device, keys for those who manage it."""
-        self.required_action = Action.READ if kwargs["name"] in PUBLIC_FILES else Action.MANAGE
+        public = request.method != "DELETE" and kwargs["name"] in PUBLIC_FILES
+        self.required_action = Action.READ if public else Action.MANAGE
         super().initial(request, *args, **kwargs)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
@@ -191,8 +181,22 @@ class DeviceFileView(StrictQuery):
             raise Problem(404, "not_found", "There is no such file.") from error
         except KeyUnavailable as error:
             raise Problem(409, "key_unavailable", str(error)) from error
-        headers = {"Content-Disposition": f'attachment; filename="{file.filename}"', "Cache-Control": "no-store"}
-        return HttpResponse(file.content, content_type=file.content_type, headers=headers)
+        return file_response(file)
+
+    @extend_schema(
+        operation_id="devices_forget_file",
+        summary="Destroy the portal's copy of a private key",
+        tags=["devices"],
+        parameters=[DEVICE_ID, OpenApiParameter("name", str, OpenApiParameter.PATH, enum=[str(File.PRIVATE_KEY)])],
+        responses={204: OpenApiResponse(description="The portal has no copy any more. The device keeps working with its own.")},
+    )
+    def delete(self, request: Request, device_id: str, name: str) -> Response:
+        """Forget the key for ever: only `device.key` can be deleted. Twice is once."""
+        device = access_device(user_of(request), device_id, Action.MANAGE)
+        if name != File.PRIVATE_KEY:
+            raise Problem(404, "not_found", "Only device.key can be deleted.")
+        services.forget_key(device=device, by=user_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class ProfileListView(StrictQuery):

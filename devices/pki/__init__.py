@@ -20,6 +20,7 @@ from devices.pki.authority import (
     Authority,
     authority,
     issue_device_certificate,
+    issuers_of,
     server_certificate,
     service_certificates,
 )
@@ -41,7 +42,7 @@ from devices.pki.setting_up import ISSUING_DAYS, RENEW_BEFORE, is_usable, names_
 
 __all__ = [
     "ISSUING_DAYS", "MAX_CSR_BYTES", "RENEW_BEFORE", "SERVICES", "Authority", "CsrRefused", "KeyAlgorithm", "PkiError",
-    "PrivateKey", "PublicKey", "algorithm_of", "authority", "fingerprint", "is_usable", "issue_device_certificate", "key_hash",
-    "key_id", "names_of", "new_private_key", "private_key_pem", "read_csr", "server_certificate", "server_names",
-    "service_certificates", "set_up", "to_pem",
+    "PrivateKey", "PublicKey", "algorithm_of", "authority", "fingerprint", "is_usable", "issue_device_certificate",
+    "issuers_of", "key_hash", "key_id", "names_of", "new_private_key", "private_key_pem", "read_csr", "server_certificate",
+    "server_names", "service_certificates", "set_up", "to_pem",
 ]  # fmt: skip

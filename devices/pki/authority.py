@@ -82,6 +82,16 @@ def issue_device_certificate(device_id: UUID, public_key: PublicKey, days: int |
     return leaf(authority(), device_id.hex, public_key, days, ExtendedKeyUsageOID.CLIENT_AUTH, names)
 
 
+def issuers_of(certificate: x509.Certificate) -> list[x509.Certificate]:
+    """Return the issuing CA and the root of a certificate of ours; empty if they are not here any more."""
+    ours = authority()
+    try:
+        certificate.verify_directly_issued_by(ours.issuing)
+    except NOT_ISSUED:
+        return []
+    return [ours.issuing, ours.root]
+
+
 # --- the files -------------------------------------------------------------------------------------------------------------
 
 _loading = threading.Lock()

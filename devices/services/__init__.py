@@ -2,7 +2,7 @@
 
 from devices.downloads import DeviceFiles, KeyUnavailable, device_files, device_zip
 from devices.profiles import UnknownProfile
-from devices.services.certificates import Registered, forget_key, note_use, renew_certificate
+from devices.services.certificates import Registered, forget_key, note_use, renew_certificate, renew_several
 from devices.services.errors import (
     CsrRefused,
     DeviceGone,
@@ -29,6 +29,6 @@ __all__ = [
     "HIGHEST_PIN", "CsrRefused", "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "KeyInUse", "KeyUnavailable",
     "NameTaken", "NotExpired", "Registered", "UnknownKeyAlgorithm", "UnknownProfile", "UnknownReason", "change_profile",
     "delete_device", "device_files", "device_zip", "end_overlaps", "forget_key", "name_pin", "note_expired", "note_shared",
-    "note_use", "register_device", "rename_device", "renew_certificate", "rescue_certificate", "revoke_certificate",
-    "warn_of_expiry",
+    "note_use", "register_device", "rename_device", "renew_certificate", "renew_several", "rescue_certificate",
+    "revoke_certificate", "warn_of_expiry",
 ]  # fmt: skip

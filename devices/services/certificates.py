@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -116,6 +117,17 @@ def renew_certificate(
         raise as_refusal(error) from error
     logger.info("device %s has a new certificate", device.hex)
     return Registered(device, certificate, key.private_pem)
+
+
+def renew_several(*, certificates: Sequence[Certificate], by: User | None = None) -> list[Device]:
+    """Give the device of each certificate a new one, with a key of ours of the same kind; return the devices that have one."""
+    renewed = []
+    for certificate in certificates:
+        try:
+            renewed.append(renew_certificate(device=certificate.device, key_algorithm=certificate.key_algorithm, by=by).device)
+        except DeviceGone:
+            continue
+    return renewed
 
 
 def _make_way(device: Device) -> None:

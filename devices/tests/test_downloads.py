@@ -135,7 +135,7 @@ def test_a_program_reads_from_the_header_what_the_portal_wrote(account: Account,
     )
     subprocess.run([compiler(), "-std=c99", "-trigraphs", "-o", "x", "x.c"], cwd=tmp_path, check=True, timeout=60)
     said = subprocess.run([tmp_path / "x"], check=True, capture_output=True, timeout=10).stdout
-    assert said == values.name.encode() + b"8883" + values.root_ca + values.certificate + values.private_key
+    assert said == values.name.encode() + b"8883" + files.root_ca + files.certificate + files.private_key
 
 
 def test_no_name_ends_its_literal() -> None:

@@ -150,7 +150,7 @@ def test_it_refuses_a_bad_registration_at_the_field_and_keeps_what_was_typed(
 
 # --- one device ----------------------------------------------------------------------------------------------------------------
 
-ONE_DEVICE = ["detail", "registered", "delete", "forget_key", "new_certificate"]
+ONE_DEVICE = ["detail", "registered", "delete", "forget_key", "renew", "pkcs12"]
 
 
 @pytest.mark.parametrize("name", ONE_DEVICE)
@@ -232,19 +232,13 @@ def test_it_has_no_key_to_send_once_it_was_told_to_forget_it(browser: Client, pu
     assert "device.zip" not in html
 
 
-def test_it_replaces_a_certificate(browser: Client, pump: Device) -> None:
-    before = pump.certificates.get().serial
-    browser.post(reverse("devices:new_certificate", args=[pump.hex]))
-    assert pump.certificates.get(status="active").serial != before
-
-
 def test_it_lets_a_viewer_look_and_nothing_else(client: Client, account: Account, pump: Device) -> None:
     client.force_login(make_member(account, "victor", Role.VIEWER))
     html = page(client, reverse("devices:detail", args=[pump.hex]))
     assert "Delete…" not in html
     page(client, reverse("devices:file", args=[pump.hex, "device.key"]), 403)
     page(client, reverse("devices:file", args=[pump.hex, "root-ca.pem"]))
-    for name in ["rename", "change_profile", "delete", "forget_key", "new_certificate"]:
+    for name in ["rename", "change_profile", "delete", "forget_key", "renew", "pkcs12"]:
         assert client.post(reverse(f"devices:{name}", args=[pump.hex]), {"name": "x"}).status_code == 403
     pump.refresh_from_db()
     assert (pump.name, pump.deleted_at) == ("Greenhouse pump", None)

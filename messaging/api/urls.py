@@ -2,6 +2,7 @@
 
 from django.urls import path, re_path
 
+from devices.api import certificates
 from devices.api.views import DeviceFileView, ProfileListView, ProfileView
 from messaging.api import views
 from messaging.api.pages import DocsView, SchemaView
@@ -20,6 +21,12 @@ urlpatterns = [
     path("v1/devices", views.LiveDeviceListView.as_view(), name="devices"),
     path(_DEVICE, views.LiveDeviceView.as_view(), name="device"),
     path(f"{_DEVICE}/files/<str:name>", DeviceFileView.as_view(), name="device-file"),
+    path(f"{_DEVICE}/pkcs12", certificates.Pkcs12View.as_view(), name="pkcs12"),
+    path(f"{_DEVICE}/certificates", certificates.CertificateListView.as_view(), name="device-certificates"),
+    path(f"{_DEVICE}/certificates/<str:certificate_id>", certificates.CertificateView.as_view(), name="certificate"),
+    path(f"{_DEVICE}/certificates/<str:certificate_id>/revoke", certificates.RevokeView.as_view(), name="certificate-revoke"),
+    path(f"{_DEVICE}/certificates/<str:certificate_id>/rescue", certificates.RescueView.as_view(), name="certificate-rescue"),
+    path("v1/certificates", certificates.AllCertificatesView.as_view(), name="certificates"),
     path(f"{_DEVICE}/commands", views.CommandsView.as_view(), name="commands"),
     path(f"{_DEVICE}/status", views.StatusView.as_view(), name="status"),
     path(f"{_DEVICE}/restart", views.RestartView.as_view(), name="restart"),

@@ -27,7 +27,8 @@ from accounts.api.authentication import user_of
 from accounts.models import Account, ApiToken
 from billing.services import message_limit, messages_used
 from devices.access import access_device, parse_device_id
-from devices.api.views import DEVICE_ID, NAME, DeviceListView, DeviceView
+from devices.api.common import DEVICE_ID
+from devices.api.views import NAME, DeviceListView, DeviceView
 from devices.models import Device
 from devices.services import HIGHEST_PIN
 from iotportal.bodies import as_object

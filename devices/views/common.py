@@ -1,0 +1,44 @@
+"""What the pages of one device share."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.forms import Form
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from accounts.http import AuthedRequest
+from devices import selectors
+from devices.certificates import shelf
+from devices.downloads import slug
+from devices.forms import NameForm, ProfileForm
+from devices.models import Device
+
+AREA = {"area": "devices"}
+
+
+def device_context(request: AuthedRequest, device: Device) -> dict[str, object]:
+    """Return what the pages of one device know of it."""
+    certificates = shelf(device)
+    active = certificates.active
+    return {
+        **AREA,
+        "device": device,
+        "profile": selectors.profile_of(device),
+        "lamp": selectors.lamp(device),
+        "may": selectors.powers(request.user, device),
+        "certificate": active,
+        "certificates": certificates,
+        "key_kept": active is not None and active.sealed_key is not None,
+        "slug": slug(device),
+        "device_host": settings.DEVICE_HOST,
+        "device_port": settings.DEVICE_PORT,
+    }
+
+
+def device_page(request: AuthedRequest, device: Device, **forms: Form) -> HttpResponse:
+    """Render the View page; a form with errors makes it a 400."""
+    context = device_context(request, device)
+    context["name_form"] = forms.get("name_form") or NameForm(initial={"name": device.name}, auto_id="name-%s")
+    context["profile_form"] = forms.get("profile_form") or ProfileForm(initial={"profile": device.profile}, auto_id="kind-%s")
+    return render(request, "devices/detail.html", context, status=400 if any(form.errors for form in forms.values()) else 200)
