@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from devices.api.serializers import KEY_ALGORITHMS, CsrField, DeviceIdField, HexField
@@ -19,6 +20,7 @@ class CertificateSerializer(serializers.ModelSerializer[Certificate]):
     id = HexField(read_only=True)
     device = DeviceIdField(source="device_id", read_only=True)
     key_kept = serializers.SerializerMethodField(help_text="The portal has a sealed copy of the private key.")
+    revocation_reason = serializers.SerializerMethodField(help_text="Null unless it is revoked.")
     certificate = serializers.CharField(source="pem", read_only=True, help_text="PEM.")
 
     class Meta:
@@ -44,6 +46,11 @@ class CertificateSerializer(serializers.ModelSerializer[Certificate]):
     def get_key_kept(self, certificate: Certificate) -> bool:
         """Say whether the key can be downloaded."""
         return certificate.sealed_key is not None
+
+    @extend_schema_field({"type": "string", "enum": Certificate.Reason.values, "nullable": True})
+    def get_revocation_reason(self, certificate: Certificate) -> str | None:
+        """Return the reason."""
+        return certificate.revocation_reason or None
 
 
 class CertificatePageSerializer(PageSerializer):
