@@ -11,6 +11,7 @@ _SHORT = {
     "stalled": "Stopped reading",
     "replaced": "Replaced by a second connection",
     "revoked": "Cut, its certificate was revoked",
+    "expired": "Cut, its certificate has ended",
     "deleted": "Cut, the device was deleted",
     "operator": "Cut by an operator",
     "refused": "Cut, it is no longer let in",
@@ -27,7 +28,7 @@ _LONG = {
     "broker": "It is not the device's fault.",
 }
 
-OURS = frozenset({"broker", "revoked", "deleted", "operator", "refused", "kicked"})  # not the device's doing
+OURS = frozenset({"broker", "revoked", "expired", "deleted", "operator", "refused", "kicked"})  # not the device's doing
 
 
 def in_words(code: str) -> str:

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     KEEPALIVE = "keepalive"  # it was silent for longer than it had promised
     REPLACED = "replaced"  # the same device id connected anew
     REVOKED = "revoked"  # cut: its certificate was revoked
+    EXPIRED = "expired"  # cut: its certificate's time is over
     DELETED = "deleted"  # cut: the device was deleted
     OPERATOR = "operator"  # cut by a person who runs the portal
     REFUSED = "refused"  # cut: it would not be let in any more, for another reason

@@ -34,18 +34,26 @@ class Limits:
 
     # Outgoing: un-acknowledged messages per client (window), and what waits behind them (queue).
     device_window: int = 64
+    device_window_bytes: int = 256 * 1024
     service_window: int = 2_000
+    service_window_bytes: int = 4 * 1024 * 1024
     device_queue: int = 1_000
     device_queue_bytes: int = 1024 * 1024
+    # For all devices together: what is said to them comes from the gateways, which have no share of their own.
+    device_queues_bytes: int = 64 * 1024 * 1024
     # The longest timeout of a command: what waited longer for its device is nobody's any more.
     device_message_seconds: float = 30.0
+    # A gateway hears answers that somebody waits for: of one device a few, however much it says.
     service_queue: int = 20_000
     service_queue_bytes: int = 32 * 1024 * 1024
+    service_share: int = 1_000
+    service_share_bytes: int = 512 * 1024
     # The bridge's queue never drops: a device with `publisher_share` messages in it is not read from, and
     # with the whole queue full nobody is. 100,000 messages are 100 s of a 1,000/s load without a bridge.
     lossless_queue: int = 100_000
     lossless_queue_bytes: int = 64 * 1024 * 1024
     publisher_share: int = 5_000
+    publisher_share_bytes: int = 2 * 1024 * 1024
     # Incoming QoS 2 packet ids between PUBLISH and PUBREL.
     unreleased: int = 64
 

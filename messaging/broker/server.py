@@ -15,7 +15,7 @@ from messaging.broker import packets
 from messaging.broker.connection import Connection, Reason
 from messaging.broker.limits import Limits
 from messaging.broker.packets import Message
-from messaging.broker.session import Bounds, Session
+from messaging.broker.session import Bounds, Budget, Session
 from messaging.broker.topics import SubscriptionTree, matches
 
 logger = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Broker:
         self._routes: dict[bytes, list[tuple[Session, int]]] = {}
         self._retained: dict[str, Message] = {}
         self._unwritten: list[Connection] = []
+        self._device_queues = Budget(self.limits.device_queues_bytes)
         # What presence is ordered by: a wall clock may be set back, these two cannot.
         self._epoch = secrets.randbits(62) or 1
         self._announced = 0
@@ -255,7 +256,8 @@ class Broker:
     # Sessions
 
     def _create(self, client_id: str, identity: Identity, *, clean: bool) -> Session:
-        session = Session(client_id, identity, self._bounds(client_id, identity), clean=clean)
+        budget = self._device_queues if identity.kind is Kind.DEVICE else None
+        session = Session(client_id, identity, self._bounds(client_id, identity), clean=clean, budget=budget)
         session.release = self._release
         self.sessions[client_id] = session
         return session
@@ -264,18 +266,32 @@ class Broker:
         limits = self.limits
         if identity.kind is Kind.DEVICE:
             return Bounds(
-                limits.device_window, limits.device_queue, limits.device_queue_bytes, max_age=limits.device_message_seconds
+                limits.device_window,
+                limits.device_window_bytes,
+                limits.device_queue,
+                limits.device_queue_bytes,
+                max_age=limits.device_message_seconds,
             )
+        window, window_bytes = limits.service_window, limits.service_window_bytes
         # Only the one bridge with the plain name may hold publishers back: a forgotten second one must not.
         if identity.kind is Kind.BRIDGE and client_id == identity.name:
             return Bounds(
-                limits.service_window,
+                window,
+                window_bytes,
                 limits.lossless_queue,
                 limits.lossless_queue_bytes,
                 lossless=True,
                 share=limits.publisher_share,
+                share_bytes=limits.publisher_share_bytes,
             )
-        return Bounds(limits.service_window, limits.service_queue, limits.service_queue_bytes)
+        return Bounds(
+            window,
+            window_bytes,
+            limits.service_queue,
+            limits.service_queue_bytes,
+            share=limits.service_share,
+            share_bytes=limits.service_share_bytes,
+        )
 
     def _prepare(self, client_id: str) -> None:
         """Create a standing session, which waits for its client."""
@@ -310,13 +326,23 @@ class Broker:
         return True
 
     def _sweep(self) -> None:
-        """Forget sessions whose time is over, and do so again."""
+        """Forget what is over: sessions, what waited too long for its device, certificates; and do so again."""
         now = self.loop.time()
-        for session in [found for found in self.sessions.values() if found.expires is not None]:
+        for session in [found for found in self.sessions.values() if not found.connected]:
+            session.forget_old()
             if session.expires is not None and session.expires <= now:
                 logger.info("session expired: %s (%d messages)", session.client_id, len(session.queue))
                 self._forget(session)
+        self._cut_ended()
         self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep)
+
+    def _cut_ended(self) -> None:
+        """Cut those whose certificate has ended since they connected; by the wall clock, as certificates are."""
+        now = time.time()
+        for client_id, connection in list(self._clients.items()):
+            if connection.peer is not None and connection.peer.ends <= now:
+                logger.warning("cut: the certificate of %s has ended", client_id)
+                connection.end(Reason.EXPIRED)
 
     def _release(self, client_id: str) -> None:
         connection = self._clients.get(client_id)

@@ -5,6 +5,7 @@ session's life, which lets the bridge keep a journal of them: after a reconnect 
 come again in their first order, with their first packet ids and DUP set, and only then the new ones.
 """
 
+import sys
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,28 +32,40 @@ class Bounds:
     """How much may wait for one client.
 
     A lossless session never drops: it asks for its publishers to be held instead, each of them from `share`
-    waiting messages on, and all of them when the queue is full. The others drop what waits longest: a command that
-    old has already timed out.
+    waiting messages or `share_bytes` on, and all of them when the queue is full. The others drop what waits longest: a
+    command that old has already timed out. Of a publisher that has its share waiting they take no more, so that one
+    cannot push out what others said.
     """
 
     window: int
+    window_bytes: int
     queue: int
     queue_bytes: int
     lossless: bool = False
-    share: int = 0
+    share: int = 0  # 0: a publisher may have the whole queue
+    share_bytes: int = 0
     max_age: float = 0.0  # seconds; older messages are not delivered to a client that comes back. 0: any age
+
+
+class Budget:
+    """Bytes that may wait in many sessions together."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
 
 
 class Session:
     """State that outlives a connection (MQTT 3.1.1, 3.1.2.4)."""
 
-    def __init__(self, client_id: str, identity: Identity, bounds: Bounds, *, clean: bool) -> None:
+    def __init__(self, client_id: str, identity: Identity, bounds: Bounds, *, clean: bool, budget: Budget | None = None) -> None:
         self.client_id = client_id
         self.identity = identity
         self.clean = clean
         self.bounds = bounds
         self.subscriptions: dict[str, int] = {}
         self.inflight: dict[int, Message] = {}
+        self.inflight_bytes = 0
         self.queue: deque[tuple[Message, int]] = deque()
         self.queued_bytes = 0
         self.dropped = 0
@@ -63,11 +76,13 @@ class Session:
         self.met = False
         self.prepared = False
         self.expires: float | None = None
-        # Lossless only: messages in the queue by publisher, the publishers held back, and whom to tell when not.
+        # Messages in the queue by publisher, and their bytes. Lossless only: the publishers held back, and whom to tell when not.
         self.waiting: Counter[str] = Counter()
+        self.waiting_bytes: Counter[str] = Counter()
         self.held: set[str] = set()
         self.full = False
         self.release: Callable[[str], None] = _nobody
+        self._budget = budget or Budget(sys.maxsize)
         self._link: Link | None = None
         self._resend: deque[int] = deque()
         self._last_id = 0
@@ -82,16 +97,16 @@ class Session:
         self._link = link
         self.met = self.met or not self.prepared
         self.expires = None
-        self._forget_old()
+        self.forget_old()
         self._resend = deque(self.inflight)
 
-    def _forget_old(self) -> None:
+    def forget_old(self) -> None:
         """Drop what is older than the session's bound: a command whose caller was told "no answer" must not run an hour later."""
         if not self.bounds.max_age:
             return
         oldest = monotonic() - self.bounds.max_age
         for packet_id in [key for key, message in self.inflight.items() if message.at < oldest]:
-            del self.inflight[packet_id]
+            self.inflight_bytes -= self.inflight.pop(packet_id).size
             self.dropped += 1
         while self.queue and self.queue[0][0].at < oldest:
             message, _ = self.queue.popleft()
@@ -116,7 +131,7 @@ class Session:
             if not qos:
                 link.send(message.packet(0))
                 return False
-            if len(self.inflight) < self.bounds.window:
+            if self._fits(message):
                 self._launch(link, message)
                 return False
         if link is None and not qos:
@@ -126,8 +141,11 @@ class Session:
     def acknowledge(self, packet_id: int) -> None:
         """Forget the message behind a PUBACK and let the next one go; unknown ids are ignored."""
         self.met = True
-        if self.inflight.pop(packet_id, None) is not None and self.queue:
-            self.pump()
+        message = self.inflight.pop(packet_id, None)
+        if message is not None:
+            self.inflight_bytes -= message.size
+            if self.queue:
+                self.pump()
 
     def pump(self) -> None:
         """Send again what was never acknowledged, then what waits, as far as window and socket allow."""
@@ -141,7 +159,7 @@ class Session:
                 link.send(message.packet(packet_id, dup=True))
         while self.queue and link.writable:
             message, qos = self.queue[0]
-            if qos and len(self.inflight) >= self.bounds.window:
+            if qos and not self._fits(message):
                 return
             self.queue.popleft()
             if qos:
@@ -153,12 +171,20 @@ class Session:
     def close(self) -> None:
         """End the session: drop everything and hold nobody back any more."""
         self._link = None
+        self._budget.used -= self.queued_bytes
         self.queue.clear()
         self.queued_bytes = 0
         self.inflight.clear()
+        self.inflight_bytes = 0
         self.waiting.clear()
+        self.waiting_bytes.clear()
         self.full = False
         self._release_all()
+
+    def _fits(self, message: Message) -> bool:
+        """Say whether one more may be under way; one alone always may."""
+        inflight, bounds = self.inflight, self.bounds
+        return not inflight or (len(inflight) < bounds.window and self.inflight_bytes + message.size <= bounds.window_bytes)
 
     def _launch(self, link: Link, message: Message) -> None:
         packet_id = self._last_id % MAX_PACKET_ID + 1
@@ -166,54 +192,67 @@ class Session:
             packet_id = packet_id % MAX_PACKET_ID + 1
         self._last_id = packet_id
         self.inflight[packet_id] = message
+        self.inflight_bytes += message.size
         link.send(message.packet(packet_id))
 
     def _enqueue(self, message: Message, qos: int) -> bool:
+        origin, size = message.origin, message.size
+        if self._refuses(message):
+            self.dropped += 1
+            return False
         self.queue.append((message, qos))
-        self.queued_bytes += message.size
+        self.queued_bytes += size
+        self._budget.used += size
+        self.waiting[origin] += 1
+        self.waiting_bytes[origin] += size
         if not self.bounds.lossless:
             while self._full(1.0):
-                oldest, _ = self.queue.popleft()
-                self.queued_bytes -= oldest.size
+                self._leave(self.queue.popleft()[0])
                 self.dropped += 1
             return False
-        origin = message.origin
-        self.waiting[origin] += 1
         self.full = self.full or self._full(1.0)
         full = self._full(2.0) if origin.startswith("portal.") else self.full  # devices that flood do not stop commands
-        if self.waiting[origin] < self._share(origin) and not full:
+        if self._share_taken(origin) < 1 and not full:
             return False
         self.held.add(origin)
         return True
 
-    def _share(self, origin: str) -> int:
-        """Return how much of the queue one publisher may fill.
+    def _refuses(self, message: Message) -> bool:
+        """Say whether a message is dropped as it comes: its publisher has its share waiting, or nothing more fits anywhere."""
+        if self.bounds.lossless:
+            return False
+        flood = self.bounds.share and self._share_taken(message.origin) >= 1
+        return bool(flood) or self._budget.used + message.size > self._budget.limit
+
+    def _share_taken(self, origin: str) -> float:
+        """Return how much of what one publisher may have waiting is waiting: 1 is all of it.
 
         The portal's gateways speak for everybody, so they have it all: commands go on for as long as the bridge may be away.
         """
-        return self.bounds.queue if origin.startswith("portal.") else self.bounds.share
+        bounds = self.bounds
+        alone = not bounds.share or origin.startswith("portal.")
+        count, size = (bounds.queue, bounds.queue_bytes) if alone else (bounds.share, bounds.share_bytes)
+        return max(self.waiting[origin] / count, self.waiting_bytes[origin] / size)
 
     def _full(self, part: float) -> bool:
         return len(self.queue) > self.bounds.queue * part or self.queued_bytes > self.bounds.queue_bytes * part
 
     def _leave(self, message: Message) -> None:
         """Keep the books when a message leaves the queue, and let publishers go on that have room again."""
-        self.queued_bytes -= message.size
-        if not self.bounds.lossless:
-            return
-        origin = message.origin
-        left = self.waiting[origin] - 1
-        if left:
-            self.waiting[origin] = left
-        else:
-            del self.waiting[origin]
+        origin, size = message.origin, message.size
+        self.queued_bytes -= size
+        self._budget.used -= size
+        self.waiting_bytes[origin] -= size
+        self.waiting[origin] -= 1
+        if not self.waiting[origin]:
+            del self.waiting[origin], self.waiting_bytes[origin]
         if not self.held:
             return
         # Half of the bounds, so that a publisher does not stop and start with every message.
         if self.full and not self._full(0.5):
             self.full = False
             self._release_all()
-        elif origin in self.held and left <= self._share(origin) // 2 and not self.full:
+        elif origin in self.held and self._share_taken(origin) <= 0.5 and not self.full:
             self.held.discard(origin)
             self.release(origin)
 

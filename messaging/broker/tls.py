@@ -22,10 +22,11 @@ _RECORD_BYTES = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What the peer's certificate proves: its common name, and its SHA-256 fingerprint in lowercase hex."""
+    """What the peer's certificate proves: its common name, its SHA-256 fingerprint in lowercase hex, and its end (Unix time)."""
 
     common_name: str
     fingerprint: str
+    ends: float
 
 
 def server_context(certificate: Path, key: Path, authorities: Sequence[Path]) -> ssl.SSLContext:
@@ -108,6 +109,7 @@ class Channel:
         subject: Any = fields.get("subject", ())
         names = [value for part in subject for key, value in part if key == "commonName"]
         # A resumed TLS session is not verified again, so the date is checked here as well.
-        if len(names) != 1 or ssl.cert_time_to_seconds(str(fields["notAfter"])) < time.time():
+        ends = ssl.cert_time_to_seconds(str(fields["notAfter"]))
+        if len(names) != 1 or ends < time.time():
             return None
-        return Peer(str(names[0]), hashlib.sha256(der).hexdigest())
+        return Peer(str(names[0]), hashlib.sha256(der).hexdigest(), ends)

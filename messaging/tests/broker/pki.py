@@ -22,7 +22,7 @@ class Authority:
         self.root = self._write("root-ca.pem", self._pem(self._root))
         self.issuing = self._write("issuing-ca.pem", self._pem(self._issuing))
 
-    def issue(self, name: str, *, server: bool = False, days: int = 1) -> tuple[Path, Path]:
+    def issue(self, name: str, *, server: bool = False, days: float = 1) -> tuple[Path, Path]:
         """Return (certificate followed by the issuing one, key) for common name `name`."""
         certificate = self.folder / f"{name}.pem"
         key_file = self.folder / f"{name}.key"
@@ -56,7 +56,7 @@ class Authority:
         *,
         ca: bool = False,
         server: bool = False,
-        days: int = 1,
+        days: float = 1,
     ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -18,11 +18,11 @@ def flooded(start: StartBroker) -> RunningBroker:
 
 
 class _Flood:
-    """A device that publishes `count` messages as fast as it is read, in a thread."""
+    """A device that publishes `count` numbers, with blanks before them, as fast as it is read, in a thread."""
 
-    def __init__(self, running: RunningBroker, name: str, count: int) -> None:
+    def __init__(self, running: RunningBroker, name: str, count: int, padding: int = 0) -> None:
         self.wire: Wire = running.client(name)
-        self.name, self.count = name, count
+        self.name, self.count, self.padding = name, count, padding
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -34,7 +34,7 @@ class _Flood:
     def _send(self) -> None:
         self.wire.socket.settimeout(60)
         for number in range(self.count):
-            payload = b"%d" % number
+            payload = b" " * self.padding + b"%d" % number
             self.wire.send(publish_packet(f"server/{self.name}/x", payload, packet_id=number % 65_535 + 1))
             if number % 100 == 99:  # PUBACKs must be read, or the broker holds back for that reason
                 self._drain()
@@ -126,3 +126,56 @@ def test_a_second_bridge_cannot_hold_the_portal_up(start: StartBroker) -> None:
     for number in range(1, 50):
         device.publish(f"server/{DEVICE}/x", packet_id=number)
     assert len(running.broker.sessions["portal.bridge.old"].queue) == 10
+
+
+def test_large_messages_of_one_device_are_held_back_by_their_bytes(start: StartBroker) -> None:
+    running = start(standing={"portal.bridge": ("#",)}, service_window_bytes=100_000, publisher_share_bytes=200_000)
+    session = running.broker.sessions["portal.bridge"]
+    flood = _Flood(running, DEVICE, 60, padding=50_000)
+    wait_until(lambda: session.held == {DEVICE}, "the flood held back")
+    assert running.call(lambda: session.queued_bytes) <= 200_000 + 51_000
+    other = running.client(OTHER)
+    for number in range(1, 50):
+        other.publish(f"server/{OTHER}/x", b"%d" % number, packet_id=number)
+    bridge = running.client("portal.bridge", clean=False)
+    got: dict[str, list[int]] = {DEVICE: [], OTHER: []}
+    for _, (name, number, _) in zip(range(60 + 49), _messages(bridge), strict=False):
+        got[name].append(number)
+        assert session.inflight_bytes <= 100_000
+    assert got == {DEVICE: list(range(60)), OTHER: list(range(1, 50))}
+    flood.thread.join(20)
+    assert bridge.nothing_came()
+
+
+def test_a_flood_does_not_push_anothers_answer_out_of_a_gateway_that_is_slow(start: StartBroker) -> None:
+    running = start(service_share_bytes=300_000, service_queue_bytes=1_000_000)
+    gateway = running.client("portal.gateway")
+    gateway.subscribe(f"server/{DEVICE}/#", f"server/{OTHER}/#", qos=0)
+    session = running.broker.sessions["portal.gateway"]
+    flooder, other = running.client(DEVICE), running.client(OTHER)
+    packet_id = 0
+    while not session.dropped:  # the gateway does not read, so what the kernel does not take waits here
+        packet_id += 1
+        flooder.publish(f"server/{DEVICE}/x", b"x" * 60_000, packet_id=packet_id)
+    other.publish(f"server/{OTHER}/x", b"the answer")
+    for _ in range(50):
+        flooder.publish(f"server/{DEVICE}/x", b"x" * 60_000)
+    assert running.call(lambda: session.queued_bytes) <= 400_000
+    while gateway.receive().topic != f"server/{OTHER}/x":
+        pass
+
+
+def test_what_waits_for_all_absent_devices_together_is_bounded(start: StartBroker) -> None:
+    running = start(device_queues_bytes=100_000)
+    names = [f"{number:032x}" for number in range(5)]
+    for name in names:
+        device = running.client(name, clean=False)
+        device.subscribe(f"{name}/#")
+        device.goodbye()
+    wait_until(lambda: not running.broker.connected())
+    gateway = running.client("portal.gateway")
+    for name in names:
+        for number in range(1, 4):
+            gateway.publish(f"{name}/x", b"x" * 15_000, packet_id=number)
+    queued = running.call(lambda: sum(session.queued_bytes for session in running.broker.sessions.values()))
+    assert 80_000 < queued <= 100_000

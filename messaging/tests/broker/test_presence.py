@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from messaging.authorization import Identity, Refusal, identify
+from messaging.broker import server
 from messaging.tests.broker.conftest import DEVICE, OTHER, StartBroker
 from messaging.tests.broker.wire import RunningBroker, Wire, wait_until
 
@@ -264,3 +265,32 @@ def test_a_refusal_is_told_of_whose_certificate_it_was(running: RunningBroker, b
 def test_devices_cannot_hear_of_others(running: RunningBroker) -> None:
     device = running.client(DEVICE)
     assert device.subscribe(f"$SYS/portal/refusals/{DEVICE}", f"$SYS/portal/connections/{DEVICE}", "$SYS/#") == [128, 128, 128]
+
+
+class _Clock:
+    """A wall clock that goes ahead."""
+
+    def __init__(self) -> None:
+        self.hours = 0
+
+    def time(self) -> float:
+        return time.time() + 3600 * self.hours
+
+
+def test_a_connection_ends_with_the_certificate_it_was_made_with(start: StartBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = "e" * 31 + "0"
+    clock = _Clock()
+    monkeypatch.setattr(server, "time", clock)
+    running = start(sweep_seconds=0.02)
+    running.authority.issue(ending, days=0.5)
+    bridge = _bridge(running)
+    device = running.client(ending, will=(f"server/{ending}/presence", WILL[1], 1))
+    assert json.loads(bridge.receive().payload)["event"] == "connected"
+    clock.hours = 11
+    running.call(running.broker._cut_ended)
+    device.ping()
+    clock.hours = 13
+    assert device.is_closed()
+    assert bridge.receive().payload == WILL[1]
+    assert json.loads(bridge.receive().payload)["reason"] == "expired"
+    bridge.ping()  # its own certificate goes on

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from messaging.authorization import Identity, Kind
 from messaging.broker.packets import Message
-from messaging.broker.session import Bounds, Session
+from messaging.broker.session import Bounds, Budget, Session
 from messaging.tests.broker.wire import Received, _received
 
 
@@ -23,7 +23,17 @@ class _Link:
 
 
 def _session(window: int = 10, queue: int = 100, **options: int) -> Session:
-    bounds = Bounds(window, queue, options.get("queue_bytes", 10_000), "share" in options, options.get("share", 0))
+    """Return a session of the bridge, lossless where it has a `share`."""
+    size = options.get("queue_bytes", 10_000)
+    bounds = Bounds(
+        window,
+        options.get("window_bytes", 10_000),
+        queue,
+        size,
+        lossless="share" in options,
+        share=options.get("share", 0),
+        share_bytes=options.get("share_bytes", size),
+    )
     return Session("portal.bridge", Identity(Kind.BRIDGE, "portal.bridge"), bounds, clean=False)
 
 
@@ -149,6 +159,77 @@ def test_a_lossless_queue_holds_the_one_who_fills_it_and_releases_him_at_half() 
     assert released == ["flooder"]
 
 
+def _big(size: int, origin: str) -> Message:
+    return Message(b"t", b"x" * (size - 1), 1, origin)
+
+
+def test_a_publishers_share_is_bounded_in_bytes_too() -> None:
+    session, link = _session(window=1, share=100, share_bytes=1_000), _Link()
+    released: list[str] = []
+    session.release = released.append
+    holds = [session.offer(_big(300, "flooder"), 1) for _ in range(4)]
+    assert holds == [False, False, False, True]
+    assert session.offer(_big(300, "quiet"), 1) is False
+    session.attach(link)
+    session.pump()
+    session.acknowledge(1)
+    assert released == []  # 600 bytes of it still wait
+    session.acknowledge(2)
+    assert released == ["flooder"]
+
+
+def test_the_window_is_bounded_in_bytes_too_but_one_message_always_goes() -> None:
+    session, link = _session(window=10, window_bytes=1_000), _Link()
+    session.attach(link)
+    for size in (5_000, 400, 400, 400):
+        session.offer(_big(size, "x"), 1)
+    assert len(link.sent) == 1
+    session.acknowledge(1)
+    assert (len(link.sent), session.inflight_bytes) == (3, 800)
+    session.acknowledge(2)
+    assert (len(link.sent), session.inflight_bytes) == (4, 800)
+    for packet_id in (3, 4):
+        session.acknowledge(packet_id)
+    assert (session.inflight_bytes, session.queued_bytes) == (0, 0)
+
+
+def test_where_messages_may_be_dropped_a_flood_drops_its_own() -> None:
+    bounds = Bounds(1, 1_000, 100, 100_000, share=3, share_bytes=1_000)
+    session, link = (
+        Session("portal.gateway.1", Identity(Kind.GATEWAY, "portal.gateway"), bounds, clean=True),
+        _Link(writable=False),
+    )
+    session.attach(link)
+    assert not any(session.offer(_message(number, "flooder"), 0) for number in range(50))
+    session.offer(_message(50, "quiet"), 0)
+    session.offer(_big(2_000, "large"), 0)
+    session.offer(_big(10, "large"), 0)
+    assert [message.origin for message, _ in session.queue] == ["flooder"] * 3 + ["quiet", "large"]
+    assert session.dropped == 48
+    link.writable = True
+    session.pump()
+    assert session.offer(_message(51, "flooder"), 0) is False
+    assert (len(link.sent), session.queued_bytes, dict(session.waiting), dict(session.waiting_bytes)) == (6, 0, {}, {})
+
+
+def test_many_sessions_together_have_one_budget() -> None:
+    budget = Budget(1_000)
+    bounds = Bounds(1, 1_000, 100, 800, max_age=30.0)
+    names = ["a" * 32, "b" * 32]
+    first, second = (Session(name, Identity(Kind.DEVICE, name), bounds, clean=False, budget=budget) for name in names)
+    for session in (first, first, first, second, second):
+        session.offer(_big(300, "portal.gateway.1"), 1)
+    assert [len(first.queue), len(second.queue)] == [2, 1]  # the first one's own bound, then the budget
+    assert budget.used == 900
+    first.close()
+    assert budget.used == 300
+    second.offer(_big(300, "portal.gateway.1"), 1)
+    for message, _ in second.queue:
+        message.at -= 31
+    second.forget_old()
+    assert (budget.used, second.queued_bytes, len(second.queue)) == (0, 0, 0)
+
+
 def test_a_gateway_has_the_whole_of_a_lossless_queue() -> None:
     session = _session(window=1, queue=10, share=2)
     holds = [session.offer(_message(number, "portal.gateway.1"), 1) for number in range(11)]
@@ -223,7 +304,7 @@ def test_every_message_arrives_in_order_whatever_happens_between(steps: list[str
 
 
 def test_a_device_that_comes_back_late_gets_no_old_commands() -> None:
-    bounds = Bounds(2, 100, 10_000, max_age=30.0)
+    bounds = Bounds(2, 10_000, 100, 10_000, max_age=30.0)
     session, link = Session("a" * 32, Identity(Kind.DEVICE, "a" * 32), bounds, clean=False), _Link()
     session.attach(link)
     messages = [_message(number) for number in range(6)]
