@@ -7,26 +7,26 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.internal.userkit import filter_users_by_email
 from allauth.core import context as allauth_context
 from allauth.core.exceptions import ImmediateHttpResponse
-from allauth.core.internal import ratelimit
 from allauth.core.internal.httpkit import is_headless_request
 from allauth.headless.internal.restkit.response import ErrorResponse
-from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.crypto import constant_time_compare
 
-from accounts import mail, services
+from accounts import known_browsers, mail, services
 from accounts.models import User
+from accounts.services import codes, tries
+from accounts.services.tries import TriesUsedUp, Try
 from accounts.validators import validate_plain_address, validate_user_name
+from iotportal.words import seconds
 
 logger = logging.getLogger(__name__)
 
-_RECOVER_MAIL = "account/email/password_reset_code"
 _BEGAN_WITH = "accounts_login_began_with"  # the hash of the password with which the sign-in under way began
 
 
@@ -37,7 +37,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         **DefaultAccountAdapter.error_messages,
         "username_password_mismatch": "User name and password do not match.",
         "email_password_mismatch": "User name and password do not match.",
-        "too_many_login_attempts": "Too many tries. Wait 5 minutes, then try again.",
+        "too_many_login_attempts": "A code was sent to you a moment ago. Wait half a minute, then sign in again.",
         "username_taken": "That user name is taken.",
         "username_blacklisted": "That user name is taken.",
         "email_taken": "That e-mail address is taken.",
@@ -73,14 +73,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         """Change the password and end what the old one had opened."""
         services.change_password(user=user, password=password)
 
-    def tries_left(self) -> int | None:
-        """Return how many wrong passwords are left for the name that was just tried, or None if nothing was counted."""
-        usage = getattr(self, "_login_failed_rl_usage", None)
-        rates = ratelimit.get_rates(app="allauth.account", action="login_failed")
-        if not usage or len(usage.usage) != len(rates):
-            return None
-        counts = [rate.amount - len(cache.get(used.cache_key, [])) for rate, used in zip(rates, usage.usage, strict=True)]
-        return max(0, min(map(int, counts)))
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count a try before the password is looked at.
+
+        Raises:
+            ValidationError: there were too many; its cause is `TriesUsedUp`.
+        """
+        name = str(credentials.get("email") or credentials.get("username") or "")
+        try:
+            self._try: Try | None = tries.begin("sign_in", name=name, origin=known_browsers.origin(request, name))
+        except TriesUsedUp as error:
+            request.wait_s = error.wait_s  # type: ignore[attr-defined]
+            words = f"Too many wrong passwords. Try again in {seconds(error.wait_s)}, or get a new password by mail."
+            raise ValidationError(words, code="too_many_login_attempts") from error
+        self._login_failed_rl_usage = self._try.usage  # which allauth takes back when the password was right
 
     def get_login_stages(self) -> list[str]:
         """Return the steps of a sign-in: a confirmed address, then the second factor."""
@@ -109,19 +115,28 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Leave word for the form of how many tries are left."""
-        request.tries_left = self.tries_left()  # type: ignore[attr-defined]
+        request.tries_left = self._try.left if self._try else None  # type: ignore[attr-defined]
+
+    def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
+        """Know the browser from now on."""
+        response: HttpResponse = super().post_login(request, user, **kwargs)
+        known_browsers.remember(request, response, user)
+        return response
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a mail of `templates/emails/`; where the queue is away, the caller's request ends with a page that says so."""
         words = {key: value for key, value in context.items() if key not in {"request", "current_site"}}
-        if template_prefix == _RECOVER_MAIL:
-            users = filter_users_by_email(email, is_active=True, prefer_verified=True, for_login=True)
-            words["user_name"] = users[0].get_username() if users else ""
         try:
             mail.send(template_prefix.rpartition("/")[2], email, words)
         except mail.MailNotTaken as error:
             logger.error("Could not hand over mail %s", template_prefix)
             raise ImmediateHttpResponse(_mail_failed(allauth_context.request)) from error
+
+    def send_confirmation_mail(self, request: HttpRequest, emailconfirmation: Any, signup: bool) -> None:
+        """Send a code, which is the only one that works from now on."""
+        address = emailconfirmation.email_address
+        codes.make_live(user=address.user, address=address.email, code=emailconfirmation.key)
+        super().send_confirmation_mail(request, emailconfirmation, signup)
 
     def send_notification_mail(
         self, template_prefix: str, user: User, context: dict[str, Any] | None = None, email: str | None = None

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from allauth.account import forms as allauth_forms
 from allauth.account.adapter import get_adapter
 from allauth.account.internal import flows
+from allauth.account.internal.flows.password_reset_by_code import PasswordResetVerificationProcess
 from django import forms
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
@@ -16,6 +17,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from accounts import mail
 from accounts.models import ApiToken, User
 from accounts.validators import validate_visible_text
 
@@ -164,7 +166,7 @@ class RecoverCodeForm(CodeForm, allauth_forms.ConfirmPasswordResetCodeForm):  # 
     """The code that allows a new password."""
 
 
-class RecoverForm(allauth_forms.ResetPasswordForm):  # type: ignore[misc]
+class RecoverForm(allauth_forms.ResetPasswordForm):  # type: ignore[misc]  # allauth has no types
     """The address that the code goes to."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -173,6 +175,23 @@ class RecoverForm(allauth_forms.ResetPasswordForm):  # type: ignore[misc]
         limit_length(self.fields["email"], 254)
         dress(self, email="email")
         plain_names(self)
+
+    def clean_email(self) -> str:
+        """Take the address; whose it is is not looked at here (see accounts/services/recovery.py)."""
+        return str(get_adapter().clean_email(self.cleaned_data["email"].lower()))
+
+    def save(self, request: HttpRequest, **kwargs: Any) -> str:
+        """Keep a code in the session and have it sent, to whoever has the address.
+
+        Raises:
+            MailNotTaken: it could not be handed over.
+        """
+        email = str(self.cleaned_data["email"])
+        process = PasswordResetVerificationProcess(request, PasswordResetVerificationProcess.initial_state(None, email))
+        process.state["code"] = get_adapter().generate_password_reset_code()
+        mail.send_recovery(email, process.code)
+        process.persist()
+        return email
 
 
 class NewPasswordForm(allauth_forms.ResetPasswordKeyForm):  # type: ignore[misc]

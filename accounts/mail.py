@@ -42,20 +42,29 @@ def send(name: str, to: str, context: Mapping[str, Any]) -> None:
     }
     lives = timedelta(minutes=settings.CODE_MINUTES) if "code" in context else KEPT_FOR
     if transaction.get_connection().in_atomic_block:
-        transaction.on_commit(partial(_hand_over, mail, lives), robust=True)
+        transaction.on_commit(partial(_hand_over, "send_mail", mail, lives), robust=True)
     else:
-        _hand_over(mail, lives)
+        _hand_over("send_mail", mail, lives)
 
 
 def _render(template: str, words: dict[str, Any]) -> str:
     return render_to_string(f"emails/{template}", words).strip()
 
 
-def _hand_over(mail: dict[str, str], lives: timedelta) -> None:
+def send_recovery(email: str, code: str) -> None:
+    """Have a worker find out whose the address is, and send what is to be said to it.
+
+    Raises:
+        MailNotTaken: it could not be handed over.
+    """
+    _hand_over("mail_recovery", {"email": email, "code": code}, timedelta(minutes=settings.CODE_MINUTES))
+
+
+def _hand_over(task: str, arguments: dict[str, str], lives: timedelta) -> None:
     from accounts import tasks  # it imports us
 
-    told: dict[str, Any] = {"argsrepr": "", "kwargsrepr": f"name={mail['name']}"}  # what Celery may print: the mail holds codes
+    told: dict[str, Any] = {"argsrepr": "", "kwargsrepr": arguments.get("name", "")}  # what Celery may print: no codes
     try:
-        tasks.send_mail.apply_async(kwargs=mail, expires=lives.total_seconds(), **told)
+        getattr(tasks, task).apply_async(kwargs=arguments, expires=lives.total_seconds(), **told)
     except OperationalError as error:
         raise MailNotTaken from error

@@ -10,6 +10,7 @@ from celery import Task, shared_task
 from django.core.mail import EmailMultiAlternatives
 
 from accounts import services
+from accounts.services import recovery
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,12 @@ def _is_final(error: OSError) -> bool:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return all(code >= 500 for code, _ in error.recipients.values())
     return isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 500
+
+
+@shared_task
+def mail_recovery(*, email: str, code: str) -> None:
+    """Write the mail that somebody with this address asked for."""
+    recovery.mail_code(email=email, code=code)
 
 
 @shared_task

@@ -175,12 +175,34 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TRUST_ENABLED = True
 MFA_TRUST_COOKIE_AGE = 14 * 24 * 3600
 MFA_WEBAUTHN_USER_VERIFICATION = "required"  # so no challenge that was meant for a second step can stand for both
-ACCOUNT_RATE_LIMITS = {  # "key" is the user name or e-mail that was typed
-    "login": "30/m/ip",
-    "login_failed": "10/m/ip,5/5m/key",
+# Who may try how often to sign in, to get a mail with a code for a new password, and to type that; accounts/services/tries.py
+# says whose counters these are. For "known" and "strangers" a key is a name that was typed, for "address" and "all" an address.
+TRIES = {
+    "sign_in": {
+        "known": "5/5m/key,100/d/key",
+        "strangers": "5/5m/key,50/d/key",
+        "address": "10/m/key,100/h/key",
+        "all": "30/m/key",
+    },
+    "recover": {
+        "known": "5/15m/key,20/d/key",
+        "strangers": "5/15m/key,20/d/key",
+        "address": "20/15m/key,100/d/key",
+        "all": "20/m/key",
+    },
+    "recover_code": {  # wrong codes, over all codes that were sent: a million to one is not much against many tries
+        "known": "20/d/key",
+        "strangers": "10/d/key",
+        "address": "20/h/key",
+        "all": "30/m/key",
+    },
+}
+ACCOUNT_RATE_LIMITS = {  # "key" is the e-mail that was typed
+    "login": "",  # TRIES has them
+    "login_failed": "",
+    "reset_password": "",
     "signup": "20/m/ip",
-    "confirm_email": f"1/{CODE_RESEND_S}s/key,10/h/key",
-    "reset_password": "20/m/ip,5/m/key",
+    "confirm_email": f"1/{CODE_RESEND_S}s/key,10/h/key,30/d/key",
     "reset_password_from_key": "20/m/ip",
 }
 

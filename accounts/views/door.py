@@ -7,19 +7,24 @@ from email.utils import parseaddr
 from typing import Any
 
 from allauth.account import views as allauth_views
+from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.email_verification_by_code import EMAIL_VERIFICATION_CODE_SESSION_KEY
 from allauth.account.internal.stagekit import clear_login, get_pending_stage
+from allauth.account.internal.userkit import user_id_to_str
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from accounts import services
+from accounts import known_browsers, mail, services
 from accounts.forms import counted, focus_first_error
+from accounts.services import codes, recovery, tries
+from accounts.services.tries import TriesUsedUp
 from accounts.stages import SecondFactorStage
+from iotportal.words import seconds
 
 SENDER = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
 
@@ -31,7 +36,10 @@ class BadRequestMixin:
         """Set the status, and the cursor."""
         focus_first_error(form)
         response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
-        response.status_code = 429 if form.has_error("password", "too_many_login_attempts") else 400
+        wait_s = getattr(self.request, "wait_s", None)  # type: ignore[attr-defined]
+        response.status_code = 429 if wait_s or form.has_error("password", "too_many_login_attempts") else 400
+        if wait_s:
+            response["Retry-After"] = str(wait_s)
         return response
 
 
@@ -53,24 +61,52 @@ class SignUpView(BadRequestMixin, allauth_views.SignupView):  # type: ignore[mis
 
 
 class CodeTriesMixin:
-    """Counts wrong codes aloud, and does not count an empty field as one."""
+    """Counts guesses aloud, each before it is looked at, and does not count an empty field as one."""
 
     request: HttpRequest
     _process: Any
+    start_again: str  # the name of the page that sends another code
 
-    def wrong_code(self, form: BaseForm, start_again: str) -> HttpResponse:
-        """Show the page again with the tries left, or send the person to `start_again` when there are none."""
-        if form.has_error("code", "required") or self._process.record_invalid_attempt():
-            left = self._process.max_attempts - self._process.state["failed_attempts"]
-            context = self.get_context_data(form=form, tries_left=counted(left))  # type: ignore[attr-defined]
-            response: HttpResponse = self.render_to_response(context, status=400)  # type: ignore[attr-defined]
-            return response
+    def is_guess(self) -> bool:
+        """Say whether the request has a code."""
+        return bool(self.request.POST.get("code", "").strip())
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Count the guess."""
+        self._guesses = codes.count_guess(self._challenge()) if self.is_guess() else self._process.state["failed_attempts"]
+        if self._guesses > self._process.max_attempts:
+            return self._used_up()
+        response: HttpResponse = super().post(request, *args, **kwargs)  # type: ignore[misc]
+        return response
+
+    def wrong_code(self, form: BaseForm) -> HttpResponse:
+        """Show the page again with the tries left, or lead to where there is a new code when there are none."""
+        left = self._process.max_attempts - self._guesses
+        if not left:
+            return self._used_up()
+        self._process.state["failed_attempts"] = self._guesses  # for the page; what counts is in the cache
+        self._process.persist()
+        context = self.get_context_data(form=form, tries_left=counted(left))  # type: ignore[attr-defined]
+        response: HttpResponse = self.render_to_response(context, status=400)  # type: ignore[attr-defined]
+        return response
+
+    def _challenge(self) -> str:
+        return f"{self.request.session.session_key}:{self._process.state['at']}"
+
+    def _used_up(self) -> HttpResponse:
+        self._process.abort()
         messages.error(self.request, f"{settings.CODE_TRIES} wrong codes, so that code no longer works. Ask for a new one.")
-        return redirect(start_again)
+        return redirect(self.start_again)
 
 
 class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCodeView):  # type: ignore[misc]
     """The six digits that confirm the address, and the button that sends new ones."""
+
+    start_again = "account_login"
+
+    def is_guess(self) -> bool:
+        """Tell a code from the wish for another one."""
+        return self._action == "verify" and super().is_guess()
 
     def _wait_s(self) -> int:
         """Return the seconds until another code may be asked for."""
@@ -92,29 +128,86 @@ class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCod
         response: HttpResponse = super()._resend_form_valid(form)
         return response
 
+    def _verify_form_valid(self, form: BaseForm) -> HttpResponse:
+        """Confirm the address, unless a newer code was sent, to another browser."""
+        process = self._process
+        if not codes.is_live(user=process.user, address=process.email, code=process.code):
+            form.add_error(
+                "code", "A newer code was sent, and only that works, in the browser that asked for it. Or send one again."
+            )
+            return self.wrong_code(form)
+        response: HttpResponse = super()._verify_form_valid(form)
+        return response
+
     def _verify_form_invalid(self, form: BaseForm) -> HttpResponse:
-        return self.wrong_code(form, "account_login")
+        return self.wrong_code(form)
 
 
 class RecoverView(BadRequestMixin, allauth_views.PasswordResetView):  # type: ignore[misc]
     """Ask for the user name and a new password."""
 
+    def form_valid(self, form: BaseForm) -> HttpResponse:
+        """Have the mail sent, unless there were many; whether anybody has the address is not looked at."""
+        email = form.cleaned_data["email"]
+        try:
+            tries.begin("recover", name=email, origin=known_browsers.origin(self.request, email))
+            form.save(self.request)  # type: ignore[attr-defined]
+        except TriesUsedUp as error:
+            self.request.wait_s = error.wait_s
+            form.add_error(
+                "email", f"Many mails went there already. Look into the mailbox, or try again in {seconds(error.wait_s)}."
+            )
+            return self.form_invalid(form)
+        except mail.MailNotTaken:
+            return render(self.request, "account/mail_failed.html", status=503)
+        return redirect(self.get_success_url())
+
 
 class RecoverCodeView(CodeTriesMixin, allauth_views.ConfirmPasswordResetCodeView):  # type: ignore[misc]
     """The six digits that allow a new password."""
+
+    start_again = "account_reset_password"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add how long the code works."""
         context: dict[str, Any] = super().get_context_data(**kwargs)
         return {**context, "code_minutes": settings.CODE_MINUTES, "sender": SENDER}
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Count the guess for the address too: many codes with five guesses each are many guesses."""
+        email = self._process.state["email"]
+        try:
+            self._try = tries.begin("recover_code", name=email, origin=known_browsers.origin(request, email))
+        except TriesUsedUp as error:
+            self._process.abort()
+            messages.error(request, f"Too many wrong codes for that address. Try again in {seconds(error.wait_s)}.")
+            return redirect(self.start_again)
+        return super().post(request, *args, **kwargs)
+
+    def form_valid(self, form: BaseForm) -> HttpResponse:
+        """Find out whose address it is, now that the code shows that the mail was read; a lucky guess finds nobody."""
+        user = recovery.find_owner(self._process.state["email"])
+        if user is None:
+            form.add_error("code", get_adapter().validation_error("incorrect_code"))
+            return self.form_invalid(form)
+        self._try.take_back()
+        self._process.state["user_id"] = user_id_to_str(user)
+        response: HttpResponse = super().form_valid(form)
+        return response
+
     def form_invalid(self, form: BaseForm) -> HttpResponse:
-        """Count the wrong code."""
-        return self.wrong_code(form, "account_reset_password")
+        """Show what is wrong."""
+        return self.wrong_code(form)
 
 
 class NewPasswordView(BadRequestMixin, allauth_views.CompletePasswordResetView):  # type: ignore[misc]
     """The new password, after the code."""
+
+    def form_valid(self, form: BaseForm) -> HttpResponse:
+        """Set it, and know the browser from now on: whoever else tries passwords now cannot keep it from signing in."""
+        response: HttpResponse = super().form_valid(form)
+        known_browsers.remember(self.request, response, self._process.user)
+        return response
 
 
 @require_POST
