@@ -1,10 +1,29 @@
 """Second factors and other ways in: their addresses. The names are allauth's where its flows look for them."""
 
 from django.urls import path
+from django.views.generic import RedirectView
 
-from accounts.views import second_factor
+from accounts.views import factors, passkeys, second_factor
 
 door = [
     path("second-factor/", second_factor.SecondFactorView.as_view(), name="mfa_authenticate"),
     path("second-factor/send/", second_factor.SendCodeView.as_view(), name="send_code"),
+    path("passkey/", passkeys.SignInView.as_view(), name="mfa_login_webauthn"),
+    path("confirm/", passkeys.ConfirmByPasswordView.as_view(), name="account_reauthenticate"),
+    path("confirm/code/", passkeys.ConfirmByCodeView.as_view(), name="mfa_reauthenticate"),
+    path("confirm/passkey/", passkeys.ConfirmByPasskeyView.as_view(), name="mfa_reauthenticate_webauthn"),
+    path("factors/", RedirectView.as_view(pattern_name="accounts:account"), name="mfa_index"),
+    path("factors/app/", factors.AddAppView.as_view(), name="mfa_activate_totp"),
+    path("factors/app/remove/", factors.RemoveAppView.as_view(), name="mfa_deactivate_totp"),
+]
+
+account = [
+    path("passkeys/new/", factors.AddPasskeyView.as_view(), name="add_passkey"),
+    path("passkeys/<uuid:passkey_id>/", factors.rename_passkey, name="rename_passkey"),
+    path("passkeys/<uuid:passkey_id>/remove/", factors.remove_passkey, name="remove_passkey"),
+    path("codes/", factors.add_codes, name="add_codes"),
+    path("codes/remove/", factors.remove_codes, name="remove_codes"),
+    path("recovery-codes/new/", factors.new_recovery_codes, name="new_recovery_codes"),
+    path("recovery-codes/download/", factors.download_recovery_codes, name="download_recovery_codes"),
+    path("second-factor/off/", factors.switch_all_off, name="factors_off"),
 ]

@@ -1,6 +1,12 @@
 """Requests as views see them."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from allauth.account.decorators import reauthentication_required
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest
+from django.views.decorators.cache import never_cache
 
 from accounts.models import User
 
@@ -11,3 +17,12 @@ class AuthedRequest(HttpRequest):
     """A request behind `login_required`: its user is never anonymous."""
 
     user: User
+
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def recent_sign_in(view: View) -> View:
+    """Let in who is signed in and has confirmed within the last minutes that it is them; others do that first."""
+    guarded: View = login_required(never_cache(reauthentication_required(app="allauth.mfa")(view)))
+    return guarded

@@ -35,5 +35,5 @@ _account = [
 urlpatterns = [
     path("accounts/", include(_door)),
     path("accounts/", include(factor_urls.door)),
-    path("account/", include((_account, "accounts"))),
+    path("account/", include(([*_account, *factor_urls.account], "accounts"))),
 ]

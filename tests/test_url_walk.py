@@ -139,6 +139,22 @@ TABLE: dict[str, Row] = {
     "accounts/email/": door(rest="302"),
     "accounts/second-factor/": door(rest="302"),
     "accounts/second-factor/send/": door(rest="302"),
+    "accounts/passkey/": door(GET="302", POST="302", PUT="302", OPTIONS="200 302", rest="405 302"),
+    # --- second factors: nothing of them is shown or changed before the person has confirmed that it is them
+    "accounts/confirm/": page(GET="200", POST="400", PUT="400", OPTIONS="200"),
+    "accounts/confirm/code/": page(rest="302"),
+    "accounts/confirm/passkey/": page(rest="302"),
+    "accounts/factors/": door(rest="302"),
+    "accounts/factors/app/": page(rest="302"),
+    "accounts/factors/app/remove/": page(rest="302"),
+    "account/passkeys/new/": page(rest="302"),
+    "account/passkeys/<uuid:passkey_id>/": page(rest="302"),
+    "account/passkeys/<uuid:passkey_id>/remove/": page(rest="302"),
+    "account/codes/": page(rest="302"),
+    "account/codes/remove/": page(rest="302"),
+    "account/recovery-codes/new/": page(rest="302"),
+    "account/recovery-codes/download/": page(POST="302"),
+    "account/second-factor/off/": page(rest="302"),
     # --- the account, and pages for everybody
     "account/": page(GET="200"),
     "account/profile/": page(GET="200", POST="400"),
@@ -343,6 +359,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<str:certificate_id>", certificate_of(device).hex if "certificate_id" in pattern else "")
         .replace("<int:number>", "3")
         .replace("<str:slug>", "standard")
+        .replace("<uuid:passkey_id>", str(UUID(int=0)))
         .replace("<uuid:token_id>", str(fresh_token(people)) if "token_id" in pattern else "")
         .replace("<path:content_type_id>", "1")
         .replace("<path:object_id>", named)

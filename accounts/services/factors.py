@@ -63,9 +63,14 @@ class Ways:
         return bool(self.code) and not (self.app or self.passkeys)
 
 
-def ways(user: User) -> Ways:
-    """Return the second factors of `user`."""
-    rows = list(Authenticator.objects.filter(user=user))
+def authenticators(user: User) -> list[Authenticator]:
+    """Return the rows of `user`'s app, passkeys and recovery codes, the oldest first."""
+    return list(Authenticator.objects.filter(user=user).order_by("created_at", "pk"))
+
+
+def ways(user: User, rows: list[Authenticator] | None = None) -> Ways:
+    """Return the second factors of `user`, whose `authenticators` may have been read already."""
+    rows = authenticators(user) if rows is None else rows
     kinds = [row.type for row in rows]
     used = sum(row.data["used_mask"].bit_count() for row in rows if row.type == Authenticator.Type.RECOVERY_CODES)
     sets = kinds.count(Authenticator.Type.RECOVERY_CODES)

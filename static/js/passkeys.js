@@ -63,6 +63,8 @@ async function ask(event) {
     const publicKey = read(await wanted(form));
     const credential = await navigator.credentials[makes ? "create" : "get"]({ publicKey });
     form.elements.credential.value = JSON.stringify(write(credential));
+    const remember = document.querySelector("form:not([data-passkey]) [name=remember]"); // on the sign-in page, of both ways in
+    if (remember?.checked) form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "remember", value: "on" }));
     form.submit();
   } catch (error) {
     said.textContent = reason(error, makes, form.dataset.home);
@@ -72,6 +74,7 @@ async function ask(event) {
 }
 
 for (const form of document.querySelectorAll("form[data-passkey]")) {
+  form.hidden = false;
   form.addEventListener("submit", ask);
   for (const element of form.querySelectorAll("[data-js][hidden]")) element.hidden = false;
   if (window.PublicKeyCredential) continue;
