@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from iotportal.bodies import MAX_BODY_BYTES, too_large
+from iotportal.headers import answer_headers
 from iotportal.problems import CONTENT_TYPE
 
 Scope = MutableMapping[str, Any]
@@ -99,11 +100,6 @@ async def _refuse(send: Send, *, api: bool) -> None:
     """Answer 413, as the API or as a page says it."""
     data = json.dumps(too_large().body()).encode() if api else b"That is too large to be sent."
     content_type = CONTENT_TYPE if api else "text/plain; charset=utf-8"
-    headers = [
-        (b"content-type", content_type.encode()),
-        (b"content-length", str(len(data)).encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"connection", b"close"),
-    ]
+    headers = [*answer_headers(content_type, len(data)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": data})

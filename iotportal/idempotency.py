@@ -30,6 +30,7 @@ from django.conf import settings
 from django.http import parse_cookie
 
 from iotportal.bodies import MAX_BODY_BYTES, too_large
+from iotportal.headers import answer_headers
 from iotportal.problems import CONTENT_TYPE, Problem
 from iotportal.valkey import Valkey, ValkeyUnavailable
 
@@ -44,7 +45,7 @@ KEPT_S = 24 * 3600
 LONGEST_S = 60  # no request takes longer: what has no answer after that was cut off in the middle
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}\Z")
-_REPLAYED = (b"content-type", b"location", b"cache-control", b"x-content-type-options")
+_NOT_REPLAYED = frozenset({b"content-length", b"date", b"server", b"set-cookie", b"connection", b"transfer-encoding"})
 # After these the device or the database may have changed. After all others nothing was done, and the same key may try again.
 _CARRIED_OUT = frozenset({500, 502, 504})
 
@@ -69,7 +70,9 @@ class _Answer:
         await send({"type": "http.response.body", "body": bytes(self.body)})
 
     def dump(self) -> bytes:
-        kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers if name.lower() in _REPLAYED]
+        kept = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers if name.lower() not in _NOT_REPLAYED
+        ]
         return json.dumps([self.status, kept]).encode() + b"\n" + self.body
 
     @classmethod
@@ -227,9 +230,8 @@ def _replayed(body: bytes) -> Receive:
 
 
 async def _refuse(send: Send, problem: Problem) -> None:
-    answer = _Answer(problem.status, [(b"content-type", CONTENT_TYPE.encode()), (b"cache-control", b"no-store")])
-    answer.body += json.dumps(problem.body()).encode()
-    answer.headers.append((b"content-length", str(len(answer.body)).encode()))
+    body = json.dumps(problem.body()).encode()
+    answer = _Answer(problem.status, answer_headers(CONTENT_TYPE, len(body)), bytearray(body))
     if problem.retry_after_s is not None:
         answer.headers.append((b"retry-after", str(problem.retry_after_s).encode()))
     await answer.give(send)

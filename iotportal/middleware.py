@@ -9,6 +9,17 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 
+def not_stored(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Let nobody find in a browser's cache, or with its Back button, what was on a page before the sign-out."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return middleware
+
+
 def user_time_zone(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     """Show and read times in the time zone of the signed-in user's settings; strangers get UTC."""
 

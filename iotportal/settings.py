@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "iotportal.middleware.user_time_zone",
+    "iotportal.middleware.not_stored",
 ]
 
 TEMPLATES = [
@@ -124,7 +125,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "accounts.passwords.ContextWordsValidator"},
+    {"NAME": "accounts.passwords.BreachedPasswordsValidator"},
 ]
+BREACHED_PASSWORDS = env.text("PORTAL_BREACHED_PASSWORDS", "")  # a file of SHA-1 sums in order, see accounts/passwords.py
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "devices:list"
 LOGOUT_REDIRECT_URL = "account_login"
@@ -293,12 +297,15 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": [_SELF],
         "manifest-src": [_SELF],
         "form-action": [_SELF],
+        "object-src": ["'none'"],
         "base-uri": ["'none'"],
         "frame-ancestors": ["'none'"],
     },
 }
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
+_PREFIX = "__Host-" if HTTPS else ""  # then no other host, nor a page without TLS, can set the cookie
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_PREFIX}sessionid", f"{_PREFIX}csrftoken"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = False  # the page's script puts it into a header

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 
 from accounts.tokens import hash_token, looks_like_token
 from iotportal.bodies import MAX_BODY_BYTES, parse_object, too_large
+from iotportal.headers import answer_headers
 from iotportal.problems import CONTENT_TYPE, Problem, problem_body
 from iotportal.throttle import client_address
 from messaging.gateway import runtime
@@ -131,12 +132,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send, found: re.Match[st
         status, content_type = 500, CONTENT_TYPE
         answer = problem_body(500, "error", "Something went wrong here. It has been noted.")
     data = json.dumps(answer).encode()
-    headers += [
-        (b"content-type", content_type.encode()),
-        (b"content-length", str(len(data)).encode()),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-    ]
+    headers += answer_headers(content_type, len(data))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": data})
 
