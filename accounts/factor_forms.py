@@ -64,6 +64,10 @@ class FactorCodeForm(forms.Form):
             raise forms.ValidationError(f"That code is not right. {counted(factors.tries_left(self.user))}")
         return code
 
+    def save(self, request: HttpRequest) -> None:
+        """Keep in the session that the second factor was shown."""
+        record_authentication(request, self.user, "mfa", type=self.kind)
+
 
 def wait_words(seconds: int) -> str:
     """Return "5 minutes" and its like, rounded up."""
@@ -120,7 +124,7 @@ class AppForm(ActivateTOTPForm):  # type: ignore[misc]  # allauth has no types
         field.label = "Code"
         field.error_messages["required"] = "Type the 6 digits that the app shows."
         field.widget.attrs.pop("placeholder", None)
-        field.widget.attrs.update(SIX, autofocus=self.is_bound)
+        field.widget.attrs.update({**SIX, "class": "", "autofocus": self.is_bound})
 
     def clean_code(self) -> str:
         """Take the code of now, the one before or the one after."""

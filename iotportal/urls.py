@@ -6,11 +6,12 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from accounts.headless import without_phones
+from accounts.headless_factors import with_second_factors
 from iotportal import views
 from messaging.api.pages import SignInDocsView, SignInSchemaView
 
 _sign_in = [
-    *without_phones(headless_urls.urlpatterns),
+    *with_second_factors(list(without_phones(headless_urls.urlpatterns))),
     path("schema", SignInSchemaView.as_view(), name="openapi_yaml"),  # allauth finds its own paths by this name
     path("docs", SignInDocsView.as_view(), name="docs"),
 ]

@@ -207,7 +207,6 @@ TABLE: dict[str, Row] = {
     SIGN_IN + "auth/webauthn/authenticate": door(rest="401"),
     SIGN_IN + "auth/webauthn/reauthenticate": door(rest="401"),
     SIGN_IN + "auth/webauthn/login": door(GET="200", POST="400", OPTIONS="200"),
-    SIGN_IN + "auth/code/confirm": door(rest="409"),
     SIGN_IN + "auth/email/verify": door(rest="409"),
     SIGN_IN + "auth/email/verify/resend": door(POST="409", OPTIONS="200"),
     SIGN_IN + "auth/login": door(GET="405", HEAD="400", rest="400"),

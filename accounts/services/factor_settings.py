@@ -61,6 +61,12 @@ def switch_all_off(*, user: User) -> None:
     logger.info("User %s switched the second factor off", user.pk)
 
 
+def use_up(*, app: Authenticator, step: int) -> None:
+    """Take the code of this step of time, which proved a new app, for used."""
+    app.data["step"] = step
+    app.save(update_fields=["data"])
+
+
 def passkeys(user: User) -> list[Authenticator]:
     """Return the passkeys of `user`, the oldest first."""
     return list(Authenticator.objects.filter(user=user, type=Authenticator.Type.WEBAUTHN).order_by("created_at", "pk"))

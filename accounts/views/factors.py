@@ -87,8 +87,7 @@ class AddAppView(BadRequestMixin, allauth_totp.ActivateTOTPView):  # type: ignor
         try:
             with transaction.atomic():
                 app, new_codes = totp_flows.activate_totp(self.request, form)
-                app.data["step"] = form.step
-                app.save(update_fields=["data"])
+                factor_settings.use_up(app=app, step=form.step)
         except IntegrityError:  # two tabs at once
             return redirect("accounts:account")
         record_authentication(self.request, self.request.user, "mfa", type=Authenticator.Type.TOTP, reauthenticated=True)

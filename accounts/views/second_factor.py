@@ -7,7 +7,6 @@ from typing import Any
 
 from allauth.account.adapter import get_adapter
 from allauth.account.internal.decorators import login_stage_required
-from allauth.account.internal.flows.login import record_authentication
 from allauth.decorators import rate_limit
 from allauth.mfa.internal.flows.trust import trust_browser
 from allauth.mfa.webauthn.internal.auth import begin_authentication
@@ -59,7 +58,7 @@ class SecondFactorView(View):
             return self._page(self._code_form(), status=400, refused=passkey.errors["credential"][0])
         form = self._code_form(request.POST)
         if form.is_valid():
-            record_authentication(request, self.stage.login.user, "mfa", type=form.kind)
+            form.save(request)
             if form.kind == "recovery_codes":
                 self._tell_owner("recovery_code_used", left=self.ways.recovery_codes - 1)
             return self._let_in()
