@@ -1,5 +1,6 @@
-"""The one door to a device: nobody gets one without the question "may this user?"."""
+"""The one door to a device and to a profile: nobody gets one without the question "may this user?"."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
@@ -7,9 +8,30 @@ from django.http import Http404
 
 from accounts.access import Action, role_may
 from accounts.models import Membership, User
-from devices.models import Device
+from devices import profile_store
+from devices.models import Device, OwnProfile
+from devices.profile_documents import Document
+from devices.profiles import SLUG, Profile, UnknownProfile, get_profile
 
-__all__ = ["Action", "access_device", "parse_device_id"]
+__all__ = ["Action", "Described", "access_device", "access_profile", "parse_device_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A profile that somebody may see; `own` where it is not a shipped one."""
+
+    profile: Profile
+    own: OwnProfile | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is called in an address: a shipped one's slug, an own one's id."""
+        return self.profile.slug if self.own is None else self.own.hex
+
+    @property
+    def document(self) -> Document:
+        """The JSON that it is made of."""
+        return profile_store.document(self.profile, self.own)
 
 
 def parse_device_id(value: str) -> UUID | None:
@@ -37,3 +59,34 @@ def access_device(user: User, device_id: UUID | str, action: Action = Action.REA
     if not role_may(role, action):
         raise PermissionDenied("Your role in this account does not allow that.")
     return device
+
+
+def access_profile(user: User, key: str, action: Action = Action.READ) -> Described:
+    """Return the profile that `user` calls `key`: an own one by its id or slug, or a shipped one by its slug.
+
+    Raises:
+        Http404: there is no such profile, or it is another account's; both look the same.
+        PermissionDenied: the user may see it, but not do this; nobody may do more with a shipped one than read it.
+    """
+    found = _own_profile(user, key)
+    if found is None:
+        try:
+            shipped = get_profile(key)
+        except UnknownProfile:
+            raise Http404("There is no such profile.") from None
+        if action is not Action.READ:
+            raise PermissionDenied("The portal ships this profile. Make a copy of it and change that.")
+        return Described(shipped)
+    role = Membership.objects.filter(user=user, account_id=found.account_id).values_list("role", flat=True).first() or ""
+    if not role_may(role, action):
+        raise PermissionDenied("Your role in this account does not allow that.")
+    return Described(profile_store.find(profile_store.own_key(found.pk, found.version)), found)
+
+
+def _own_profile(user: User, key: str) -> OwnProfile | None:
+    """Return the user's own profile of this id or slug; of several accounts' with one slug that of the oldest account."""
+    mine = OwnProfile.objects.for_user(user).select_related("account").order_by("account__created_at", "account_id")
+    own_id = parse_device_id(key)
+    if own_id is not None and (found := mine.filter(pk=own_id).first()):
+        return found
+    return mine.filter(slug=key).first() if SLUG.fullmatch(key) else None

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.forms import ChoiceField, Field, ModelForm
+from django.forms import ChoiceField, ModelForm
 from django.http import HttpRequest
+from django.utils.html import format_html
 
 from accounts.admin import ReadOnlyAdmin
 from devices import services
 from devices.access import parse_device_id
-from devices.models import Certificate, Device, Pin
+from devices.models import Certificate, Device, OwnProfile, Pin
 from devices.names import InvalidName, clean_name
-from devices.profiles import all_profiles
+from devices.selectors import profile_choices
 
 
 class LiveFilter(admin.SimpleListFilter):
@@ -59,6 +61,14 @@ class PinInline(admin.TabularInline):  # type: ignore[type-arg]
 class DeviceForm(ModelForm):  # type: ignore[type-arg]
     """A device's name and profile."""
 
+    profile = ChoiceField()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields.get("profile")
+        if isinstance(field, ChoiceField):
+            field.choices = profile_choices(self.instance.account)
+
     def clean_name(self) -> str:
         """Take the names that the owner could take; the constraint cannot be asked, as the account is not in the form."""
         try:
@@ -101,12 +111,6 @@ class DeviceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return queryset.filter(pk=device_id), False
         return super().get_search_results(request, queryset, search_term)
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Field | None:
-        """Offer the profiles there are."""
-        if db_field.name == "profile":
-            return ChoiceField(choices=[(profile.slug, profile.name) for profile in all_profiles()])
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
-
     def has_add_permission(self, request: HttpRequest) -> bool:
         """A device is registered by its owner, who is shown its key."""
         return False
@@ -126,7 +130,7 @@ class DeviceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                 services.rename_device(device=obj, name=obj.name)
             if "profile" in form.changed_data:
                 services.change_profile(device=obj, profile=obj.profile)
-        except (services.NameTaken, services.DeviceGone) as error:  # since the form was checked
+        except (services.NameTaken, services.UnknownProfile, services.DeviceGone) as error:  # since the form was checked
             messages.error(request, f"Not changed: {error}")
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
@@ -174,3 +178,26 @@ class CertificateAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-ar
     def key_kept(self, certificate: Certificate) -> bool:
         """Say whether the portal has the sealed key."""
         return certificate.sealed_key is not None
+
+
+@admin.register(OwnProfile)
+class OwnProfileAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Kinds of devices that accounts have described themselves; they are theirs to change."""
+
+    list_display = ("name", "slug", "account", "version", "changed_at")
+    list_select_related = ("account",)
+    search_fields = ("name", "=slug", "account__name")
+    search_help_text = "Name, slug or owner"
+    show_full_result_count = False
+    fields = ("hex", "account", "slug", "name", "version", "created_at", "changed_at", "document")
+    readonly_fields = fields
+
+    @admin.display(description="profile id")
+    def hex(self, profile: OwnProfile) -> str:
+        """Show the id as addresses spell it."""
+        return profile.hex
+
+    @admin.display
+    def document(self, profile: OwnProfile) -> str:
+        """Show the newest version."""
+        return format_html("<pre>{}</pre>", json.dumps(services.document_of(profile), indent=2, ensure_ascii=False))

@@ -20,11 +20,11 @@ from django.db import IntegrityError, transaction
 from accounts.models import User
 from accounts.services import create_user, personal_account
 from devices import pki
-from devices.downloads import KeyUnavailable, active_certificate, device_config, device_files, slug
+from devices.downloads import KeyUnavailable, active_certificate, device_config, device_files, profile_file, slug
 from devices.models import Device
 from devices.pki.files import private_directory, write_if_changed
 from devices.services import name_pin, register_device, renew_certificate
-from simulators.settings import CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE
+from simulators.settings import CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE, PROFILE_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,10 @@ def _write_folder(device: Device, folder: Path) -> bool:
         CERTIFICATE_FILE: files.certificate,
         KEY_FILE: files.private_key,
         CONFIG_FILE: json.dumps(device_config(device), indent=2).encode() + b"\n",
+        **profile_file(device),
     }
+    if PROFILE_FILE not in content:
+        (folder / PROFILE_FILE).unlink(missing_ok=True)  # it was of another kind before
     for name, data in content.items():
         if data is not None:
             write_if_changed(folder / name, data)

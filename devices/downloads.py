@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +15,9 @@ from django.conf import settings
 from devices import pki, sealing
 from devices.config_header import HeaderValues, config_header
 from devices.models import Certificate, Device
+from devices.selectors import document_of_device
 from simulators.bundle import build_device_zip, zip_filename
+from simulators.settings import PROFILE_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +173,13 @@ def device_config(device: Device) -> dict[str, str | int]:
     }
 
 
+def profile_file(device: Device) -> dict[str, bytes]:
+    """Return the file by which a simulator behaves as the device's own profile says; none for a shipped one, which it knows."""
+    if device.own_profile_id is None:
+        return {}
+    return {PROFILE_FILE: json.dumps(document_of_device(device), indent=2).encode() + b"\n"}
+
+
 def device_zip(device: Device) -> bytes:
     """Return the zip that Python runs as a simulator of the device; without the key if the portal does not keep it.
 
@@ -177,7 +187,9 @@ def device_zip(device: Device) -> bytes:
         KeyUnavailable: as `device_files`.
     """
     files = device_files(device)
-    extra = {} if files.private_key is None else {str(File.HEADER): _header(device, files, files.private_key).encode("ascii")}
+    extra = profile_file(device)
+    if files.private_key is not None:
+        extra[str(File.HEADER)] = _header(device, files, files.private_key).encode("ascii")
     return build_device_zip(device_config(device), files.root_ca, files.certificate, files.private_key, extra)
 
 

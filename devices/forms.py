@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -10,7 +11,7 @@ from devices.downloads import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from devices.models import Certificate
 from devices.names import DEVICE_NAME_LENGTH, PIN_NAME_LENGTH, InvalidName, clean_name
 from devices.pki import MAX_CSR_BYTES, KeyAlgorithm
-from devices.profiles import DEFAULT_PROFILE, all_profiles
+from devices.profiles import DEFAULT_PROFILE, Profile
 
 
 class NameField(forms.CharField):
@@ -30,10 +31,6 @@ class NameField(forms.CharField):
             raise forms.ValidationError(str(error)) from error
 
 
-def _profiles() -> list[tuple[str, str]]:
-    return [(profile.slug, profile.name) for profile in all_profiles()]
-
-
 class NameForm(forms.Form):
     """A device's name."""
 
@@ -41,9 +38,15 @@ class NameForm(forms.Form):
 
 
 class ProfileForm(forms.Form):
-    """What kind of device it is."""
+    """What kind of device it is: one of those that its account has."""
 
-    profile = forms.ChoiceField(label="Kind", choices=_profiles)
+    profile = forms.ChoiceField(label="Kind", initial=DEFAULT_PROFILE)
+
+    def __init__(self, *args: Any, profiles: Iterable[Profile], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["profile"]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = [(profile.slug, profile.name) for profile in profiles]
 
 
 OWN_KEY = "csr"
@@ -86,10 +89,8 @@ class KeyForm(forms.Form):
         return {"key_algorithm": self.cleaned_data["key_algorithm"]}
 
 
-class RegisterForm(NameForm, KeyForm):
+class RegisterForm(NameForm, ProfileForm, KeyForm):
     """A new device."""
-
-    profile = forms.ChoiceField(label="Kind", choices=_profiles, initial=DEFAULT_PROFILE)
 
     @property
     def described(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from devices.models import Certificate, Device, DeviceEvent
+from devices.models import Certificate, Device, DeviceEvent, OwnProfile
 from devices.selectors import DeviceList
 from iotportal.hooks import Hook
 
@@ -21,4 +21,5 @@ device_deleted: Hook[Device] = Hook()
 certificate_revoked: Hook[Certificate] = Hook()  # with its device; a deleted device says device_deleted alone
 certificate_expiring: Hook[ExpiringCertificate] = Hook()
 device_list_shown: Hook[DeviceList] = Hook()  # a page of the Devices page, which apps on the right add to
+profile_changed: Hook[OwnProfile] = Hook()  # an own profile has a new version, or is gone
 device_event_recorded: Hook[DeviceEvent] = Hook()  # a new line of a device's timeline

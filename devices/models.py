@@ -18,6 +18,10 @@ issuing CA publishes.
 
 A **Pin** is a GPIO that somebody used or named; its last value lives with the other readings in `messaging`.
 
+An **OwnProfile** is a kind of device that an account has described itself; each save of it is a **ProfileVersion**, which never
+changes, so that what was begun by one version can be ended by it, and an older one can be had back. A device names its kind by
+slug; with `own_profile` that is the slug of the account's own one, otherwise of a shipped one (`devices.profiles`).
+
 A **DeviceEvent** is one line of a device's timeline: what happened to it besides messages and connections (`devices.events`).
 """
 
@@ -37,6 +41,64 @@ from django.utils import timezone
 from accounts.access import Action, roles_for
 from accounts.models import Account, User
 from iotportal.uuid7 import uuid7
+
+
+class OwnProfileQuerySet(models.QuerySet["OwnProfile"]):
+    """The reads of people's own profiles."""
+
+    def for_user(self, user: User, action: Action = Action.READ) -> Self:
+        """Return the profiles with which `user` may do `action`."""
+        return self.filter(account_id__in=user.memberships.filter(role__in=roles_for(action)).values("account_id"))
+
+
+class OwnProfile(models.Model):
+    """A kind of device that an account has described itself."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="profiles")
+    slug = models.SlugField(max_length=40, editable=False)  # never changes: devices name it
+    name = models.CharField(max_length=60)  # as in the document of the newest version
+    version = models.PositiveIntegerField(default=1)  # the number of the newest one, which is in force
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    objects = OwnProfileQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name", "id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "slug"], name="own_profile_slug_unique"),
+            models.CheckConstraint(condition=Q(slug__regex=r"^[a-z][a-z0-9-]{0,39}$"), name="own_profile_slug_plain"),
+            models.CheckConstraint(condition=Q(version__gte=1), name="own_profile_version_counts"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def hex(self) -> str:
+        """The id as addresses spell it: 32 lower-case hex digits."""
+        return self.id.hex
+
+
+class ProfileVersion(models.Model):
+    """What an own profile said from one save to the next."""
+
+    profile = models.ForeignKey(OwnProfile, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    document = models.JSONField()  # checked by devices.profile_check; its apis as a list, for JSONB forgets the order of keys
+    saved_at = models.DateTimeField(auto_now_add=True)
+    saved_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["profile", "number"], name="profile_version_once"),
+            models.CheckConstraint(condition=Q(document__has_keys=["slug", "name", "apis"]), name="profile_version_whole"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.profile}, version {self.number}"
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
@@ -59,6 +121,9 @@ class Device(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="devices")
     name = models.CharField(max_length=80)
     profile = models.SlugField(max_length=40, default="standard")
+    own_profile = models.ForeignKey(
+        OwnProfile, on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="devices"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 

@@ -33,7 +33,7 @@ DATA = resources.files("devices").joinpath("profile_data")
 # One topic level that reads the same over MQTT and AMQP: no "/", "+", "#" or leading "$", and no "." (AMQP's own separator).
 # Lower case alone, as some brokers' logs and people fold case; 64 is what the history column and a small topic buffer hold.
 API_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
+SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
 class ProfileError(ValueError):
@@ -176,7 +176,7 @@ def parse_profile(raw: Mapping[str, Any], *, where: str, slug: str) -> Profile:
     """Build a profile from its JSON object with `extends` already resolved. Raises ProfileError that starts with `where`."""
     values = _checked(Profile, {key: value for key, value in raw.items() if key != "$schema"}, where)
     _require(values["slug"] == slug, where, f"slug is {values['slug']!r}, not {slug!r}")
-    _require(bool(_SLUG.fullmatch(slug)), where, "slug must be small letters, digits and -")
+    _require(bool(SLUG.fullmatch(slug)), where, "slug must be small letters, digits and -")
     for key in ("settle_s", "retry_after_s", "payload_limit_bytes"):
         _require((values.get(key) or 0) >= 0, where, f"{key} is negative")
     apis = {name: _api(name, api, f"{where}: apis.{name}") for name, api in values.get("apis", {}).items()}
@@ -193,7 +193,7 @@ def resolved(slug: str) -> dict[str, Any]:
 def _raw(slug: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """Read a profile's file and lay it over the one it extends."""
     path = DATA.joinpath(f"{slug}.json")
-    if not _SLUG.fullmatch(slug) or not path.is_file():
+    if not SLUG.fullmatch(slug) or not path.is_file():
         raise UnknownProfile(slug)
     _require(slug not in seen, f"{slug}.json", "extends itself")
     try:

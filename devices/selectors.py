@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -12,8 +12,11 @@ from django.db.models.functions import Cast, Lower, Replace
 from django.urls import reverse
 
 from accounts.access import Action, role_may
-from accounts.models import Membership, User
-from devices.models import Certificate, Device, DeviceQuerySet
+from accounts.models import Account, Membership, User
+from devices import profile_store
+from devices.access import Described
+from devices.models import Certificate, Device, DeviceQuerySet, OwnProfile
+from devices.profile_documents import Document
 from devices.profiles import DEFAULT_PROFILE, Profile, UnknownProfile, all_profiles, get_profile
 
 PAGE_SIZE = 50
@@ -36,11 +39,37 @@ def powers(user: User, device: Device) -> Powers:
 
 
 def profile_of(device: Device) -> Profile:
-    """Return the device's profile, the default one if its own is not shipped any more."""
+    """Return the device's profile as it is now, the default one if its own is not shipped any more."""
     try:
-        return get_profile(device.profile)
+        return profile_store.find(profile_store.key_of(device))
     except UnknownProfile:
         return get_profile(DEFAULT_PROFILE)
+
+
+def document_of_device(device: Device) -> Document:
+    """Return the JSON of the profile that the device is treated by now."""
+    profile = profile_of(device)
+    return profile_store.document(profile, device.own_profile)
+
+
+def profiles_for(user: User) -> list[Described]:
+    """Return the profiles that the user may see: those of their accounts by name, then the shipped ones."""
+    own = OwnProfile.objects.for_user(user).select_related("account")
+    found = [Described(profile_store.find(profile_store.own_key(one.pk, one.version)), one) for one in own]
+    return [*found, *(Described(profile) for profile in all_profiles())]
+
+
+def profiles_of(account: Account) -> list[Profile]:
+    """Return the kinds that a device of the account can be: its own first."""
+    rows = OwnProfile.objects.filter(account=account).values_list("pk", "version")
+    own = [profile_store.find(profile_store.own_key(pk, version)) for pk, version in rows]
+    named = {profile.slug for profile in own}
+    return [*own, *(profile for profile in all_profiles() if profile.slug not in named)]
+
+
+def profile_choices(account: Account) -> list[tuple[str, str]]:
+    """Return slug and name of the kinds that a device of the account can be."""
+    return [(profile.slug, profile.name) for profile in profiles_of(account)]
 
 
 def lamp(device: Device) -> str:
@@ -127,14 +156,22 @@ def device_list(user: User, *, text: str = "", show: str = "", page: int | str =
     total, online = (sum(values) for values in zip(*kinds.values(), strict=True)) if kinds else (0, 0)
     chips = [Chip("", "All", total), Chip("online", "Online", online), Chip("offline", "Offline", total - online)]
     if len(kinds) > 1:
-        chips += [Chip(one.slug, one.name, kinds[one.slug][0]) for one in all_profiles() if one.slug in kinds]
-    shown = _filtered(devices, text.strip(), show).select_related("presence").order_by(Lower("name"), "id")
+        chips += [Chip(slug, name, kinds[slug][0]) for slug, name in _kind_names(user, kinds)]
+    shown = _filtered(devices, text.strip(), show).select_related("presence", "own_profile").order_by(Lower("name"), "id")
     certificates = Certificate.objects.filter(status=Certificate.Status.ACTIVE).defer("pem", "sealed_key")
     shown = shown.prefetch_related(Prefetch("certificates", certificates))
     found = Paginator(shown, PAGE_SIZE).get_page(page)
     lines = [Line(device) for device in found.object_list]
     lamps = _lamps(devices, lines, total) if total <= LAMPS else []
     return DeviceList(user, found, lines, chips, total, online, lamps)
+
+
+def _kind_names(user: User, slugs: Iterable[str]) -> list[tuple[str, str]]:
+    """Return slug and name of these kinds: shipped ones in their order, then the own ones."""
+    shipped = [(one.slug, one.name) for one in all_profiles() if one.slug in slugs]
+    others = set(slugs) - {slug for slug, _ in shipped}
+    own = dict(OwnProfile.objects.for_user(user).filter(slug__in=others).values_list("slug", "name")) if others else {}
+    return [*shipped, *own.items()]
 
 
 def _filtered(devices: DeviceQuerySet, text: str, show: str) -> DeviceQuerySet:

@@ -32,6 +32,7 @@ class MessagingConfig(AppConfig):
         hooks.device_registered.register(reactions.forget_access)
         hooks.device_changed.register(reactions.forget_access)
         hooks.device_changed.register(reactions.tell_change)
+        hooks.profile_changed.register(reactions.forget_profile)
         hooks.device_deleted.register(reactions.forget_access)
         hooks.device_deleted.register(reactions.tell_deletion)
         hooks.device_deleted.register(reactions.cut_deleted)

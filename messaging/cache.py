@@ -2,6 +2,7 @@
 
     token:{sha256}          "{user} {control or read} {expiry or 0}"                        TTL 60 s
     access:{user}:{device}  "{role} {profile} {lane} {account} {messages a month}"          TTL 60 s
+    profile:{own profile}   "{version} {lane}", where the access entry has "{id} own"       TTL 60 s
     presence:{device}       "1" connected, "0" not; written by the bridge, believed while `bridge:alive` lives
     quota:{account}:{yyyymm}, rate:{user}:{minute}, looks:{user}:{minute}, lane:{device}[:{api}]       counters and locks
 
@@ -45,6 +46,11 @@ def token_key(token_hash: str) -> str:
     return f"token:{token_hash}"
 
 
+def profile_key(profile: str) -> str:
+    """Return the key of what is in force of an own profile (its id, 32 hex digits)."""
+    return f"profile:{profile}"
+
+
 def presence_key(device: str) -> str:
     """Return the key of one device's presence."""
     return f"presence:{device}"
@@ -61,6 +67,11 @@ def bury(keys: Iterable[str]) -> None:
 def forget_access(device: str, user_ids: list[int]) -> None:
     """Bury the access entries of `device`."""
     bury(access_key(user_id, device) for user_id in user_ids)
+
+
+def forget_profile(profile: str) -> None:
+    """Bury which version of an own profile is in force: all its devices are looked up by the new one from here on."""
+    bury([profile_key(profile)])
 
 
 def forget_token(token_hash: str) -> None:

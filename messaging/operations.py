@@ -60,7 +60,9 @@ class Operation:
         return combined_json(results)
 
 
-async def _all(gateway: Gateway, caller: Caller, device: str, commands: list[Command], timeout_s: float) -> list[CommandResult]:
+async def _all(
+    gateway: Gateway, caller: Caller, device: str, commands: list[Command], timeout_s: float | None
+) -> list[CommandResult]:
     """Send several at once; the first that fails ends the others."""
     tasks = [asyncio.ensure_future(gateway.send(caller, device, api, arguments, timeout_s)) for api, arguments in commands]
     try:
@@ -94,10 +96,10 @@ def find_operation(method: str, path: str, number: str | None) -> Operation | No
     return operation if operation is not None and operation.numbered == (number is not None) else None
 
 
-def _timeout(body: Body, query: Mapping[str, str]) -> float:
-    """Return the timeout: the body's, or the query's, or the default; both must be right."""
+def _timeout(body: Body, query: Mapping[str, str]) -> float | None:
+    """Return the timeout: the body's, or the query's, or None; both must be right."""
     asked = check_timeout(_number(query["timeout"])) if "timeout" in query else None
-    return check_timeout(body["timeout"]) if body.get("timeout") is not None else asked or check_timeout(None)
+    return check_timeout(body["timeout"]) if body.get("timeout") is not None else asked
 
 
 def _number(text: str) -> float:

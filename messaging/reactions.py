@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from accounts.hooks import MembershipChange
 from accounts.models import Membership, User
-from devices.models import Certificate, Device
+from devices.models import Certificate, Device, OwnProfile
 from messaging import cache, events
 from messaging.models import Presence
 
@@ -53,6 +53,11 @@ def follow_membership(change: MembershipChange) -> None:
     keys = [cache.access_key(change.user_id, device.hex) for device in devices]
     transaction.on_commit(partial(cache.bury, keys), robust=True)
     transaction.on_commit(partial(events.review_access, change.user_id, change.account_id), robust=True)
+
+
+def forget_profile(profile: OwnProfile) -> None:
+    """Make every process ask which version of the profile is in force."""
+    transaction.on_commit(partial(cache.forget_profile, profile.hex), robust=True)
 
 
 def forget_token(token_hash: str) -> None:

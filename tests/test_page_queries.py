@@ -56,8 +56,8 @@ def queries(client: Client, url: str) -> int:
 PAGES = {
     "/devices/": 10,
     "/devices/?q=device&show=online": 11,
-    "/devices/register/": 1,
-    "/devices/{hex}/": 6,
+    "/devices/register/": 3,
+    "/devices/{hex}/": 7,
     "/devices/{hex}/registered/": 6,
     "/devices/{hex}/control/": 16,
     "/history/": 9,

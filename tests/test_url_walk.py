@@ -34,6 +34,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.models import User
 from accounts.services import create_token, create_user
 from devices.models import Certificate
+from devices.profile_documents import blank
+from devices.services import make_profile
 from messaging import cache
 from tests.api.live import DEADLINE_S, LivePortal, committed, live_portal, until
 
@@ -171,10 +173,11 @@ TABLE: dict[str, Row] = {
     "api/v1/schema": door(GET="200", OPTIONS="200"),
     "api/v1/docs": door(GET="200", OPTIONS="200"),
     "api/v1/account": api(GET="200"),
-    "api/v1/profiles": api(GET="200"),
-    "api/v1/profiles/<str:slug>": api(GET="200"),
+    "api/v1/profiles": api(GET="200", POST="400"),
+    "api/v1/profiles/<str:slug>": api(GET="404 200", PUT="404 403 403 400", DELETE="404 403 403 204", fresh=True),
     "api/v1/devices": api(GET="200", POST="400"),
     API_DEVICE: api(GET="404 200", PATCH="404 403 403 200", DELETE="404 403 403 204", fresh=True),
+    API_DEVICE + "/profile": api(GET="404 200"),
     API_DEVICE + "/files/<str:name>": api(GET="404 200", DELETE="404 403 403 404"),
     API_DEVICE + "/pkcs12": api(POST="404 403 403 400"),
     "api/v1/certificates": api(GET="200"),
@@ -246,6 +249,7 @@ ADMIN = {
     "accounts/apitoken": "delete",
     "devices/device": "change delete",
     "devices/certificate": "",
+    "devices/ownprofile": "",
 }
 for model, may in ADMIN.items():
     base = f"admin/{model}/"
@@ -279,6 +283,7 @@ def test_the_table_names_every_address_there_is() -> None:
 class People:
     portal: LivePortal
     staff: User
+    profile: str = ""  # the id of one of the organisation's own
     sessions: dict[str, requests.Session] = field(default_factory=dict)
 
     def session(self, role: str, *, new: bool = False) -> requests.Session:
@@ -310,7 +315,7 @@ def people(
         User.objects.filter(pk=staff.pk).update(is_staff=True, is_superuser=True)
         Group.objects.create(name="Helpers")
         with live_portal(pki, tmp_path_factory.mktemp("portal"), organisation="Waterworks") as portal:
-            yield People(portal, User.objects.get(pk=staff.pk))
+            yield People(portal, User.objects.get(pk=staff.pk), fresh_profile(portal))
         Group.objects.all().delete()
         User.objects.filter(pk=staff.pk).delete()
 
@@ -337,6 +342,11 @@ def fresh_token(people: People) -> UUID:
     return token.pk
 
 
+def fresh_profile(portal: LivePortal) -> str:
+    name = f"Walrus kind {next(_numbers)}"
+    return committed(lambda: make_profile(account=portal.device.account, name=name, document=blank(name, ""))).hex
+
+
 _numbers = iter(range(10**6))
 
 
@@ -349,6 +359,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
     elif found:
         named = str(apps.get_model(found[1], found[2])._default_manager.order_by("pk")[0].pk)
     device = fresh_device(people.portal) if fresh and "device_id" in pattern else people.portal.device.hex
+    profile = fresh_profile(people.portal) if fresh and "slug>" in pattern else people.profile
     return "/" + (
         pattern.replace("<device:device_id>", device)
         .replace("<str:device_id>", device)
@@ -357,7 +368,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<uuid:certificate_id>", str(certificate_of(device)) if "certificate_id" in pattern else "")
         .replace("<str:certificate_id>", certificate_of(device).hex if "certificate_id" in pattern else "")
         .replace("<int:number>", "3")
-        .replace("<str:slug>", "standard")
+        .replace("<str:slug>", profile)
         .replace("<uuid:passkey_id>", str(UUID(int=0)))
         .replace("<uuid:token_id>", str(fresh_token(people)) if "token_id" in pattern else "")
         .replace("<path:content_type_id>", "1")

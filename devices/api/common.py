@@ -20,6 +20,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem(409, "name_taken", str(error), errors={"name": [str(error)]})
     if isinstance(error, services.InvalidName):
         return invalid({"name": [str(error)]})
+    if isinstance(error, services.UnknownProfile):
+        return invalid({"profile": [str(error)]})
     if isinstance(error, services.CsrRefused):
         return invalid({"csr": [str(error)]})
     return Problem(404, "not_found", "No such device.")

@@ -10,10 +10,9 @@ from rest_framework import serializers
 from devices.models import Device
 from devices.names import DEVICE_NAME_LENGTH
 from devices.pki import MAX_CSR_BYTES, KeyAlgorithm
-from devices.profiles import DEFAULT_PROFILE, all_profiles
-from iotportal.serializers import ChoiceField, PageSerializer, StrictSerializer, TextField
+from devices.profiles import DEFAULT_PROFILE
+from iotportal.serializers import ChoiceField, StrictSerializer, TextField
 
-PROFILES = [(profile.slug, profile.name) for profile in all_profiles()]
 KEY_ALGORITHMS = [(str(algorithm), str(algorithm)) for algorithm in KeyAlgorithm]
 NAME_HELP = "Unique among your devices, upper and lower case counting as the same."
 
@@ -50,6 +49,14 @@ class CsrField(TextField):
         super().__init__(**{"max_length": MAX_CSR_BYTES, "required": False, "help_text": text, **options})
 
 
+@extend_schema_field({"type": "string", "pattern": "^[a-z][a-z0-9-]{0,39}$", "example": DEFAULT_PROFILE})
+class ProfileField(TextField):
+    """The slug of a profile; whether the account has such a kind the services say."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"max_length": 40, "help_text": "What kind of device it is: a slug of /profiles.", **options})
+
+
 class DeviceSerializer(serializers.ModelSerializer[Device]):
     """A device as the list shows it."""
 
@@ -67,9 +74,7 @@ class RegisterSerializer(StrictSerializer):
     """What registers a device."""
 
     name = NameField()
-    profile = ChoiceField(
-        choices=PROFILES, default=DEFAULT_PROFILE, initial=DEFAULT_PROFILE, help_text="What kind of device it is; see /profiles."
-    )
+    profile = ProfileField(default=DEFAULT_PROFILE, initial=DEFAULT_PROFILE)
     key_algorithm = ChoiceField(
         choices=KEY_ALGORITHMS, default=str(KeyAlgorithm.EC), initial=str(KeyAlgorithm.EC), help_text="`ec` is P-256."
     )
@@ -80,7 +85,7 @@ class ChangeSerializer(StrictSerializer):
     """What can be changed."""
 
     name = NameField(required=False)
-    profile = ChoiceField(choices=PROFILES, required=False, help_text="What kind of device it is; see /profiles.")
+    profile = ProfileField(required=False)
 
 
 class RegisteredSerializer(DeviceSerializer):
@@ -94,59 +99,3 @@ class RegisteredSerializer(DeviceSerializer):
 
     class Meta(DeviceSerializer.Meta):
         fields = (*DeviceSerializer.Meta.fields, "root_ca", "certificate", "private_key")  # type: ignore[assignment]
-
-
-# --- kinds of devices ------------------------------------------------------------------------------------------------------
-
-
-class FieldSerializer(serializers.Serializer[Any]):
-    """One field of a command or of an answer. Lengths are bytes as they stand between the quotes on the wire."""
-
-    name = serializers.CharField()
-    type = serializers.ChoiceField(choices=["integer", "number", "string", "boolean", "object", "array"])
-    title = serializers.CharField()
-    help = serializers.CharField()
-    required = serializers.BooleanField()  # type: ignore[assignment]  # DRF takes declared fields out of the class
-    minimum = serializers.IntegerField(allow_null=True)
-    maximum = serializers.IntegerField(allow_null=True)
-    min_bytes = serializers.IntegerField()
-    max_bytes = serializers.IntegerField(allow_null=True)
-    format = serializers.CharField(help_text="mac, ipv4, epoch (seconds since 1970, UTC), recipient, or empty.")
-    choices = serializers.ListField(child=serializers.JSONField(), help_text="All the values there are; empty: any.")
-
-
-class ApiSerializer(serializers.Serializer[Any]):
-    """One thing a device can be asked (get), told (set), or says by itself (event)."""
-
-    name = serializers.CharField()
-    title = serializers.CharField()
-    kind = serializers.ChoiceField(choices=["get", "set", "event"])
-    help = serializers.CharField()
-    fields = FieldSerializer(many=True)  # type: ignore[assignment]  # DRF takes declared fields out of the class
-    answer = FieldSerializer(many=True)
-
-
-class ProfileSerializer(serializers.Serializer[Any]):
-    """A kind of device and what it can do."""
-
-    slug = serializers.CharField()
-    name = serializers.CharField()
-    description = serializers.CharField()
-    lane = serializers.ChoiceField(choices=["api", "device"], help_text="How much of the device one command occupies.")
-    payload_limit_bytes = serializers.IntegerField(allow_null=True, help_text="The longest command it takes; null: 16,384.")
-    echo_id = serializers.BooleanField(help_text="It repeats the id of a command.")
-    presence = serializers.BooleanField(help_text="It says when it comes and goes.")
-    errors = serializers.BooleanField(help_text="It reports errors in words.")  # type: ignore[assignment]  # as above
-    open = serializers.BooleanField(help_text="Apis that are not listed here are passed through.")
-    apis = serializers.SerializerMethodField()
-
-    @extend_schema_field(ApiSerializer(many=True))
-    def get_apis(self, profile: Any) -> Any:
-        """Return the declared apis in the profile's order."""
-        return ApiSerializer(profile.apis.values(), many=True).data
-
-
-class ProfilePageSerializer(PageSerializer):
-    """The kinds of devices."""
-
-    results = ProfileSerializer(many=True)

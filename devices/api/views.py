@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -24,9 +25,8 @@ from devices.api.common import DEVICE_ID, file_response, problem_of
 from devices.downloads import PUBLIC_FILES, File, KeyUnavailable, device_files, download
 from devices.models import Device
 from devices.names import DEVICE_NAME_LENGTH
-from devices.profiles import UnknownProfile, all_profiles, get_profile
 from iotportal.openapi import problems
-from iotportal.pagination import PAGE_QUERY, page_body
+from iotportal.pagination import PAGE_QUERY
 from iotportal.problems import Problem
 from iotportal.queries import StrictQuery
 from iotportal.serializers import StrictSerializer, TextField
@@ -76,7 +76,7 @@ class DeviceListView(StrictQuery, GenericAPIView[Device]):
         try:
             user = user_of(request)
             made = services.register_device(account=personal_account(user), by=user, **form.validated_data)
-        except (services.NameTaken, services.InvalidName, services.CsrRefused) as error:
+        except (services.NameTaken, services.InvalidName, services.UnknownProfile, services.CsrRefused) as error:
             raise problem_of(error) from error
         files = device_files(made.device)
         pems = {"root_ca": files.root_ca, "certificate": files.certificate, "private_key": made.private_key_pem}
@@ -124,11 +124,12 @@ class DeviceView(StrictQuery, GenericAPIView[Device]):
         form = shapes.ChangeSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         try:
-            if "name" in form.validated_data:
-                device = services.rename_device(device=device, name=form.validated_data["name"], by=user_of(request))
-            if "profile" in form.validated_data:
-                device = services.change_profile(device=device, profile=form.validated_data["profile"], by=user_of(request))
-        except (services.NameTaken, services.InvalidName, services.DeviceGone) as error:
+            with transaction.atomic():
+                if "name" in form.validated_data:
+                    device = services.rename_device(device=device, name=form.validated_data["name"], by=user_of(request))
+                if "profile" in form.validated_data:
+                    device = services.change_profile(device=device, profile=form.validated_data["profile"], by=user_of(request))
+        except (services.NameTaken, services.InvalidName, services.UnknownProfile, services.DeviceGone) as error:
             raise problem_of(error) from error
         return self._shown(device_id)
 
@@ -197,40 +198,3 @@ class DeviceFileView(StrictQuery):
             raise Problem(404, "not_found", "Only device.key can be deleted.")
         services.forget_key(device=device, by=user_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-class ProfileListView(StrictQuery):
-    """The kinds of devices there are."""
-
-    name = "Profiles"
-
-    @extend_schema(
-        operation_id="profiles_list",
-        summary="List the kinds of devices",
-        tags=["profiles"],
-        responses={200: shapes.ProfilePageSerializer},
-    )
-    def get(self, request: Request) -> Response:
-        """Return all profiles with their apis and the fields that each takes; there is one page."""
-        return Response(page_body(request, shapes.ProfileSerializer(all_profiles(), many=True).data))
-
-
-class ProfileView(StrictQuery):
-    """One kind of device."""
-
-    name = "Profile"
-
-    @extend_schema(
-        operation_id="profiles_read",
-        summary="Read a kind of device",
-        tags=["profiles"],
-        parameters=[OpenApiParameter("slug", str, OpenApiParameter.PATH, description="For example standard.")],
-        responses={200: shapes.ProfileSerializer},
-    )
-    def get(self, request: Request, slug: str) -> Response:
-        """Return the profile with its apis and the fields that each takes."""
-        try:
-            profile = get_profile(slug)
-        except UnknownProfile as error:
-            raise Problem(404, "not_found", "There is no such profile.") from error
-        return Response(shapes.ProfileSerializer(profile).data)

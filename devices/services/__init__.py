@@ -8,13 +8,20 @@ from devices.services.errors import (
     DeviceGone,
     InvalidName,
     InvalidPin,
+    InvalidProfile,
     KeyInUse,
     NameTaken,
     NotExpired,
+    ProfileChanged,
+    ProfileGone,
+    ProfileInUse,
+    SlugTaken,
+    TooManyProfiles,
     UnknownKeyAlgorithm,
     UnknownReason,
 )
 from devices.services.expiry import warn_of_expiry
+from devices.services.profiles import delete_profile, document_of, make_profile, save_profile
 from devices.services.registration import (
     HIGHEST_PIN,
     change_profile,
@@ -26,9 +33,10 @@ from devices.services.registration import (
 from devices.services.revocation import end_overlaps, note_expired, note_shared, rescue_certificate, revoke_certificate
 
 __all__ = [
-    "HIGHEST_PIN", "CsrRefused", "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "KeyInUse", "KeyUnavailable",
-    "NameTaken", "NotExpired", "Registered", "UnknownKeyAlgorithm", "UnknownProfile", "UnknownReason", "change_profile",
-    "delete_device", "device_files", "device_zip", "end_overlaps", "forget_key", "name_pin", "note_expired", "note_shared",
-    "note_use", "register_device", "rename_device", "renew_certificate", "renew_several", "rescue_certificate",
-    "revoke_certificate", "warn_of_expiry",
+    "HIGHEST_PIN", "CsrRefused", "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "KeyInUse",
+    "KeyUnavailable", "NameTaken", "NotExpired", "ProfileChanged", "ProfileGone", "ProfileInUse", "Registered", "SlugTaken",
+    "TooManyProfiles", "UnknownKeyAlgorithm", "UnknownProfile", "UnknownReason", "change_profile", "delete_device",
+    "delete_profile", "device_files", "device_zip", "document_of", "end_overlaps", "forget_key", "make_profile", "name_pin",
+    "note_expired", "note_shared", "note_use", "register_device", "rename_device", "renew_certificate", "renew_several",
+    "rescue_certificate", "revoke_certificate", "save_profile", "warn_of_expiry",
 ]  # fmt: skip

@@ -2,10 +2,12 @@
 
 from devices.names import InvalidName
 from devices.pki import CsrRefused
+from devices.profile_check import InvalidProfile
 
 __all__ = [
-    "CsrRefused", "DeviceGone", "InvalidName", "InvalidPin", "KeyInUse", "NameTaken", "NotExpired", "SecretsForbidden",
-    "UnknownKeyAlgorithm", "UnknownReason",
+    "CsrRefused", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "KeyInUse", "NameTaken", "NotExpired",
+    "ProfileChanged", "ProfileGone", "ProfileInUse", "SecretsForbidden", "SlugTaken", "TooManyProfiles", "UnknownKeyAlgorithm",
+    "UnknownReason",
 ]  # fmt: skip
 
 
@@ -48,3 +50,39 @@ class SecretsForbidden(Exception):
 
     def __str__(self) -> str:
         return "The operator of this portal lets devices in by certificate alone."
+
+
+class SlugTaken(Exception):
+    """The account has a profile of that slug, or it is a shipped one's."""
+
+    def __str__(self) -> str:
+        return f"There is a profile called {self.args[0]!r} already."
+
+
+class TooManyProfiles(Exception):
+    """The account has as many profiles of its own as one may have."""
+
+    def __str__(self) -> str:
+        return "You have as many profiles as one account may have. Delete one that no device has."
+
+
+class ProfileChanged(Exception):
+    """Somebody saved another version in the meantime; the argument is its number."""
+
+    def __str__(self) -> str:
+        return f"Version {self.args[0]} was saved in the meantime. Look at it, then save yours again."
+
+
+class ProfileGone(Exception):
+    """The profile, or that version of it, is not there any more."""
+
+    def __str__(self) -> str:
+        return "This profile was deleted."
+
+
+class ProfileInUse(Exception):
+    """Devices have the profile; the argument is how many."""
+
+    def __str__(self) -> str:
+        number = self.args[0]
+        return f"{number:,} {'device has' if number == 1 else 'devices have'} this profile. Give them another one first."

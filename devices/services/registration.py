@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -14,10 +15,10 @@ from devices.events import record
 from devices.models import Device, EventKind, Pin
 from devices.names import PIN_NAME_LENGTH, clean_name
 from devices.pki import KeyAlgorithm
-from devices.profiles import get_profile
 from devices.services.certificates import Key, Registered, certify, make_key
 from devices.services.errors import DeviceGone, InvalidPin
 from devices.services.integrity import as_refusal
+from devices.services.profiles import kind_of
 from devices.services.revocation import revoke_all
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ def register_device(
         devices.pki.PkiError: the certificate authority is not usable.
         Http404: the account was closed meanwhile.
     """
-    device = Device(account=account, name=clean_name(name), profile=get_profile(profile).slug)
+    what = kind_of(account, profile)
+    device = Device(account=account, name=clean_name(name), profile=what.slug, own_profile_id=what.own_id)
     key = make_key(key_algorithm) if csr is None else Key(pki.read_csr(csr))  # before the transaction: RSA takes its time
     try:
         with transaction.atomic():
@@ -78,7 +80,8 @@ def change_profile(*, device: Device, profile: str, by: User | None = None) -> D
         UnknownProfile: there is no such profile.
         DeviceGone: it was deleted.
     """
-    return _change(device, "profile", get_profile(profile).slug, EventKind.PROFILE_CHANGED, by)
+    new = kind_of(device.account, profile)
+    return _change(device, "profile", new.slug, EventKind.PROFILE_CHANGED, by, own_profile_id=new.own_id)
 
 
 def delete_device(*, device: Device) -> None:
@@ -110,16 +113,17 @@ def name_pin(*, device: Device, number: int, name: str) -> Pin:
     return Pin.objects.update_or_create(device=device, number=number, defaults=values)[0]
 
 
-def _change(device: Device, column: str, value: str, kind: EventKind, by: User | None) -> Device:
-    """Change a column of a live device and tell who wants to know."""
+def _change(device: Device, column: str, value: str, kind: EventKind, by: User | None, **besides: UUID | None) -> Device:
+    """Change a column of a live device, and those that go with it, and tell who wants to know."""
     try:
         with transaction.atomic():
             stored = Device.objects.live().select_for_update().filter(pk=device.pk).first()
             if stored is None:
                 raise DeviceGone
             before = str(getattr(stored, column))
-            Device.objects.filter(pk=device.pk).update(**{column: value})
-            setattr(device, column, value)
+            Device.objects.filter(pk=device.pk).update(**{column: value}, **besides)
+            for name, new in {column: value, **besides}.items():
+                setattr(device, name, new)
             if before != value:
                 record(device=device, kind=kind, by=by, before=before, after=value)
             hooks.device_changed(device)

@@ -348,7 +348,7 @@ def test_the_profiles_say_what_a_device_can_do(api: APIClient) -> None:
     assert [profile["slug"] for profile in body["results"]][0] == "standard"
     assert (body["next"], body["previous"]) == (None, None)
     standard = api.get("/api/v1/profiles/standard").json()
-    assert standard in body["results"]
+    assert {key: value for key, value in standard.items() if key != "document"} in body["results"]
     (pin,) = [one for one in standard["apis"] if one["name"] == "set_gpio"]
     assert [(field["name"], field["minimum"], field["maximum"]) for field in pin["fields"]] == [
         ("number", 0, 255),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devices import profile_check, profiles
@@ -154,10 +154,11 @@ KEYS = ["name", "type", "fields", "answer", "kind", "title", "choices", "echo"]
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), inner, max_size=4),
-    max_leaves=30,
+    max_leaves=12,
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(part=ANY, place=st.sampled_from(["", "apis", "api", "fields", "field"]))
 def test_whatever_comes_is_read_or_refused_in_words(part: Any, place: str) -> None:
     raw = {

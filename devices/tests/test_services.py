@@ -52,9 +52,9 @@ def test_an_rsa_key_is_had_for_the_asking(account: Account) -> None:
 
 
 def test_a_registration_takes_this_many_queries(account: Account, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    # A savepoint of the test opened and closed, the account held and looked at, device, certificate, event, presence, members
-    # (whose access is buried).
-    with django_assert_num_queries(9):
+    # The account's own profiles, a savepoint of the test opened and closed, the account held and looked at, device, certificate,
+    # event, presence, members (whose access is buried).
+    with django_assert_num_queries(10):
         register_device(account=account, name="Pump")
 
 

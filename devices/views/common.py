@@ -40,5 +40,7 @@ def device_page(request: AuthedRequest, device: Device, **forms: Form) -> HttpRe
     """Render the View page; a form with errors makes it a 400."""
     context = device_context(request, device)
     context["name_form"] = forms.get("name_form") or NameForm(initial={"name": device.name}, auto_id="name-%s")
-    context["profile_form"] = forms.get("profile_form") or ProfileForm(initial={"profile": device.profile}, auto_id="kind-%s")
+    context["profile_form"] = forms.get("profile_form") or ProfileForm(
+        initial={"profile": device.profile}, auto_id="kind-%s", profiles=selectors.profiles_of(device.account)
+    )
     return render(request, "devices/detail.html", context, status=400 if any(form.errors for form in forms.values()) else 200)

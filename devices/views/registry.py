@@ -16,7 +16,6 @@ from devices import hooks, selectors, services
 from devices.access import access_device
 from devices.downloads import CSR_COMMAND
 from devices.forms import NameForm, ProfileForm, RegisterForm, SearchForm
-from devices.profiles import all_profiles
 from devices.views.common import AREA, device_context, device_page
 
 
@@ -36,18 +35,21 @@ def device_list(request: AuthedRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def register(request: AuthedRequest) -> HttpResponse:
     """Register a device and show what to take to it."""
-    form = RegisterForm(request.POST or None, request.FILES or None)
+    account = personal_account(request.user)
+    profiles = selectors.profiles_of(account)
+    form = RegisterForm(request.POST or None, request.FILES or None, profiles=profiles)
     if request.method == "POST" and form.is_valid():
-        account = personal_account(request.user)
         try:
             made = services.register_device(account=account, by=request.user, **form.described, **form.key_wanted)
         except (services.NameTaken, services.InvalidName) as error:
             form.add_error("name", str(error))
+        except services.UnknownProfile as error:  # deleted since the form was checked
+            form.add_error("profile", str(error))
         except services.CsrRefused as error:
             form.add_error("csr", str(error))
         else:
             return redirect("devices:registered", made.device.hex)
-    context = {**AREA, "form": form, "profiles": all_profiles(), "csr_command": CSR_COMMAND}
+    context = {**AREA, "form": form, "profiles": profiles, "csr_command": CSR_COMMAND}
     return render(request, "devices/register.html", context, status=400 if form.errors else 200)
 
 
@@ -91,10 +93,14 @@ def rename(request: AuthedRequest, device_id: str) -> HttpResponse:
 def change_profile(request: AuthedRequest, device_id: str) -> HttpResponse:
     """Say what kind of device it is."""
     device = access_device(request.user, device_id, Action.MANAGE)
-    form = ProfileForm(request.POST, auto_id="kind-%s")
+    form = ProfileForm(request.POST, auto_id="kind-%s", profiles=selectors.profiles_of(device.account))
     if not form.is_valid():
         return device_page(request, device, profile_form=form)
-    services.change_profile(device=device, profile=form.cleaned_data["profile"], by=request.user)
+    try:
+        services.change_profile(device=device, profile=form.cleaned_data["profile"], by=request.user)
+    except services.UnknownProfile as error:  # deleted since the form was checked
+        form.add_error("profile", str(error))
+        return device_page(request, device, profile_form=form)
     messages.success(request, f"The portal treats it as {selectors.profile_of(device).name} from now on.")
     return redirect("devices:detail", device.hex)
 

@@ -3,7 +3,8 @@
 from django.urls import path, re_path
 
 from devices.api import certificates
-from devices.api.views import DeviceFileView, ProfileListView, ProfileView
+from devices.api.profile_views import DeviceProfileView, ProfileListView, ProfileView
+from devices.api.views import DeviceFileView
 from messaging.api import views
 from messaging.api.pages import DocsView, SchemaView
 
@@ -20,6 +21,7 @@ urlpatterns = [
     path("v1/profiles/<str:slug>", ProfileView.as_view(), name="profile"),
     path("v1/devices", views.LiveDeviceListView.as_view(), name="devices"),
     path(_DEVICE, views.LiveDeviceView.as_view(), name="device"),
+    path(f"{_DEVICE}/profile", DeviceProfileView.as_view(), name="device-profile"),
     path(f"{_DEVICE}/files/<str:name>", DeviceFileView.as_view(), name="device-file"),
     path(f"{_DEVICE}/pkcs12", certificates.Pkcs12View.as_view(), name="pkcs12"),
     path(f"{_DEVICE}/certificates", certificates.CertificateListView.as_view(), name="device-certificates"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from devices import profile_store
 from devices.profiles import DEFAULT_PROFILE, Profile, UnknownProfile, get_profile
 from messaging.bridge.database import Cursor
 
@@ -17,7 +18,13 @@ UNKNOWN_TTL_S = 5.0  # of what is not there, so that a device registered a momen
 MAX_DEVICES = 50_000
 MAX_USERS = 10_000
 
-FIND_DEVICES = "SELECT id, account_id, profile FROM devices_device WHERE id = ANY(%s) AND deleted_at IS NULL"
+FIND_DEVICES = "SELECT id, account_id, profile, own_profile_id FROM devices_device WHERE id = ANY(%s) AND deleted_at IS NULL"
+# What is in force of people's own profiles is asked for with every batch that has such devices: a save counts at once.
+FIND_VERSIONS = "SELECT id, version FROM devices_ownprofile WHERE id = ANY(%s)"
+FIND_DOCUMENTS = """
+    SELECT v.profile_id, v.number, v.document FROM devices_profileversion v
+    JOIN devices_ownprofile p ON p.id = v.profile_id AND p.version = v.number WHERE p.id = ANY(%s)
+"""
 FIND_USERS = "SELECT id, username FROM accounts_user WHERE id = ANY(%s)"
 
 Key = TypeVar("Key", bound=Hashable)
@@ -31,6 +38,7 @@ class KnownDevice:
     id: UUID
     account_id: UUID
     profile: Profile
+    own_profile_id: UUID | None = None
 
 
 class _Memory(Generic[Key, Value]):
@@ -72,11 +80,22 @@ class Directory:
         missing = self._devices.missing(wanted)
         if missing:
             cursor.execute(FIND_DEVICES, [missing])
-            found = {row[0]: KnownDevice(row[0], row[1], _profile(row[2])) for row in cursor}
+            found = {row[0]: KnownDevice(row[0], row[1], _profile(row[2]), row[3]) for row in cursor}
             for key in missing:
                 self._devices.learn(key, found.get(key))
             self._devices.trim(len(wanted))
-        return self._devices.get
+        own = {known.own_profile_id for key in wanted if (known := self._devices.get(key)) and known.own_profile_id}
+        return self._with_own_profiles(_own_profiles(cursor, own)) if own else self._devices.get
+
+    def _with_own_profiles(self, profiles: Mapping[UUID, Profile]) -> Callable[[UUID], KnownDevice | None]:
+        """Return a look-up in which devices of people's own profiles have what is in force of them."""
+
+        def look_up(key: UUID) -> KnownDevice | None:
+            known = self._devices.get(key)
+            profile = profiles.get(known.own_profile_id) if known is not None and known.own_profile_id else None
+            return known if known is None or profile is None else replace(known, profile=profile)
+
+        return look_up
 
     def users(self, cursor: Cursor, ids: Iterable[int]) -> Callable[[int], str | None]:
         """Return a look-up of user names that knows these users."""
@@ -89,6 +108,19 @@ class Directory:
                 self._users.learn(key, found.get(key))
             self._users.trim(len(wanted))
         return self._users.get
+
+
+def _own_profiles(cursor: Cursor, ids: set[UUID]) -> dict[UUID, Profile]:
+    """Return what is in force of these profiles; one that was deleted meanwhile is left out."""
+    cursor.execute(FIND_VERSIONS, [list(ids)])
+    keys = {row[0]: profile_store.own_key(row[0], row[1]) for row in cursor}
+    found = {key: profile for key, name in keys.items() if (profile := profile_store.known(name)) is not None}
+    missing = [key for key in keys if key not in found]
+    if missing:
+        cursor.execute(FIND_DOCUMENTS, [missing])
+        # By the number that came with the document: it may have been saved again since the versions were asked for.
+        found |= {row[0]: profile_store.learn(profile_store.own_key(row[0], row[1]), row[2]) for row in cursor.fetchall()}
+    return found
 
 
 def _profile(slug: str) -> Profile:

@@ -19,10 +19,10 @@ from devices.profiles import API_NAME, Api, Profile
 from iotportal.uuid7 import time_of
 from messaging.models import Direction, Outcome
 from messaging.protocol import codec, topics
+from messaging.protocol.readings import reading_of
 
 MAX_API = 64
 MAX_RECORD_TEXT = 64 * 1024
-MAX_READING_TEXT = 200
 SAME_ANSWER = timedelta(seconds=2)  # an answer reaches us twice, as a message and in its command's record
 
 _ANY_TOPIC = re.compile(r"(server/)?([0-9a-f]{32})/(.+)", re.DOTALL)
@@ -94,7 +94,7 @@ class ReadingFact:
     """A value that a device confirmed."""
 
     key: str
-    value: str | int | float | bool
+    value: Any  # as JSON: plain, or an object of several
     at: datetime
     elapsed_ms: float | None = None
 
@@ -149,22 +149,9 @@ def _api(profile: Profile, name: str) -> Api:
 
 
 def _reading(profile: Profile, api: Api, answer: codec.Answer, at: datetime, elapsed_ms: float | None) -> ReadingFact | None:
-    """Return the value that an answer confirms, if its api is about a pin, the clock or an address."""
-    subject = api.name.removeprefix("get_").removeprefix("set_")
-    asking = profile.apis.get(f"get_{subject}")
-    if asking is None or asking.tile not in {"gpio", "rtc", "ethernet"} or not api.declared or answer.error is not None:
-        return None
-    value, number = answer.fields.get("value"), answer.fields.get("number")
-    if isinstance(value, str) and not value or not isinstance(value, str | int | float):
-        return None
-    if isinstance(value, str):
-        value = printable(value)[:MAX_READING_TEXT]
-    numbered = any(field.name == "number" for field in asking.answer)
-    if not numbered:
-        return ReadingFact(subject, value, at, elapsed_ms)
-    if not isinstance(number, int) or not 0 <= number <= 32_767:  # what a pin's column holds
-        return None
-    return ReadingFact(f"{subject}/{number}", value, at, elapsed_ms)
+    """Return the value that an answer confirms, where the profile shows one."""
+    found = None if answer.error is not None else reading_of(profile, api, answer.fields)
+    return None if found is None else ReadingFact(found[0], found[1], at, elapsed_ms)
 
 
 def pin_number(key: str) -> int | None:

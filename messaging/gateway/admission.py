@@ -24,8 +24,9 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from accounts.access import Action, token_may
 from accounts.models import ApiToken, Membership
 from billing.services import message_limit
-from devices.models import Device
-from devices.profiles import get_profile
+from devices import profile_store
+from devices.models import Device, OwnProfile
+from devices.profiles import Profile, UnknownProfile, get_profile
 from iotportal.problems import Problem
 from iotportal.throttle import Window, failures
 from iotportal.valkey import Script, Valkey, ValkeyUnavailable
@@ -56,6 +57,13 @@ if not access or access == '-' then
   return {'need_access', access or '', user, looks_key}
 end
 local role, profile, lane_kind, account, limit = string.match(access, '^(%a+) (%S+) (%a+) (%x+) (%d+)$')
+if lane_kind == 'own' then
+  local own = redis.call('GET', 'profile:' .. profile)
+  if not own or own == '-' then return {'need_profile', own or '', profile} end
+  local version
+  version, lane_kind = string.match(own, '^(%d+) (%a+)$')
+  profile = profile .. '/' .. version
+end
 if scope == 'read' then return {'scope'} end
 if role == 'viewer' then return {'role'} end
 local rate_key = 'rate:' .. user .. ':' .. ARGV[6]
@@ -76,7 +84,7 @@ if ARGV[8] == '1' and lane_kind ~= 'none' then
     lane = '1'
   end
 end
-return {'ok', user, profile, account, lane}
+return {'ok', user, profile, account, lane, lane_kind}
 """)
 
 # KEYS: lane. ARGV: owner. Only the owner opens a lane.
@@ -106,6 +114,10 @@ SCRIPTS = (ADMIT, RELEASE, HOLD, COUNT)
 LOOKS_PER_MINUTE = 1_000
 
 
+# Token, access and profile may each have to be looked up, and each may be buried again meanwhile by a change.
+ROUNDS = 7
+
+
 class Source(StrEnum):
     """Where a command came from."""
 
@@ -125,13 +137,22 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A caller who may send; `month` (yyyymm) is the one that the command was counted in."""
+    """A caller who may send.
+
+    `profile`: its key in `devices.profile_store`; `month` (yyyymm): the one that the command was counted in; `lane_kind`: how
+    much of the device its lane is, "api", "device" or "none".
+    """
 
     user_id: int
     profile: str
     account: str
     month: str
     lane_taken: bool
+    lane_kind: str
+
+    def lane(self, api: str) -> str:
+        """Return the lane that an api runs on, as the matcher names it."""
+        return "*" if self.lane_kind == "device" else api
 
 
 def not_found() -> Problem:
@@ -142,6 +163,12 @@ def not_found() -> Problem:
 def cannot_check() -> Problem:
     """Return the answer while Valkey is away: without it nobody's right can be known."""
     return Problem(503, "unavailable", "The portal cannot check the command right now. Nothing was sent.", retry_after_s=1)
+
+
+def changing() -> Problem:
+    """Return the answer while a device is changed faster than it can be asked about."""
+    detail = "Something about this device is changing right now. Nothing was sent; try again."
+    return Problem(503, "unavailable", detail, retry_after_s=1)
 
 
 _REFUSALS: dict[str, Problem] = {
@@ -179,7 +206,7 @@ async def admit(
     Raises:
         Problem: 401, 402, 403, 404, 409 (offline), 429, or 503 when Valkey or the database is away: nobody's right can be known.
     """
-    for _ in range(3):
+    for _ in range(ROUNDS):
         now = time.time()
         month = datetime.fromtimestamp(now, UTC).strftime("%Y%m")
         arguments = (
@@ -212,9 +239,7 @@ async def admit(
         except (OperationalError, InterfaceError) as error:
             logger.error("the database cannot be asked who may send: %s", error)
             raise cannot_check() from error
-    raise Problem(
-        503, "unavailable", "Something about this device is changing right now. Nothing was sent; try again.", retry_after_s=1
-    )
+    raise changing()
 
 
 def _read(reply: list[bytes]) -> list[str]:
@@ -224,8 +249,8 @@ def _read(reply: list[bytes]) -> list[str]:
 def _granted(reply: list[str], month: str) -> Admission | None:
     """Return what the script's reply grants, if it grants anything."""
     match reply:
-        case ["ok", user, profile, account, lane]:
-            return Admission(int(user), profile, account, month, lane == "1")
+        case ["ok", user, profile, account, lane, lane_kind]:
+            return Admission(int(user), profile, account, month, lane == "1", lane_kind)
     return None
 
 
@@ -270,8 +295,17 @@ async def _learn(valkey: Valkey, caller: Caller, device: str, reply: list[str]) 
             valkey.post("DECR", looks_key)
         case ["no_access"]:
             raise not_found()
+        case ["need_profile", buried, profile]:
+            await _learn_version(valkey, profile, buried=bool(buried))
         case [reason, *_]:
             raise _refusal(reason)
+
+
+async def _learn_version(valkey: Valkey, profile: str, *, buried: bool) -> None:
+    """Look up what is in force of an own profile; if it was deleted just now, the next asking finds what the device has."""
+    entry = await _look_up_profile(profile)
+    if entry is not None:
+        await _fill(valkey, cache.profile_key(profile), entry, buried=buried)
 
 
 async def _count_failure(valkey: Valkey, caller: Caller) -> Window:
@@ -311,20 +345,51 @@ def _token_entry(token_hash: str) -> str | None:
 
 
 def _access_entry(user_id: int, device: str) -> str | None:
-    found = Device.objects.live().filter(pk=UUID(hex=device)).values("account_id", "profile").first()
+    found = Device.objects.live().filter(pk=UUID(hex=device)).only("account_id", "profile", "own_profile_id").first()
     if found is None:
         return None
     role = (
-        Membership.objects.filter(user_id=user_id, user__is_active=True, account_id=found["account_id"])
+        Membership.objects.filter(user_id=user_id, user__is_active=True, account_id=found.account_id)
         .values_list("role", flat=True)
         .first()
     )
     if role is None:
         return None
-    profile = get_profile(found["profile"])
-    lane_kind = "none" if profile.echo_id and profile.lane == "api" else profile.lane  # as the matcher decides
-    return f"{role} {profile.slug} {lane_kind} {found['account_id'].hex} {message_limit(found['account_id'])}"
+    own, shipped = found.own_profile_id, found.profile
+    profile, lane_kind = (shipped, _lane_kind(get_profile(shipped))) if own is None else (own.hex, "own")
+    return f"{role} {profile} {lane_kind} {found.account_id.hex} {message_limit(found.account_id)}"
+
+
+def _profile_entry(profile: str) -> str | None:
+    version = OwnProfile.objects.filter(pk=UUID(hex=profile)).values_list("version", flat=True).first()
+    if version is None:
+        return None
+    return f"{version} {_lane_kind(profile_store.find(profile_store.own_key(UUID(hex=profile), version)))}"
+
+
+def _lane_kind(profile: Profile) -> str:
+    """Return what of a device a command occupies, as the matcher decides."""
+    return "none" if profile.echo_id and profile.lane == "api" else profile.lane
+
+
+async def known_profile(key: str) -> Profile:
+    """Return the profile of an admission; a version that this process has not met yet is asked for.
+
+    Raises:
+        Problem: 503, the database is away, or it was saved so often meanwhile that this version is not kept any more.
+    """
+    profile = profile_store.known(key)
+    if profile is not None:
+        return profile
+    try:
+        return await _find_profile(key)
+    except UnknownProfile as error:
+        raise changing() from error
+    except (OperationalError, InterfaceError) as error:
+        raise cannot_check() from error
 
 
 _look_up_token = database_sync_to_async(_token_entry, thread_sensitive=False, executor=_LOOKUPS)
+_look_up_profile = database_sync_to_async(_profile_entry, thread_sensitive=False, executor=_LOOKUPS)
+_find_profile = database_sync_to_async(profile_store.find, thread_sensitive=False, executor=_LOOKUPS)
 _look_up_access = database_sync_to_async(_access_entry, thread_sensitive=False, executor=_LOOKUPS)

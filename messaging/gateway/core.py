@@ -21,13 +21,14 @@ from uuid import UUID
 
 from django.conf import settings
 
+from devices import profile_store
 from devices.access import parse_device_id
-from devices.profiles import API_NAME, Api, Profile, get_profile
+from devices.profiles import API_NAME, Api, Profile
 from iotportal.problems import Problem
 from iotportal.uuid7 import time_of, uuid7
 from iotportal.valkey import Valkey, ValkeyUnavailable
 from messaging import cache
-from messaging.gateway.admission import HOLD, RELEASE, Admission, Caller, admit, cannot_check, not_found, refund
+from messaging.gateway.admission import HOLD, RELEASE, Admission, Caller, admit, cannot_check, known_profile, not_found, refund
 from messaging.gateway.transport import BrokerUnavailable, Transport
 from messaging.models import Outcome
 from messaging.protocol import codec, matcher, topics
@@ -94,11 +95,20 @@ class _Pending:
     raw: bytes | None = None
 
 
+def lock_of(device_id: str, lane: str) -> str:
+    """Return the key of a lane's lock, as the admission script names it."""
+    return f"lane:{device_id}" if lane == "*" else f"lane:{device_id}:{lane}"
+
+
 @dataclass(slots=True)
 class _Device:
-    """What this process has going on with one device. `granted`: the lanes whose lock the matcher was given."""
+    """What this process has going on with one device.
+
+    `key`: of its profile, in `devices.profile_store`. `granted`: the lanes whose lock the matcher was given.
+    """
 
     id: str
+    key: str
     profile: Profile
     lanes: matcher.Lanes
     timer: asyncio.TimerHandle | None = None
@@ -110,8 +120,8 @@ class _Device:
         return "*" if self.profile.lane == "device" else api_name
 
     def lock(self, lane: str) -> str:
-        """Return the key of a lane's lock, as the admission script names it."""
-        return f"lane:{self.id}" if lane == "*" else f"lane:{self.id}:{lane}"
+        """Return the key of a lane's lock."""
+        return lock_of(self.id, lane)
 
 
 class Gateway:
@@ -157,13 +167,14 @@ class Gateway:
             device_id: 32 hex digits.
             api_name: one the device's profile has, or any where the profile is open.
             arguments: the command's fields.
-            timeout_s: 1–30 s; the default is the setting's. It covers everything: waiting for the lane, sending, the answer.
+            timeout_s: 1–30 s; if None the api's, or else the setting's. It covers everything: waiting for the lane, sending,
+                the answer.
 
         Raises:
             Problem: as `docs/api.md` lists them; the command was not sent unless the problem says that it may have been.
         """
         accepted = monotonic()
-        timeout_s = check_timeout(timeout_s)
+        given, timeout_s = timeout_s, check_timeout(timeout_s)
         key = parse_device_id(device_id)
         if key is None:
             raise not_found()
@@ -185,29 +196,41 @@ class Gateway:
                     lease_s=LEASE_S,
                     give_back=partial(self._give_back, device_id, api_name),
                 )
+                profile = profile_store.known(admission.profile) or await self._learn(device_id, api_name, admission)
         except TimeoutError as error:
             raise cannot_check() from error
-        device = self._admitted(device_id, api_name, admission)
+        device = self._admitted(device_id, api_name, admission, profile)
         try:
             pending = self._prepare(caller, admission, device, api_name, arguments, timeout_s, accepted)
+            if given is None and pending.api.timeout_s is not None:
+                pending.timeout_s = pending.api.timeout_s
             return await self._run(device, pending)
         finally:
             self._release_unused(device, device.lane(api_name))
 
     # --- one command ------------------------------------------------------------------------------------------------------
 
-    def _admitted(self, device_id: str, api_name: str, admission: Admission) -> _Device:
+    async def _learn(self, device_id: str, api_name: str, admission: Admission) -> Profile:
+        """Return the profile of an admission in a version that is new to this process.
+
+        Raises:
+            Problem: 503, it cannot be had.
+        """
+        try:
+            return await known_profile(admission.profile)
+        except BaseException:
+            self._give_back(device_id, api_name, admission)
+            raise
+
+    def _admitted(self, device_id: str, api_name: str, admission: Admission, profile: Profile) -> _Device:
         """Return the device of an admission, noting the lane that came with it.
 
         Raises:
             Problem: 503, commands by another profile are under way: their lanes differ.
         """
-        device = self._device(device_id, admission.profile)
-        if device.profile.slug != admission.profile:
-            refund(self._valkey, admission)
-            if admission.lane_taken:
-                lock = f"lane:{device_id}" if get_profile(admission.profile).lane == "device" else f"lane:{device_id}:{api_name}"
-                self._valkey.post_run(RELEASE, (lock,), (self._owner,))
+        device = self._device(device_id, admission.profile, profile)
+        if device.key != admission.profile:
+            self._give_back(device_id, api_name, admission)
             detail = "The device's profile is changing. Nothing was sent; try again when its commands have ended."
             raise Problem(503, "unavailable", detail, retry_after_s=2)
         if admission.lane_taken:
@@ -215,13 +238,16 @@ class Gateway:
         return device
 
     def _give_back(self, device_id: str, api_name: str, admission: Admission) -> None:
-        """Undo an admission whose caller left before it was known."""
-        try:
-            device = self._admitted(device_id, api_name, admission)
-        except Problem:  # that has undone it
-            return
+        """Undo an admission of which nothing was made: its caller left, or its profile was not to be had."""
         refund(self._valkey, admission)
-        self._release_unused(device, device.lane(api_name))
+        if not admission.lane_taken:
+            return
+        device, lane = self._devices.get(device_id), admission.lane(api_name)
+        lock = lock_of(device_id, lane)
+        self._held[lock] = monotonic()
+        # Another command of this process may use the lane by now, or wait for it: then it is that one's.
+        if device is None or (lane not in device.granted and lane not in device.locking):
+            self._release(lock)
 
     def _prepare(
         self,
@@ -462,7 +488,8 @@ class Gateway:
         if parsed is None or device is None or device.lanes.idle:
             return
         try:
-            api = device.profile.api(parsed.api)
+            # As it was asked: the profile may have been saved anew while the answer was on its way.
+            api = device.lanes.asked(parsed.api) or device.profile.api(parsed.api)
         except KeyError:  # the device says something its profile does not have; nobody here can have asked for it
             return
         answer = codec.decode_answer(device.profile, api, payload)
@@ -485,14 +512,16 @@ class Gateway:
 
     # --- devices and timers -----------------------------------------------------------------------------------------------------
 
-    def _device(self, device_id: str, profile_slug: str) -> _Device:
-        """Return the state of a device, made anew when its profile changed and nothing is going on."""
+    def _device(self, device_id: str, key: str, profile: Profile) -> _Device:
+        """Return the state of a device, by this profile as soon as what is going on allows it."""
         device = self._devices.get(device_id)
-        if device is not None and (device.profile.slug == profile_slug or not device.lanes.idle):
+        if device is not None and device.key != key and device.lanes.adopt(profile):
+            device.key, device.profile = key, profile
+        if device is not None and (device.key == key or not device.lanes.idle):
             self._devices.move_to_end(device_id)
             return device
-        profile = get_profile(profile_slug)
-        device = self._devices[device_id] = _Device(device_id, profile, matcher.Lanes(profile, grace_s=settings.COMMAND_GRACE_S))
+        lanes = matcher.Lanes(profile, grace_s=settings.COMMAND_GRACE_S)
+        device = self._devices[device_id] = _Device(device_id, key, profile, lanes)
         if len(self._devices) > MAX_DEVICES:
             idle = next((key for key, other in self._devices.items() if other is not device and other.lanes.idle), None)
             if idle is not None:

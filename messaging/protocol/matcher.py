@@ -166,6 +166,19 @@ class Lanes:
         lane = self._lanes.get(self._key(api_name))
         return 0 if lane is None else len(lane.queue) + len(lane.flights)
 
+    def adopt(self, profile: Profile) -> bool:
+        """Go on by another version of the profile; say whether its lanes are the same, so that this is possible."""
+        same = (profile.lane, profile.echo_id) == (self._profile.lane, self._profile.echo_id)
+        if same:
+            self._profile = profile
+        return same
+
+    def asked(self, api_name: str) -> Api | None:
+        """Return the api as the oldest command of this name was sent by, while its answer may come."""
+        lane = self._lanes.get(self._key(api_name))
+        flights = (*lane.ghosts, *lane.flights) if lane is not None else ()
+        return next((flight.command.api for flight in flights if flight.command.api.name == api_name), None)
+
     def next_wakeup(self) -> float | None:
         """Return when `tick` must be called, or None while only the outside can change something."""
         return min((time for lane in self._lanes.values() for time in lane.times()), default=None)

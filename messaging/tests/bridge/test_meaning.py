@@ -134,7 +134,7 @@ class TestDevices:
         ],
     )
     def test_addresses_and_the_clock_are_readings(self, api: str, key: str, value: object) -> None:
-        assert said(api, json.dumps({"value": value}).encode()).reading == ReadingFact(key, value, NOW)  # type: ignore[arg-type]
+        assert said(api, json.dumps({"value": value}).encode()).reading == ReadingFact(key, value, NOW)
 
     @pytest.mark.parametrize("api", ["get_status", "write_uart", "get_something", "set_status"])
     def test_nothing_else_is_one(self, api: str) -> None:
