@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from allauth.account.decorators import secure_admin_login
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
@@ -14,13 +13,14 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from accounts import services
+from accounts import services, staff_door
 from accounts.models import Account, ApiToken, Membership, User
 
 admin.site.site_header = "IoT Portal operators"
 admin.site.site_title = "IoT Portal"
 admin.site.index_title = "Operations"
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # one sign-in, with its limits, for all
+admin.site.login = staff_door.sign_in  # type: ignore[method-assign]  # one sign-in, with its limits, for all
+admin.site.has_permission = staff_door.may_enter  # type: ignore[method-assign]
 
 
 def change_own_password(request: HttpRequest, extra_context: object = None) -> HttpResponse:

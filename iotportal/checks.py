@@ -41,6 +41,9 @@ def check_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) ->
     if "*" in settings.ALLOWED_HOSTS:
         hint = "Name the hosts in PORTAL_ALLOWED_HOSTS; links in mails are built from the name that a request brings."
         found.append(Warning("Any host name is taken.", hint=hint, id="iotportal.W003"))
+    if not settings.ADMIN_REQUIRES_FACTOR:
+        hint = "Leave PORTAL_ADMIN_REQUIRES_FACTOR alone; who opens the admin without a second factor is told how to set one up."
+        found.append(Warning("The admin opens with a password alone.", hint=hint, id="iotportal.W004"))
     return found
 
 

@@ -201,6 +201,7 @@ TRIES = {
         "all": "30/m/key",
     },
 }
+ADMIN_REQUIRES_FACTOR = env.boolean("PORTAL_ADMIN_REQUIRES_FACTOR", default=True)
 ACCOUNT_RATE_LIMITS = {  # "key" is the e-mail that was typed
     "login": "",  # TRIES has them
     "login_failed": "",

@@ -226,10 +226,7 @@ TABLE: dict[str, Row] = {
     r"api/^[\s\S]*\Z": door(rest="404"),
     # --- the staff
     "admin/": desk(),
-    "admin/login/": Row(
-        {method: (302, 403, 403, 403, 403, 302 if method == "GET" else 200) for method in METHODS[:4] + ("OPTIONS",)},
-        (302, 403, 403, 403, 403, 405),
-    ),
+    "admin/login/": Row({}, (302, *[403] * 4, 302)),
     "admin/logout/": desk(POST=302, OPTIONS=200, staff=405),
     "admin/password_change/": desk(302),
     "admin/password_change/done/": desk(GET=200, OPTIONS=200, staff=405),

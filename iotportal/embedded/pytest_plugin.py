@@ -36,6 +36,7 @@ def begin() -> None:
         "PORTAL_STATE_DIR": str(_servers.state.root),
         "PORTAL_PKI_DIR": str(_servers.state.pki),
         "PORTAL_URL": "http://localhost",
+        "PORTAL_ADMIN_REQUIRES_FACTOR": "false",  # the staff of most tests has none; what is about the factor switches it on
         "DATABASE_URL": os.environ["DATABASE_URL"] if is_worker else _servers.start_postgres(),
         "VALKEY_URL": _servers.start_valkey(),
     }
