@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, ClassVar
 
+from allauth.account import app_settings as account_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import get_authentication_records
 from allauth.core import context as allauth_context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal.httpkit import is_headless_request
 from allauth.headless.internal.restkit.response import ErrorResponse
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from allauth.usersessions.models import UserSession
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.forms import BaseForm
@@ -123,6 +129,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         known_browsers.remember(request, response, user)
         return response
 
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """Ask again who it is, unless the sign-in itself is recent: nobody wants to type a password twice in a row."""
+        records = get_authentication_records(self.request, self.request.user)
+        return not any(time.time() - record["at"] < account_settings.REAUTHENTICATION_TIMEOUT for record in records)
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a mail of `templates/emails/`; where the queue is away, the caller's request ends with a page that says so."""
         words = {key: value for key, value in context.items() if key not in {"request", "current_site"}}
@@ -149,3 +160,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
 def _mail_failed(request: HttpRequest) -> HttpResponse:
     """Return the page that says that no mail went out."""
     return render(request, "account/mail_failed.html", status=503)
+
+
+class UserSessionsAdapter(DefaultUserSessionsAdapter):  # type: ignore[misc]
+    """Where allauth's own flows end sessions."""
+
+    def end_sessions(self, sessions: Iterable[UserSession]) -> None:
+        """End them here as everywhere, with their open pages."""
+        for session in sessions:
+            services.end_session(session=session)

@@ -23,3 +23,4 @@ user_deactivated: Hook[User] = Hook()  # nothing of theirs may go on: live pages
 password_changed: Hook[User] = Hook()  # all their sessions and tokens ended with the old one
 membership_changed: Hook[MembershipChange] = Hook()
 account_closed: Hook[Account] = Hook()  # its last members are about to leave: what it owns must stop working
+session_ended: Hook[str] = Hook()  # the session's key

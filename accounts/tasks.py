@@ -10,7 +10,7 @@ from celery import Task, shared_task
 from django.core.mail import EmailMultiAlternatives
 
 from accounts import services
-from accounts.services import recovery
+from accounts.services import recovery, sessions
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,14 @@ def _is_final(error: OSError) -> bool:
 def mail_recovery(*, email: str, code: str) -> None:
     """Write the mail that somebody with this address asked for."""
     recovery.mail_code(email=email, code=code)
+
+
+@shared_task
+def clear_ended_sessions() -> None:
+    """Clear away the sessions whose time is over."""
+    gone = sessions.clear_ended()
+    if gone:
+        logger.info("deleted %d rows of ended sessions", gone)
 
 
 @shared_task

@@ -9,7 +9,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from accounts import factor_urls
-from accounts.views import account, door, tokens
+from accounts.views import account, door, sessions, tokens
 
 _door = [
     path("login/", door.SignInView.as_view(), name="account_login"),
@@ -28,6 +28,9 @@ _door = [
 _account = [
     path("", account.account, name="account"),
     path("profile/", account.profile, name="profile"),
+    path("sessions/end/", sessions.end_others, name="end_others"),
+    path("sessions/<uuid:session_id>/end/", sessions.end_session, name="end_session"),
+    path("logins/<uuid:login_id>/end/", sessions.end_login, name="end_login"),
     path("tokens/new/", tokens.new_token, name="new_token"),
     path("tokens/<uuid:token_id>/revoke/", tokens.revoke_token, name="revoke_token"),
 ]

@@ -66,6 +66,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.note_session_use",
     "iotportal.middleware.user_time_zone",
     "iotportal.middleware.not_stored",
 ]
@@ -105,6 +106,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(STATE_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "make-partitions": {"task": "messaging.tasks.make_partitions", "schedule": 3600.0},
+    "clear-ended-sessions": {"task": "accounts.tasks.clear_ended_sessions", "schedule": 3600.0, "options": {"expires": 3600}},
     "delete-ended-logins": {"task": "accounts.tasks.delete_ended_logins", "schedule": 3600.0},
     "delete-ended-invitations": {"task": "accounts.tasks.delete_ended_invitations", "schedule": 3600.0},
     # A run that could not begin in time is left out: the next one tells the same.
@@ -132,6 +134,11 @@ BREACHED_PASSWORDS = env.text("PORTAL_BREACHED_PASSWORDS", "")  # a file of SHA-
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "devices:list"
 LOGOUT_REDIRECT_URL = "account_login"
+SESSION_COOKIE_AGE = env.integer("PORTAL_SESSION_HOURS", 12, minimum=1, maximum=720) * 3600  # without "Keep me signed in", unused
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+ACCOUNT_SESSION_COOKIE_AGE = env.integer("PORTAL_SESSION_DAYS", 14, minimum=1, maximum=365) * 86_400  # with it
+ACCOUNT_REAUTHENTICATION_TIMEOUT = env.integer("PORTAL_CONFIRM_MINUTES", 15, minimum=1, maximum=1440) * 60
+USERSESSIONS_ADAPTER = "accounts.adapter.UserSessionsAdapter"
 CODE_MINUTES = 10  # how long a code from a mail works
 CODE_TRIES = 5
 CODE_RESEND_S = 30  # the shortest time between two mails with codes to one address

@@ -23,7 +23,7 @@ class MessagingConfig(AppConfig):
         """Connect what messaging does when devices and tokens change."""
         from django.contrib.auth.signals import user_logged_out
 
-        from accounts.hooks import membership_changed, password_changed, token_revoked, user_deactivated
+        from accounts.hooks import membership_changed, password_changed, session_ended, token_revoked, user_deactivated
         from devices import hooks
         from messaging import pages, reactions
 
@@ -42,4 +42,5 @@ class MessagingConfig(AppConfig):
         token_revoked.register(reactions.forget_token)
         user_deactivated.register(reactions.end_user)
         password_changed.register(reactions.end_user)
-        user_logged_out.connect(reactions.end_session)
+        session_ended.register(reactions.end_session)
+        user_logged_out.connect(reactions.sign_out)

@@ -87,8 +87,13 @@ def end_user(user: User) -> None:
     transaction.on_commit(partial(events.end_pages, events.user_group(user.pk)), robust=True)
 
 
-def end_session(sender: object, request: HttpRequest, **kwargs: Any) -> None:
+def sign_out(sender: object, request: HttpRequest, **kwargs: Any) -> None:
     """End the open pages of a session that signs out."""
     key = request.session.session_key
     if key:
-        transaction.on_commit(partial(events.end_pages, events.session_group(key)), robust=True)
+        end_session(key)
+
+
+def end_session(key: str) -> None:
+    """End the open pages of a session that was ended, from this or another browser."""
+    transaction.on_commit(partial(events.end_pages, events.session_group(key)), robust=True)

@@ -40,6 +40,7 @@ from accounts.services.login_tokens import (
 )
 from accounts.services.members import change_role, remove_member
 from accounts.services.organisations import create_organisation, delete_organisation, rename_organisation
+from accounts.services.sessions import end_others, end_session
 from accounts.services.tokens import NameTaken, TooManyTokens, create_token, find_token, revoke_all_tokens, revoke_token
 from accounts.services.users import (
     abandon_sign_up,
@@ -51,12 +52,13 @@ from accounts.services.users import (
 )
 
 __all__ = [
-    "AlreadyInvited", "AlreadyMember", "InvalidName", "LastOwner", "LoginTokens", "NameTaken", "NoSuchInvitation", "NoSuchMember",
-    "NotAnOrganisation", "NotInvited", "OrganisationError", "RefreshTokenJustUsed", "RoleTooLow", "SignInChanged",
-    "TooManyInvitations", "TooManyMembers", "TooManyOrganisations", "TooManyTokens", "UnknownRefreshToken", "WrongName",
-    "abandon_sign_up", "accept_invitation", "change_password", "change_role", "create_organisation", "create_personal_account",
-    "create_token", "create_user", "deactivate_user", "decline_invitation", "delete_ended_invitations", "delete_ended_logins",
-    "delete_organisation", "find_invitation", "find_token", "invitations_to", "invite", "is_invited", "log_in", "log_out",
-    "open_invitations", "personal_account", "remove_member", "rename_organisation", "renew_login", "resend_invitation",
-    "revoke_all_tokens", "revoke_token", "withdraw_invitation",
+    "AlreadyInvited", "AlreadyMember", "InvalidName", "LastOwner", "LoginTokens", "NameTaken", "NoSuchInvitation",
+    "NoSuchMember", "NotAnOrganisation", "NotInvited", "OrganisationError", "RefreshTokenJustUsed", "RoleTooLow",
+    "SignInChanged", "TooManyInvitations", "TooManyMembers", "TooManyOrganisations", "TooManyTokens", "UnknownRefreshToken",
+    "WrongName", "abandon_sign_up", "accept_invitation", "change_password", "change_role", "create_organisation",
+    "create_personal_account", "create_token", "create_user", "deactivate_user", "decline_invitation",
+    "delete_ended_invitations", "delete_ended_logins", "delete_organisation", "end_others", "end_session", "find_invitation",
+    "find_token", "invitations_to", "invite", "is_invited", "log_in", "log_out", "open_invitations", "personal_account",
+    "remove_member", "rename_organisation", "renew_login", "resend_invitation", "revoke_all_tokens", "revoke_token",
+    "withdraw_invitation",
 ]  # fmt: skip

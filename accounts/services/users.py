@@ -9,7 +9,7 @@ from django.db import transaction
 
 from accounts.hooks import password_changed, user_deactivated
 from accounts.models import Account, Membership, Role, User
-from accounts.services import factors, sent_codes
+from accounts.services import factors, sent_codes, sessions
 from accounts.services.tokens import revoke_all_tokens
 
 logger = logging.getLogger(__name__)
@@ -62,13 +62,16 @@ def abandon_sign_up(*, user: User) -> bool:
 
 @transaction.atomic
 def change_password(*, user: User, password: str) -> None:
-    """Set a new password and end every session (their hash no longer fits) and API token of `user`.
+    """Set a new password and end every session and API token of `user`.
+
+    The browser that asked for it goes on where its view says so (`update_session_auth_hash`): what is in the request stays there.
 
     Second factors stay as they are. Who used up the tries for their codes knew the old password.
     """
     user.set_password(password)
     user.save(update_fields=["password"])
     revoke_all_tokens(user=user)
+    sessions.end_all(user=user)
     factors.forget_tries(user)
     sent_codes.forget_sending(user=user)
     password_changed(user)
@@ -81,5 +84,6 @@ def deactivate_user(*, user: User) -> None:
     user.is_active = False
     user.save(update_fields=["is_active"])
     revoke_all_tokens(user=user)
+    sessions.end_all(user=user)
     user_deactivated(user)
     logger.info("User %s was deactivated", user.pk)
