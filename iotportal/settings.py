@@ -137,7 +137,7 @@ LOGOUT_REDIRECT_URL = "account_login"
 SESSION_COOKIE_AGE = env.integer("PORTAL_SESSION_HOURS", 12, minimum=1, maximum=720) * 3600  # without "Keep me signed in", unused
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 ACCOUNT_SESSION_COOKIE_AGE = env.integer("PORTAL_SESSION_DAYS", 14, minimum=1, maximum=365) * 86_400  # with it
-ACCOUNT_REAUTHENTICATION_TIMEOUT = env.integer("PORTAL_CONFIRM_MINUTES", 15, minimum=1, maximum=1440) * 60
+ACCOUNT_REAUTHENTICATION_TIMEOUT = env.integer("PORTAL_CONFIRM_MINUTES", 5, minimum=1, maximum=1440) * 60
 USERSESSIONS_ADAPTER = "accounts.adapter.UserSessionsAdapter"
 CODE_MINUTES = 10  # how long a code from a mail works
 CODE_TRIES = 5

@@ -27,12 +27,14 @@ from uuid import UUID
 
 import pytest
 import requests
+from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accounts.models import User
-from accounts.services import create_token, create_user
+from accounts.models import ApiToken, User
+from accounts.services import create_token, create_user, log_in
+from accounts.services.sessions import session_id
 from devices.models import Certificate
 from devices.profile_documents import blank
 from devices.services import make_profile
@@ -160,6 +162,9 @@ TABLE: dict[str, Row] = {
     # --- the account, and pages for everybody
     "account/": page(GET="200"),
     "account/profile/": page(GET="200", POST="400"),
+    "account/sessions/end/": page(rest="302"),
+    "account/sessions/<uuid:session_id>/end/": own(POST="404 302", fresh=True),
+    "account/logins/<uuid:login_id>/end/": own(POST="404 302", fresh=True),
     "account/tokens/new/": page(GET="200", POST="400"),
     "account/tokens/<uuid:token_id>/revoke/": own(GET="404 200", POST="404 302", fresh=True),
     "help/": door(GET="200"),
@@ -344,6 +349,20 @@ def fresh_profile(portal: LivePortal) -> str:
     return committed(lambda: make_profile(account=portal.device.account, name=name, document=blank(name, ""))).hex
 
 
+def fresh_login(people: People) -> UUID:
+    user = people.portal.user
+    committed(lambda: log_in(user=user, ip=None, user_agent="walk"))
+    return user.api_tokens.filter(kind=ApiToken.Kind.LOGIN).latest("created_at").pk
+
+
+def fresh_session(people: People) -> UUID:
+    """Sign the owner in once more, and use that session."""
+    session = people.portal.session(people.portal.user)
+    key = session.cookies["sessionid"]
+    session.get(people.portal.url + "/menu/", timeout=DEADLINE_S)
+    return session_id(UserSession.objects.get(session_key=key))
+
+
 _numbers = iter(range(10**6))
 
 
@@ -367,6 +386,8 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<int:number>", "3")
         .replace("<str:slug>", profile)
         .replace("<uuid:passkey_id>", str(UUID(int=0)))
+        .replace("<uuid:login_id>", str(fresh_login(people)) if "login_id" in pattern else "")
+        .replace("<uuid:session_id>", str(fresh_session(people)) if "session_id" in pattern else "")
         .replace("<uuid:token_id>", str(fresh_token(people)) if "token_id" in pattern else "")
         .replace("<path:content_type_id>", "1")
         .replace("<path:object_id>", named)

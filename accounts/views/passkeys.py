@@ -9,6 +9,7 @@ from allauth.account import views as allauth_account
 from allauth.mfa.base import views as allauth_mfa
 from allauth.mfa.webauthn import views as allauth_webauthn
 from allauth.mfa.webauthn.internal.auth import begin_authentication
+from django.conf import settings
 from django.contrib import messages
 from django.forms import BaseForm
 from django.http import HttpResponse
@@ -30,8 +31,7 @@ class SignInView(allauth_webauthn.LoginWebAuthnView):  # type: ignore[misc]  # a
     def form_valid(self, form: PasskeySignInForm) -> HttpResponse:
         """Sign in, for as long as the browser is open unless the person wants more."""
         response: HttpResponse = super().form_valid(form)
-        if "remember" not in self.request.POST:
-            self.request.session.set_expiry(0)
+        self.request.session.set_expiry(settings.ACCOUNT_SESSION_COOKIE_AGE if "remember" in self.request.POST else 0)
         return response
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
