@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from devices.models import Certificate, Device, DeviceEvent, OwnProfile
-from devices.selectors import DeviceList
+from devices.selectors import DeviceList, DevicePage
 from iotportal.hooks import Hook
 
 
@@ -21,5 +21,6 @@ device_deleted: Hook[Device] = Hook()
 certificate_revoked: Hook[Certificate] = Hook()  # with its device; a deleted device says device_deleted alone
 certificate_expiring: Hook[ExpiringCertificate] = Hook()
 device_list_shown: Hook[DeviceList] = Hook()  # a page of the Devices page, which apps on the right add to
+device_shown: Hook[DevicePage] = Hook()  # a device's page, likewise
 profile_changed: Hook[OwnProfile] = Hook()  # an own profile has a new version, or is gone
 device_event_recorded: Hook[DeviceEvent] = Hook()  # a new line of a device's timeline

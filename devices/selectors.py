@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 
 from django.core.paginator import Page, Paginator
@@ -75,7 +76,7 @@ def profile_choices(account: Account) -> list[tuple[str, str]]:
 def lamp(device: Device) -> str:
     """Return the state of the device's lamp: "on", "" (offline) or "wait" (never connected)."""
     presence = getattr(device, "presence", None)
-    if presence is None or (not presence.connected and presence.last_message_at is None and presence.connected_at is None):
+    if presence is None or (not presence.connected and presence.connected_at is None):
         return "wait"
     return "on" if presence.connected else ""
 
@@ -134,7 +135,10 @@ class Chip:
 
 @dataclass(slots=True)
 class DeviceList:
-    """One page of the Devices page; `feed` is what happened last, filled by messaging."""
+    """One page of the Devices page; `feed` is what happened last, filled by messaging.
+
+    `silent_since`: the broker is not heard since then, so what lamps show is of that time; filled by messaging too.
+    """
 
     user: User
     page: Page[Device]
@@ -144,6 +148,15 @@ class DeviceList:
     online: int
     lamps: list[str] = field(default_factory=list)
     feed: Sequence[object] = ()
+    silent_since: datetime | None = None
+
+
+@dataclass(slots=True)
+class DevicePage:
+    """The page of one device; `more` is what apps on the right show on it, by the names that templates use."""
+
+    device: Device
+    more: dict[str, object] = field(default_factory=dict)
 
 
 def device_list(user: User, *, text: str = "", show: str = "", page: int | str = 1) -> DeviceList:
@@ -195,5 +208,5 @@ def _lamps(devices: DeviceQuerySet, lines: Sequence[Line], total: int) -> list[s
     """Return the lamps of the whole fleet, however the list is filtered."""
     if len(lines) == total:
         return [line.lamp for line in lines]
-    rows = devices.order_by(Lower("name"), "id").values_list("presence__connected", F("presence__last_message_at"))
+    rows = devices.order_by(Lower("name"), "id").values_list("presence__connected", F("presence__connected_at"))
     return ["on" if connected else "" if seen else "wait" for connected, seen in rows]

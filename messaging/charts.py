@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import groupby
 
 from django.utils import timezone
 from django.utils.formats import date_format
 
 from iotportal.words import ms, seconds
+from messaging.models import PresenceState
+from messaging.presence import DAY, WEEK, Report, Span, Uptime
 from messaging.selectors import RECENT_POINTS, Bucket, Figures, RoundTrips
 
 SPARK_WIDTH, SPARK_HEIGHT = 152, 30
@@ -156,3 +160,73 @@ def _labels(figures: Figures) -> list[str]:
         else "j M"
     )
     return [date_format(timezone.localtime(figures.since + span * part / 4), shape) for part in range(5)]
+
+
+# --- presence over time ------------------------------------------------------------------------------------------------------
+
+STRIP_WIDTH, STRIP_HEIGHT = 720, 24
+_COLUMN = 2
+_HEIGHTS = {"on": 24, "part": 14, "off": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """When a device was online, as SVG paths: high where it was, half high where it came and went, low where it was not.
+
+    `unknown` is a line to be dashed; what lies before the device was registered is left out.
+    """
+
+    title: str
+    on: str
+    part: str
+    off: str
+    unknown: str
+    labels: list[str]
+    words: str
+
+
+def strips(report: Report) -> list[Strip]:
+    """Draw the last day and the last week of a device."""
+    return [_strip(report.day, DAY, "Last 24 hours"), _strip(report.week, WEEK, "Last 7 days")]
+
+
+def _strip(uptime: Uptime, span: timedelta, title: str) -> Strip:
+    since = uptime.until - span
+    if uptime.since > since:
+        title = "Since it was registered"
+    kinds = _columns(uptime.spans, since, span / (STRIP_WIDTH // _COLUMN))
+    paths = {kind: "" for kind in (*_HEIGHTS, "unknown")}
+    x = 0
+    for kind, run in groupby(kinds):
+        width = _COLUMN * len(list(run))
+        if kind == "unknown":
+            paths[kind] += f"M{x} {STRIP_HEIGHT - 2}h{width}"
+        elif kind:
+            high = _HEIGHTS[kind]
+            paths[kind] += f"M{x} {STRIP_HEIGHT - high}h{width}v{high}h-{width}z"
+        x += width
+    shape = "H:i" if span == DAY else "j M"
+    labels = [date_format(timezone.localtime(since + span * part / 4), shape) for part in range(5)]
+    return Strip(title, labels=labels, words=uptime.words, **paths)
+
+
+def _columns(spans: Sequence[Span], since: datetime, step: timedelta) -> list[str]:
+    """Return what each column shows: "on", "off", "part" (both), "unknown" (for the most of it), or "" (before all spans)."""
+    count = STRIP_WIDTH // _COLUMN
+    shares: list[dict[str, float]] = [defaultdict(float) for _ in range(count)]
+    for span in spans:
+        first, last = (span.start - since) / step, (span.end - since) / step
+        for column in range(max(0, int(first)), min(count, math.ceil(last))):
+            shares[column][span.state] += min(last, column + 1) - max(first, column)
+    return list(map(_kind, shares))
+
+
+def _kind(share: Mapping[str, float]) -> str:
+    on, off, unknown = (
+        share.get(state, 0.0) for state in (PresenceState.CONNECTED, PresenceState.DISCONNECTED, PresenceState.UNKNOWN)
+    )
+    if unknown > on + off:
+        return "unknown"
+    if on and off:
+        return "part"
+    return "on" if on else "off" if off else ""

@@ -24,7 +24,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
 from django.db import transaction
 
-from messaging import cache
+from messaging import cache, reasons
 
 # A page that joins late gets the rest from the history; one frame must not make it stutter.
 MAX_FRAME_BYTES = 256 * 1024
@@ -73,6 +73,7 @@ class PresenceEvent(TypedDict):
     connected_at: str | None
     disconnected_at: str | None
     reason: str
+    reason_text: str
     last_message_at: str | None
     running: bool | None
     asked_at: str | None
@@ -110,7 +111,19 @@ class DeviceEvent(TypedDict):
     name: str
 
 
-Event = MessageEvent | CommandEvent | PresenceEvent | ReadingEvent | DeviceEvent
+class TimelineEvent(TypedDict):
+    """A device's timeline has a new line."""
+
+    kind: Literal["timeline"]
+    device: str
+    id: str
+    time: str
+    event: str
+    what: str
+    more: str
+
+
+Event = MessageEvent | CommandEvent | PresenceEvent | ReadingEvent | DeviceEvent | TimelineEvent
 
 
 def message_event(
@@ -196,6 +209,7 @@ def presence_event(
         "connected_at": _or_none(connected_at),
         "disconnected_at": _or_none(disconnected_at),
         "reason": reason,
+        "reason_text": reasons.in_words(reason),
         "last_message_at": _or_none(last_message_at),
         "running": running,
         "asked_at": _or_none(asked_at),
@@ -219,6 +233,12 @@ def reading_event(*, device_id: UUID, key: str, value: Any, at: datetime, elapse
 def device_event(*, device_id: UUID, change: Change, name: str) -> DeviceEvent:
     """Build the event of a change in the registry."""
     return {"kind": "device", "device": device_id.hex, "change": change, "name": name}
+
+
+def timeline_event(*, id: UUID, time: datetime, device_id: UUID, event: str, what: str, more: str) -> TimelineEvent:
+    """Build the event of a new line of a timeline; `event` is a `devices.models.EventKind`, the rest is in words."""
+    at = timestamp(time)
+    return {"kind": "timeline", "device": device_id.hex, "id": id.hex, "time": at, "event": event, "what": what, "more": more}
 
 
 def timestamp(moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""What people type to look into the history."""
+"""What people type to look into the history, and about presence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from accounts.models import User
 from devices.access import parse_device_id
 from devices.models import Device
 from devices.profiles import API_NAME
-from messaging.models import Direction
+from messaging.models import LONGEST_OFFLINE_MINUTES, Direction
 from messaging.selectors import MessageFilter, account_ids
 
 RANGES = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7), "all": None}
@@ -104,3 +104,15 @@ class HistoryForm(forms.Form):
         if self.found is not None and self.found.pk not in {one.pk for one in found}:
             found.append(self.found)
         return [(one.hex, one.name) for one in found] if len(found) <= LONGEST_LIST else []
+
+
+class OfflineLimitForm(forms.Form):
+    """For how long a device may be offline before its owner is told; empty: for ever."""
+
+    minutes = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=LONGEST_OFFLINE_MINUTES,
+        label="Tell me when it is offline for longer than",
+        help_text="minutes; leave it empty for never",
+    )

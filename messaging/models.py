@@ -16,6 +16,7 @@ a message no identity of its own, so this is what makes a message that is delive
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.db import models
@@ -23,6 +24,7 @@ from django.db.models import F, Q
 
 from devices.models import Device
 from iotportal.uuid7 import uuid7
+from messaging import reasons
 
 LONGEST_OFFLINE_MINUTES = 7 * 24 * 60
 
@@ -159,6 +161,21 @@ class Presence(models.Model):
     def __str__(self) -> str:
         return f"{self.device_id}: {'connected' if self.connected else 'not connected'}"
 
+    @property
+    def reason_text(self) -> str:
+        """Why its last connection ended, in a few words; empty where none did or it left on purpose."""
+        return "" if self.disconnect_reason == "goodbye" else reasons.in_words(self.disconnect_reason)
+
+    @property
+    def reason_meaning(self) -> str:
+        """What that means, in a sentence; may be empty."""
+        return reasons.explained(self.disconnect_reason)
+
+    @property
+    def last_heard_at(self) -> datetime | None:
+        """When the device gave its last sign of life: a message, or that it connected."""
+        return max((at for at in (self.last_message_at, self.connected_at) if at), default=None)
+
 
 class PresenceState(models.TextChoices):
     """What a device is from a change on, as far as the broker knows."""
@@ -196,6 +213,7 @@ class PresenceWatch(models.Model):
 
     began = models.DateTimeField()
     until = models.DateTimeField()  # moved on every few seconds by the bridge
+    lost = models.BooleanField(default=False)  # the bridge has no connection to the broker: it goes on when that is back
 
     class Meta:
         ordering: ClassVar = ["-id"]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from devices.selectors import DeviceList
-from messaging.charts import spark
+from devices.selectors import DeviceList, DevicePage
+from messaging.charts import spark, strips
+from messaging.forms import OfflineLimitForm
+from messaging.presence import report, watching
 from messaging.selectors import MessageFilter, RoundTrips, history_rows, messages, recent_round_trips
+from messaging.timeline import timeline
 
 FEED = 12
+LINES = 12
 
 
 def fill_device_list(listed: DeviceList) -> None:
@@ -18,3 +22,16 @@ def fill_device_list(listed: DeviceList) -> None:
         line.trips = spark(trips.get(line.device.pk, RoundTrips()))
     if listed.total:
         listed.feed = history_rows(messages(listed.user, MessageFilter(), limit=FEED).rows)
+        listed.silent_since = watching(timezone.now()).silent_since
+
+
+def fill_device(page: DevicePage) -> None:
+    """Add what is known of the device's presence, and what happened to it."""
+    found = report(page.device, timezone.now())
+    minutes = found.presence and found.presence.offline_after_minutes
+    page.more |= {
+        "report": found,
+        "strips": strips(found),
+        "limit_form": OfflineLimitForm(initial={"minutes": minutes}, auto_id="limit-%s"),
+        "lines": timeline(page.device, limit=LINES),
+    }

@@ -6,19 +6,21 @@ not known is said to be unknown: outside of a `PresenceWatch` a device may have 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Count, Q
+
 from devices.models import Device
 from iotportal.words import seconds
 from messaging.models import Presence, PresenceChange, PresenceState, PresenceWatch
-from messaging.reasons import OURS
+from messaging.reasons import OURS, in_words
 
 STALE = timedelta(seconds=15)  # the bridge moves the watch on every 5 s; after this it is not there
-DAY, WEEK = timedelta(days=1), timedelta(days=7)
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 MAX_CHANGES = 4_000  # that are read for one device; what was before the oldest of them is then not known
 MAX_WATCHES = 2_000
 
@@ -155,6 +157,11 @@ class Uptime:
         return [span for span in self.spans if span.state == PresenceState.DISCONNECTED]
 
     @property
+    def outage_count(self) -> int:
+        """How often it was not connected."""
+        return len(self.outages)
+
+    @property
     def words(self) -> str:
         """What it comes to, in sentences."""
         unknown = f" Nothing is known of {seconds(int(self.unknown_s))}." if self.unknown_s >= 1 else ""
@@ -220,11 +227,36 @@ _HINTS = {
 
 def drops(changes: Iterable[Change], now: datetime) -> Drops:
     """Count how often the connection ended in the last hour and day."""
-    ended = [one for one in changes if one.state == PresenceState.DISCONNECTED and one.reason not in OURS]
-    day = [one for one in ended if now - DAY < one.time <= now]
-    hour = [one for one in day if now - timedelta(hours=1) < one.time]
-    most = Counter(one.reason for one in (hour if len(hour) >= FLAPS_AN_HOUR else day)).most_common(1)
-    return Drops(len(hour), len(day), most[0][0] if most else "")
+    day: Counter[str] = Counter()
+    hour: Counter[str] = Counter()
+    for one in changes:
+        if one.state == PresenceState.DISCONNECTED and now - DAY < one.time <= now:
+            day[one.reason] += 1
+            hour[one.reason] += one.time > now - HOUR
+    return _drops(hour, day)
+
+
+def drops_of(devices: Iterable[UUID], now: datetime) -> dict[UUID, Drops]:
+    """Return how often the connection of each device ended in the last hour and day; those where it did."""
+    ended = PresenceChange.objects.filter(
+        device_id__in=list(devices), state=PresenceState.DISCONNECTED, time__gt=now - DAY, time__lte=now
+    ).order_by()
+    counted = ended.values("device_id", "reason").annotate(day=Count("pk"), hour=Count("pk", filter=Q(time__gt=now - HOUR)))
+    days: dict[UUID, Counter[str]] = defaultdict(Counter)
+    hours: dict[UUID, Counter[str]] = defaultdict(Counter)
+    for row in counted:
+        days[row["device_id"]][row["reason"]] = row["day"]
+        hours[row["device_id"]][row["reason"]] = row["hour"]
+    return {device: _drops(hours[device], day) for device, day in days.items()}
+
+
+def _drops(hour: Counter[str], day: Counter[str]) -> Drops:
+    """Return what counts of these: what the device did itself."""
+    for reason in OURS:
+        del hour[reason], day[reason]
+    in_hour = hour.total()
+    most = (hour if in_hour >= FLAPS_AN_HOUR else day).most_common(1)
+    return Drops(in_hour, day.total(), most[0][0] if most else "")
 
 
 # --- what is known -----------------------------------------------------------------------------------------------------------
@@ -249,18 +281,16 @@ def watching(now: datetime) -> Watching:
     newest = PresenceWatch.objects.first()
     if newest is None:
         return Watching(None, None, live=False)
-    return Watching(newest.began, newest.until, live=abs(now - newest.until) < STALE)
+    return Watching(newest.began, newest.until, live=not newest.lost and abs(now - newest.until) < STALE)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """All that is known of a device's presence."""
+class Known:
+    """What is known of a device's connection now."""
 
     presence: Presence | None
     watching: Watching
     drops: Drops
-    day: Uptime
-    week: Uptime
 
     @property
     def state(self) -> str:
@@ -280,6 +310,33 @@ class Report:
         if self.state == "unknown":
             return self.watching.until
         return self.presence.connected_at if self.presence.connected else self.presence.disconnected_at
+
+    @property
+    def went(self) -> str:
+        """Why its last connection ended, in a few words."""
+        return in_words(self.presence.disconnect_reason) if self.presence else ""
+
+    @property
+    def refused(self) -> bool:
+        """Say whether it was turned away since it was last let in."""
+        presence = self.presence
+        if presence is None or presence.refused_at is None or presence.connected:
+            return False
+        return presence.connected_at is None or presence.refused_at > presence.connected_at
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Known):
+    """All that is known of a device's presence, now and over the last days."""
+
+    day: Uptime
+    week: Uptime
+
+
+def known(devices: Sequence[Device], now: datetime) -> dict[UUID, Known]:
+    """Return what is known of these devices' connections now: two queries, however many there are."""
+    seen, dropped = watching(now), drops_of([device.pk for device in devices], now)
+    return {device.pk: Known(getattr(device, "presence", None), seen, dropped.get(device.pk, Drops())) for device in devices}
 
 
 def report(device: Device, now: datetime) -> Report:

@@ -14,9 +14,10 @@ from django.http import HttpRequest
 
 from accounts.hooks import MembershipChange
 from accounts.models import Membership, User
-from devices.models import Certificate, Device, OwnProfile
+from devices.models import Certificate, Device, DeviceEvent, OwnProfile
 from messaging import cache, events
 from messaging.models import Presence
+from messaging.timeline import line_of
 
 
 def make_presence(device: Device) -> None:
@@ -34,6 +35,15 @@ def tell_change(device: Device) -> None:
 def tell_deletion(device: Device) -> None:
     """Take a deleted device from open pages."""
     _tell_pages(device, "deleted")
+
+
+def tell_timeline(event: DeviceEvent) -> None:
+    """Show a new line of a device's timeline in open pages."""
+    line, device = line_of(event), event.device
+    about = events.timeline_event(
+        id=line.id, time=line.time, device_id=device.id, event=line.kind, what=line.what, more=line.more
+    )
+    events.publish_on_commit(device.account_id, device.id, about)
 
 
 def _tell_pages(device: Device, change: events.Change) -> None:

@@ -116,7 +116,7 @@ def told(problem: Problem, device: Device, ask: Ask, profile: Profile) -> tuple[
     """Say a problem in words: kind of note, what happened, what to do."""
     presence = getattr(device, "presence", None)
     if problem.code == "device_offline":
-        since = presence and (presence.disconnected_at or presence.last_message_at)
+        since = presence and presence.disconnected_at
         for_ = f" for {_span(timezone.now() - since)}" if since else ""
         return "warn", f"{device.name} has been offline{for_}." if for_ else f"{device.name} is offline.", "Nothing was sent."
     what, _, text = problem.detail.partition(". ")

@@ -106,7 +106,7 @@ def _changes(device: Device, place: Cursor | None) -> Iterable[Line]:
 
 def _events(device: Device, place: Cursor | None) -> Iterable[Line]:
     for row in _ordered(_beyond(DeviceEvent.objects.filter(device=device), place, place and place.id), place):
-        yield Line(row.time, row.id, row.kind, *_said(row), detail=row.detail)
+        yield line_of(row)
 
 
 def _beyond(rows: QuerySet[Any], place: Cursor | None, key: object) -> QuerySet[Any]:
@@ -134,9 +134,13 @@ def _connection(row: PresenceChange) -> Line:
     if row.state == PresenceState.CONNECTED:
         origin = f"From {row.address}." if row.address else ""
         return Line(row.time, key, row.state, "Connected", origin, {"address": row.address})
-    what = reasons.in_words(row.reason)
-    more = " ".join(filter(None, (f"{what}." if what else "", reasons.explained(row.reason))))
-    return Line(row.time, key, row.state, "Disconnected", more, {"reason": row.reason})
+    why = reasons.in_words(row.reason)
+    return Line(row.time, key, row.state, "Disconnected", f"{why}." if why else "", {"reason": row.reason})
+
+
+def line_of(event: DeviceEvent) -> Line:
+    """Return an event as a line of the timeline."""
+    return Line(event.time, event.id, event.kind, *_said(event), detail=event.detail)
 
 
 def _said(event: DeviceEvent) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import devices.converters  # noqa: F401  # makes <device:…> known
 from messaging.views.control import control, pin, tile
 from messaging.views.export import export
 from messaging.views.history import history
+from messaging.views.presence import offline_limit, timeline_page
 
 app_name = "messaging"
 
@@ -13,6 +14,8 @@ urlpatterns = [
     path("devices/<device:device_id>/control/", control, name="control"),
     path("devices/<device:device_id>/control/pins/", pin, name="pin"),
     path("devices/<device:device_id>/control/<slug:name>/", tile, name="tile"),
+    path("devices/<device:device_id>/timeline/", timeline_page, name="timeline"),
+    path("devices/<device:device_id>/offline/", offline_limit, name="offline_limit"),
     path("history/", history, name="history"),
     path("history/export/", export, name="export"),
 ]

@@ -54,12 +54,13 @@ def queries(client: Client, url: str) -> int:
 
 
 PAGES = {
-    "/devices/": 10,
-    "/devices/?q=device&show=online": 11,
+    "/devices/": 11,
+    "/devices/?q=device&show=online": 12,
     "/devices/register/": 3,
-    "/devices/{hex}/": 7,
+    "/devices/{hex}/": 13,
     "/devices/{hex}/registered/": 6,
-    "/devices/{hex}/control/": 16,
+    "/devices/{hex}/timeline/": 6,
+    "/devices/{hex}/control/": 18,
     "/history/": 9,
     "/history/?device={hex}&q=number&direction=to": 11,
     "/help/": 1,

@@ -127,6 +127,8 @@ TABLE: dict[str, Row] = {
     DEVICE + "control/": page(GET="404 200"),
     DEVICE + "control/pins/": page(POST="404 403 403 400"),
     DEVICE + "control/<slug:name>/": page(rest="404 403 302", POST="404 403 200"),
+    DEVICE + "timeline/": page(GET="404 200"),
+    DEVICE + "offline/": page(GET="404 403 403 200", POST="404 403 403 400"),
     "history/": page(GET="200"),
     "history/export/": page(GET="200"),
     # --- the door
@@ -190,6 +192,8 @@ TABLE: dict[str, Row] = {
     API_CERTIFICATE: api(GET="404 200"),
     API_CERTIFICATE + "/revoke": api(POST="404 403 403 200", fresh=True),
     API_CERTIFICATE + "/rescue": api(POST="404 403 403 409"),
+    API_DEVICE + "/presence": api(GET="404 200", PATCH="404 403 403 400"),
+    API_DEVICE + "/timeline": api(GET="404 200"),
     API_DEVICE + "/commands": api(GET="404 200", POST="404 403 400"),
     API_DEVICE + "/status": api(GET="404 403 200"),
     API_DEVICE + "/restart": api(POST="404 403 200"),

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from accounts.http import AuthedRequest
-from devices import selectors
+from devices import hooks, selectors
 from devices.certificates import shelf
 from devices.downloads import slug
 from devices.forms import NameForm, ProfileForm
@@ -43,4 +43,7 @@ def device_page(request: AuthedRequest, device: Device, **forms: Form) -> HttpRe
     context["profile_form"] = forms.get("profile_form") or ProfileForm(
         initial={"profile": device.profile}, auto_id="kind-%s", profiles=selectors.profiles_of(device.account)
     )
+    page = selectors.DevicePage(device)
+    hooks.device_shown(page)
+    context |= page.more
     return render(request, "devices/detail.html", context, status=400 if any(form.errors for form in forms.values()) else 200)

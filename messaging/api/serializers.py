@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -10,28 +11,84 @@ from rest_framework import serializers
 from accounts.api.serializers import MembershipSerializer, TokenSerializer, UserSerializer
 from devices.api.serializers import DeviceIdField, DeviceSerializer, HexField
 from iotportal.serializers import ChoiceField, PageSerializer, StrictSerializer, TextField
-from messaging.models import Command, Direction, Message, Outcome, Presence
+from messaging.models import LONGEST_OFFLINE_MINUTES, Command, Direction, Message, Outcome, Presence
+from messaging.presence import Known
+
+
+class DropsSerializer(serializers.Serializer[Any]):
+    """How often a connection ended; what the portal or its broker ended does not count."""
+
+    hour = serializers.IntegerField(help_text="In the last hour.")
+    day = serializers.IntegerField(help_text="In the last 24 hours.")
+    flapping = serializers.BooleanField(help_text="That is too often to be well.")
+    hint = serializers.CharField(help_text="What may be behind it; empty where it does not flap.")
 
 
 class PresenceSerializer(serializers.ModelSerializer[Presence]):
-    """What is known of a device's connection. `running`: did it answer the last get_status; null if never asked."""
+    """What is known of a device, apart from one another: its connection, its last message, its last answer.
+
+    `connected` is the broker's last word; `state` says whether that still holds.
+    """
+
+    state = serializers.SerializerMethodField(help_text="`unknown`: the broker is not heard; `never`: it has not connected yet.")
+    as_of = serializers.SerializerMethodField(help_text="Until then every coming and going was heard; null: never yet.")
+    disconnect_reason = serializers.CharField(read_only=True, help_text="Why its last connection ended; empty: none did.")
+    disconnect_reason_text = serializers.CharField(read_only=True, source="reason_text", help_text="The same in words.")
+    drops = serializers.SerializerMethodField(help_text="How often its connection ended lately by its own doing.")
+    running = serializers.BooleanField(
+        read_only=True, allow_null=True, help_text="It answered the last get_status; null: it was never asked."
+    )
+    asked_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text="When it was last asked get_status.")
+    answered_ms = serializers.FloatField(read_only=True, allow_null=True, help_text="Of the last get_status that was answered.")
+    last_answer_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text="When it last answered any command.")
+    refused_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text="When it wanted in and was not let in.")
 
     class Meta:
         model = Presence
         fields = (
+            "state",
+            "as_of",
             "connected",
             "connected_at",
             "disconnected_at",
             "disconnect_reason",
+            "disconnect_reason_text",
+            "drops",
             "address",
             "protocol",
             "tls",
             "last_message_at",
+            "last_answer_at",
+            "last_answer_api",
+            "last_answer_ms",
             "running",
             "asked_at",
             "answered_ms",
+            "refused_at",
+            "refused_reason",
+            "offline_after_minutes",
         )
         read_only_fields = fields
+
+    def _known(self, presence: Presence) -> Known:
+        known: dict[UUID, Known] = self.context["known"]
+        return known[presence.device_id]
+
+    @extend_schema_field({"type": "string", "enum": ["connected", "disconnected", "unknown", "never"]})
+    def get_state(self, presence: Presence) -> str:
+        """Return what it is now."""
+        return self._known(presence).state
+
+    @extend_schema_field({"type": "string", "format": "date-time", "nullable": True})
+    def get_as_of(self, presence: Presence) -> str | None:
+        """Return until when all is known."""
+        until = self._known(presence).watching.until
+        return serializers.DateTimeField().to_representation(until) if until else None
+
+    @extend_schema_field(DropsSerializer)
+    def get_drops(self, presence: Presence) -> Any:
+        """Return how often it went lately."""
+        return DropsSerializer(self._known(presence).drops).data
 
 
 class LiveDeviceSerializer(DeviceSerializer):
@@ -41,6 +98,74 @@ class LiveDeviceSerializer(DeviceSerializer):
 
     class Meta(DeviceSerializer.Meta):
         fields = (*DeviceSerializer.Meta.fields, "presence")  # type: ignore[assignment]
+
+
+class UptimeSerializer(serializers.Serializer[Any]):
+    """How much of a span of time the device was connected. Seconds of which nothing is known count for neither."""
+
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    online_s = serializers.FloatField()
+    offline_s = serializers.FloatField()
+    unknown_s = serializers.FloatField()
+    share = serializers.FloatField(allow_null=True, help_text="0 to 1, of what is known; null: nothing is.")
+    outages = serializers.IntegerField(source="outage_count", help_text="How often it was not connected.")
+    text = serializers.CharField(source="words")
+
+
+class SpanSerializer(serializers.Serializer[Any]):
+    """A span of time."""
+
+    since = serializers.DateTimeField(source="start")
+    until = serializers.DateTimeField(source="end")
+
+
+class ChangeSerializer(serializers.Serializer[Any]):
+    """A device came or went."""
+
+    time = serializers.DateTimeField()
+    state = serializers.ChoiceField(choices=["connected", "disconnected"], source="kind")
+    reason = serializers.CharField(source="detail.reason", default="", help_text="Why it went; empty: it came.")
+    text = serializers.CharField(source="more", help_text="The same in words.")
+    address = serializers.CharField(source="detail.address", default=None, allow_null=True, help_text="Where it came from.")
+
+
+class PresenceReportSerializer(PageSerializer):
+    """What is known of a device's presence now, over a day and a week, and its comings and goings, newest first."""
+
+    presence = PresenceSerializer()
+    day = UptimeSerializer()
+    week = UptimeSerializer()
+    unknown = SpanSerializer(many=True, help_text="The spans of the week of which nothing is known.")
+    results = ChangeSerializer(many=True)
+
+
+class OfflineLimitSerializer(StrictSerializer):
+    """When to tell the owner."""
+
+    offline_after_minutes = serializers.IntegerField(
+        allow_null=True,
+        min_value=1,
+        max_value=LONGEST_OFFLINE_MINUTES,
+        initial=10,
+        help_text="Tell when the device is offline for longer than that; null: do not tell.",
+    )
+
+
+class TimelineLineSerializer(serializers.Serializer[Any]):
+    """One thing that happened to a device."""
+
+    time = serializers.DateTimeField()
+    kind = serializers.CharField(help_text="connected, disconnected, or what else happened, for example certificate_renewed.")
+    what = serializers.CharField(help_text="In a few words.")
+    text = serializers.CharField(source="more", help_text="What there is to say about it; may be empty.")
+    detail = serializers.DictField(help_text="The same for programs.")
+
+
+class TimelinePageSerializer(PageSerializer):
+    """What happened to a device besides messages, newest first."""
+
+    results = TimelineLineSerializer(many=True)
 
 
 class DevicePageSerializer(PageSerializer):

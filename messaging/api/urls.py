@@ -7,6 +7,7 @@ from devices.api.profile_views import DeviceProfileView, ProfileListView, Profil
 from devices.api.views import DeviceFileView
 from messaging.api import views
 from messaging.api.pages import DocsView, SchemaView
+from messaging.api.presence import PresenceView, TimelineView
 
 app_name = "api"
 
@@ -29,6 +30,8 @@ urlpatterns = [
     path(f"{_DEVICE}/certificates/<str:certificate_id>/revoke", certificates.RevokeView.as_view(), name="certificate-revoke"),
     path(f"{_DEVICE}/certificates/<str:certificate_id>/rescue", certificates.RescueView.as_view(), name="certificate-rescue"),
     path("v1/certificates", certificates.AllCertificatesView.as_view(), name="certificates"),
+    path(f"{_DEVICE}/presence", PresenceView.as_view(), name="presence"),
+    path(f"{_DEVICE}/timeline", TimelineView.as_view(), name="timeline"),
     path(f"{_DEVICE}/commands", views.CommandsView.as_view(), name="commands"),
     path(f"{_DEVICE}/status", views.StatusView.as_view(), name="status"),
     path(f"{_DEVICE}/restart", views.RestartView.as_view(), name="restart"),

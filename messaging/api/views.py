@@ -41,6 +41,7 @@ from messaging.api import serializers as shapes
 from messaging.gateway.admission import Caller, Source
 from messaging.gateway.runtime import run_from_thread
 from messaging.operations import OPERATIONS, Operation
+from messaging.presence import known
 
 
 @extend_schema_view(
@@ -62,12 +63,23 @@ class LiveDeviceListView(DeviceListView):
         """Join the presence."""
         return super().get_queryset().select_related("presence")
 
+    def get_serializer(self, *args: Any, **kwargs: Any) -> serializers.BaseSerializer[Any]:
+        """Add what is known of a page's devices now."""
+        if kwargs.get("many"):
+            kwargs["context"] = {**self.get_serializer_context(), "known": known(args[0], timezone.now())}
+        return super().get_serializer(*args, **kwargs)
+
 
 class LiveDeviceView(DeviceView):
     """One device with its presence."""
 
     name = "Device"
     serializer_class = shapes.LiveDeviceSerializer
+
+    def _shown(self, device_id: str) -> Response:
+        device = self._device(device_id, Action.READ)
+        context = {"known": known([device], timezone.now())}
+        return Response(shapes.LiveDeviceSerializer(device, context=context).data)
 
 
 # --- operations on a device ------------------------------------------------------------------------------------------------

@@ -155,6 +155,8 @@ class Bridge:
                 self._inbox.clear()  # first, so that its thread does not wait for room
                 self._source.close()
                 self._inbox.clear()
+                if not failures:
+                    self._insist(self._writer.lose_watch)
                 self._back_off(failures)
                 failures += 1
 

@@ -37,8 +37,9 @@ INSERT INTO messaging_presencechange (device_id, time, state, reason)
 SELECT device_id, disconnected_at, 'disconnected', 'broker' FROM gone RETURNING device_id
 """
 LAST_WATCH = "SELECT id, until FROM messaging_presencewatch ORDER BY id DESC LIMIT 1"
-BEGIN_WATCH = "INSERT INTO messaging_presencewatch (began, until) VALUES (%(now)s, %(now)s) RETURNING id"
-EXTEND_WATCH = "UPDATE messaging_presencewatch SET until = %(now)s WHERE id = %(id)s AND until <= %(now)s"
+BEGIN_WATCH = "INSERT INTO messaging_presencewatch (began, until, lost) VALUES (%(now)s, %(now)s, false) RETURNING id"
+EXTEND_WATCH = "UPDATE messaging_presencewatch SET until = %(now)s, lost = false WHERE id = %(id)s AND until <= %(now)s"
+LOSE_WATCH = "UPDATE messaging_presencewatch SET lost = true WHERE id = %(id)s"
 
 ALL_PRESENCE = """
 SELECT p.device_id, p.connected FROM messaging_presence p

@@ -189,6 +189,11 @@ def extend_watch(cursor: Cursor, watch: int, now: datetime) -> bool:
     return bool(cursor.rowcount)
 
 
+def lose_watch(cursor: Cursor, watch: int) -> None:
+    """Enter that nothing is heard for now."""
+    cursor.execute(sql.LOSE_WATCH, {"id": watch})
+
+
 def all_presence(cursor: Cursor) -> dict[str, bool]:
     """Return whether each device, by hex id, is connected."""
     cursor.execute(sql.ALL_PRESENCE)

@@ -156,6 +156,12 @@ class Writer:
             logger.warning("the clock was set: presence is watched anew from %s on", now.isoformat(timespec="seconds"))
         self._note_watch(watch)
 
+    def lose_watch(self) -> None:
+        """Enter that the broker is not heard, until the watch is moved on or a new one begins. Raises DatabaseAway."""
+        if self._watch:
+            with self._database.transaction() as cursor:
+                tables.lose_watch(cursor, self._watch)
+
     def _note_watch(self, watch: int) -> None:
         self._watch = watch
         self._clocks = (time.time(), time.monotonic())

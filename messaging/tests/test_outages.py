@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -227,7 +228,7 @@ def test_the_question_is_answered_by_its_index(account: Account) -> None:
     """However many devices there are, only those that wait to be told of are looked at."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
-        about = {"now": timezone.now(), "watched": timezone.now(), "limit": 10}
+        about: dict[str, Any] = {"now": timezone.now(), "watched": timezone.now(), "limit": 10}
         cursor.execute("EXPLAIN " + service._FIND_OFFLINE, about)
         plan = "\n".join(row[0] for row in cursor.fetchall())
         cursor.execute("EXPLAIN " + service._FIND_BACK, about)

@@ -30,6 +30,7 @@ from messaging.dialling import CHOICES
 from messaging.gateway.core import CommandResult
 from messaging.models import Command, Presence, Reading
 from messaging.models import Outcome as CommandOutcome
+from messaging.presence import known
 from messaging.selectors import MessageFilter, RoundTrips, commands, recent_round_trips
 from messaging.services.commands import send_command
 from messaging.tiles import Outcome, Tile
@@ -121,6 +122,7 @@ def _context(request: AuthedRequest, device: Device, outcomes: Mapping[str, Outc
         "area": "devices",
         "device": device,
         "presence": _presence(device, outcomes.get("status")),
+        "known": known([device], now)[device.pk],
         "lamp": lamp(device),
         "profile": profile,
         "may": powers(request.user, device),

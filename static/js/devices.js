@@ -32,6 +32,11 @@ if (document.getElementById("list")) {
   document.addEventListener("live:device", ({ detail }) => detail.change !== "renamed" && refresh("list", "fleet", "chips"));
 }
 
+// A device's page: what happened to it, and its presence with all that was counted.
+if (document.getElementById("presence")) {
+  for (const kind of ["presence", "timeline"]) document.addEventListener("live:" + kind, () => refresh("presence", "happened"));
+}
+
 // The steps: connected? then ask it, once, whether it listens.
 const stepsOf = () => document.querySelector("[data-steps]");
 function follow({ detail }) {

@@ -150,13 +150,28 @@ document.addEventListener("live:presence", ({ detail }) => {
     led.className = led.className.replace(/\b(on|wait|bad)\b/g, "") + (detail.connected ? " on" : "");
     led.setAttribute("aria-label", detail.connected ? "online" : "offline");
     const seen = place.querySelector("[data-seen]");
-    if (seen && (detail.last_message_at ?? detail.connected_at)) showAge(seen, detail.last_message_at ?? detail.connected_at);
+    const heard = [detail.last_message_at, detail.connected_at].filter(Boolean).sort().at(-1);
+    if (seen && heard) showAge(seen, heard);
     const why = place.querySelector("[data-why]");
     if (why) {
-      why.textContent = { lost: "Went without goodbye", kicked: "Cut by the portal", replaced: "Replaced by a second connection", keepalive: "Fell silent" }[detail.reason] ?? "";
+      why.textContent = detail.reason === "goodbye" ? "" : detail.reason_text;
       why.hidden = detail.connected || !why.textContent;
     }
   }
+});
+
+// What a device's own page and Control say of its last message and answer.
+document.addEventListener("live:message", ({ detail }) => {
+  const place = document.querySelector("[data-last-message]");
+  if (place && detail.direction === "from" && document.body.dataset.watch === detail.device) showAge(place, detail.time);
+});
+document.addEventListener("live:command", ({ detail }) => {
+  const place = document.querySelector("[data-last-answer]"), took = document.querySelector("[data-last-answer-ms]");
+  if (!place || detail.answered_ms === null || document.body.dataset.watch !== detail.device) return;
+  const when = document.createElement("span");
+  showAge(when, new Date(Date.parse(detail.time) + detail.answered_ms).toISOString());
+  took.textContent = words.ms(detail.answered_ms);
+  place.replaceChildren(" ", Object.assign(document.createElement("code"), { textContent: detail.api }), ", ", when);
 });
 
 if (document.body.dataset.live) {

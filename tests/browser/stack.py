@@ -88,11 +88,10 @@ class Portal:
         }
         seed = [sys.executable, "-m", "tests.browser.seed"]
         self.token = subprocess.run(seed, env=self._env, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-        self._start("broker", "manage.py", "run_broker", "--host", "127.0.0.1", "--port", str(self.mqtt_port))
+        self.start_broker()
         mail = ("--smtp-port", str(self._smtp_port), "--page-port", str(self._mail_port))
         self._start("mail", "-m", "iotportal.embedded.mailcatcher", *mail)
-        worker = ("-P", "threads", "-c", "2", "-Q", "celery,bridge", "--without-mingle", "--without-gossip", "-l", "WARNING")
-        self._start("worker", "-m", "celery", "-A", "iotportal", "worker", *worker, PORTAL_BRIDGE="1")
+        self.start_worker()
         self.start_web()
         until(lambda: listens("127.0.0.1", self.mqtt_port), "the broker listens")
         until(lambda: listens("127.0.0.1", self._mail_port), "the mail catcher listens")
@@ -100,6 +99,15 @@ class Portal:
             until(lambda: link.exists("bridge:alive"), "the bridge has begun")
 
     # --- processes -----------------------------------------------------------------------------------------------------------
+
+    def start_broker(self) -> None:
+        """Start the broker."""
+        self._start("broker", "manage.py", "run_broker", "--host", "127.0.0.1", "--port", str(self.mqtt_port))
+
+    def start_worker(self) -> None:
+        """Start the worker with the bridge."""
+        worker = ("-P", "threads", "-c", "2", "-Q", "celery,bridge", "--without-mingle", "--without-gossip", "-l", "WARNING")
+        self._start("worker", "-m", "celery", "-A", "iotportal", "worker", *worker, PORTAL_BRIDGE="1")
 
     def start_web(self) -> None:
         """Start the web server and wait for its first page."""
@@ -155,6 +163,12 @@ class Portal:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return what the portal's database says."""
+        with contextlib.closing(psycopg2.connect(self._env["DATABASE_URL"])) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
 
     # --- the world outside of the browser ------------------------------------------------------------------------------------
 

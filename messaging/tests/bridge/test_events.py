@@ -36,6 +36,9 @@ PRESENCE: dict[str, Any] = {
     "protocol": "MQTT 3.1.1", "tls": "TLSv1.3",
 }  # fmt: skip
 READING: dict[str, Any] = {"device_id": DEVICE, "key": "gpio/10", "value": 1, "at": NOW, "elapsed_ms": 38.4}
+LINE: dict[str, Any] = {
+    "id": KEY, "time": NOW, "device_id": DEVICE, "event": "cut", "what": "Connection cut", "more": "By root.",
+}  # fmt: skip
 REGISTRY: dict[str, Any] = {"device_id": DEVICE, "change": "renamed", "name": "Pump"}
 
 
@@ -52,11 +55,12 @@ REGISTRY: dict[str, Any] = {"device_id": DEVICE, "change": "renamed", "name": "P
         (
             events.presence_event,
             PRESENCE,
-            "kind device connected connected_at disconnected_at reason last_message_at running asked_at answered_ms"
+            "kind device connected connected_at disconnected_at reason reason_text last_message_at running asked_at answered_ms"
             " last_answer_at last_answer_api last_answer_ms refused_at refused_reason address protocol tls",
         ),
         (events.reading_event, READING, "kind device key value at elapsed_ms"),
         (events.device_event, REGISTRY, "kind device change name"),
+        (events.timeline_event, LINE, "kind device id time event what more"),
     ],
 )
 def test_each_kind_has_its_shape(build: Callable[..., dict[str, Any]], values: dict[str, Any], keys: str) -> None:
