@@ -258,7 +258,7 @@ class TestReadings:
     def test_a_device_that_was_removed_for_good_meanwhile_does_no_harm(self, writer: Writer, device: Device) -> None:
         writer.write(Batch([incoming(device, "get_rtc", {"value": 1}, 1)]))
         with connection.cursor() as cursor:
-            for table in ("messaging_presence", "messaging_reading", "devices_certificate"):
+            for table in ("messaging_presence", "messaging_reading", "devices_certificate", "devices_deviceevent"):
                 cursor.execute(f"DELETE FROM {table} WHERE device_id = %s", [device.pk])
             cursor.execute("DELETE FROM devices_device WHERE id = %s", [device.pk])
         batch = [incoming(device, "get_gpio", {"number": 1, "value": 1}, 2), link(device, event="connected", at=1.0)]
