@@ -121,7 +121,7 @@ def sign_in(page: Page, login: str, password: str) -> None:
     page.goto("/accounts/login/")
     page.get_by_label("User name or e-mail").fill(login)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("heading", name="Devices", exact=True)).to_be_visible()
 
 

@@ -59,7 +59,7 @@ def test_a_wrong_code_and_a_wrong_password_are_said_where_they_were_typed(portal
     page = desk.page(None, "/accounts/login/")
     page.get_by_label("User name or e-mail").fill("alice")
     page.get_by_label("Password").fill("not the password")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.locator(".err")).to_contain_text("tries left")
 
 
