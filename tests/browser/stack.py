@@ -164,6 +164,17 @@ class Portal:
             with connection.cursor() as cursor:
                 cursor.execute(statement)
 
+    def start_beat(self) -> None:
+        """Start what has periodic work done."""
+        self._start("beat", "-m", "celery", "-A", "iotportal", "beat", "-l", "WARNING", "--pidfile=")
+
+    def execute(self, statements: str) -> None:
+        """Change something in the portal's database that no service would."""
+        with contextlib.closing(psycopg2.connect(self._env["DATABASE_URL"])) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statements)
+
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Return what the portal's database says."""
         with contextlib.closing(psycopg2.connect(self._env["DATABASE_URL"])) as connection, connection.cursor() as cursor:

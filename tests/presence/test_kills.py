@@ -152,6 +152,31 @@ def test_a_device_that_is_deleted_was_cut_for_that(portal: Portal, here: Board) 
     until(lambda: portal.rows(asked) == [("",), ("deleted",)], "why it was cut", lambda: str(portal.rows(asked)))
 
 
+def test_an_outage_is_told_once_though_worker_and_beat_are_killed(portal: Portal, gone: Board) -> None:
+    """The task and its schedule as they run; the outage is set back a little, so that nobody has to wait for a minute."""
+    url = f"/devices/{gone.hex}"
+    assert portal.api("PATCH", f"{url}/presence", {"offline_after_minutes": 1})[0] == 200
+    portal.execute(
+        f"UPDATE messaging_presence SET disconnected_at = now() - interval '90 s' WHERE device_id = '{gone.hex}';"
+        "UPDATE messaging_presencewatch SET began = began - interval '5 min'"
+    )
+
+    def told() -> list[str]:
+        lines = portal.api("GET", f"{url}/timeline")[1]["results"]
+        return [line["kind"] for line in reversed(lines) if line["kind"] in {"offline", "back"}]
+
+    portal.start_beat()
+    until(lambda: told() == ["offline"], "the outage is told")
+    for name in ("beat", "worker"):
+        portal.kill(name)
+    portal.start_worker()
+    portal.start_beat()
+    gone.start()
+    until(lambda: len(told()) > 1, "its return is told")
+    assert told() == ["offline", "back"]
+    portal.kill("beat")
+
+
 def start_unseen(board: Board) -> None:
     """Start a device whose coming the portal cannot show now, and wait until the broker has let it in."""
     starts = board.portal.log(board.hex).count("listens to")
