@@ -9,7 +9,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from accounts import factor_urls
-from accounts.views import account, door, sessions, tokens
+from accounts.views import account, door, invitations, organisations, sessions, tokens
 
 _door = [
     path("login/", door.SignInView.as_view(), name="account_login"),
@@ -35,7 +35,25 @@ _account = [
     path("tokens/<uuid:token_id>/revoke/", tokens.revoke_token, name="revoke_token"),
 ]
 
+_organisation = "organisations/<uuid:account_id>/"
+_account += [
+    path("organisations/new/", organisations.new, name="new_organisation"),
+    path(_organisation, organisations.organisation, name="organisation"),
+    path(f"{_organisation}name/", organisations.rename, name="rename_organisation"),
+    path(f"{_organisation}delete/", organisations.delete, name="delete_organisation"),
+    path(f"{_organisation}leave/", organisations.leave, name="leave_organisation"),
+    path(f"{_organisation}members/<uuid:user_id>/role/", organisations.change_role, name="change_role"),
+    path(f"{_organisation}members/<uuid:user_id>/remove/", organisations.remove, name="remove_member"),
+    path(f"{_organisation}invitations/", invitations.invite, name="invite"),
+    path(f"{_organisation}invitations/<uuid:invitation_id>/resend/", invitations.resend, name="resend_invitation"),
+    path(f"{_organisation}invitations/<uuid:invitation_id>/withdraw/", invitations.withdraw, name="withdraw_invitation"),
+    path("invitations/<uuid:invitation_id>/accept/", invitations.accept, name="accept_invitation"),
+    path("invitations/<uuid:invitation_id>/decline/", invitations.decline, name="decline_invitation"),
+]
+
 urlpatterns = [
+    path("invitations/", invitations.invitation, name="invitation"),
+    path("invitations/<str:secret>/", invitations.follow, name="follow_invitation"),
     path("accounts/", include(_door)),
     path("accounts/", include(factor_urls.door)),
     path("account/", include(([*_account, *factor_urls.account], "accounts"))),

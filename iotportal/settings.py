@@ -291,6 +291,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"AccountKindEnum": "accounts.models.Account.Kind", "RoleEnum": "accounts.models.Role"},
 }
 
 # --- security --------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,8 +32,9 @@ from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
-from accounts.models import ApiToken, User
+from accounts.models import Account, ApiToken, Invitation, Membership, Role, User
 from accounts.services import create_token, create_user, log_in
 from accounts.services.sessions import session_id
 from devices.models import Certificate
@@ -104,6 +106,8 @@ def desk(staff: int = 200, **named: int) -> Row:
 DEVICE = "devices/<device:device_id>/"
 CERTIFICATE = DEVICE + "certificates/<uuid:certificate_id>/"
 API_DEVICE = "api/v1/devices/<str:device_id>"
+ORGANISATION = "account/organisations/<uuid:account_id>/"
+API_ACCOUNT = "api/v1/accounts/<str:account_id>"
 SIGN_IN = "api/auth/app/v1/"
 API_CERTIFICATE = API_DEVICE + "/certificates/<str:certificate_id>"
 TABLE: dict[str, Row] = {
@@ -169,6 +173,21 @@ TABLE: dict[str, Row] = {
     "account/logins/<uuid:login_id>/end/": own(POST="404 302", fresh=True),
     "account/tokens/new/": page(GET="200", POST="400"),
     "account/tokens/<uuid:token_id>/revoke/": own(GET="404 200", POST="404 302", fresh=True),
+    # --- organisations
+    "account/organisations/new/": page(GET="200", POST="400"),
+    ORGANISATION: page(GET="404 200"),
+    ORGANISATION + "name/": page(POST="404 403 403 400"),
+    ORGANISATION + "delete/": page(GET="404 403 403 200", POST="404 403 403 400"),
+    ORGANISATION + "leave/": page(GET="404 200", POST="404 302 302 409"),  # the only owner cannot
+    ORGANISATION + "members/<uuid:user_id>/role/": page(POST="404 403 403 400"),
+    ORGANISATION + "members/<uuid:user_id>/remove/": page(GET="404 403 403 200", POST="404 403 403 302"),
+    ORGANISATION + "invitations/": page(POST="404 403 403 400"),
+    ORGANISATION + "invitations/<uuid:invitation_id>/resend/": page(POST="404 403 403 302"),
+    ORGANISATION + "invitations/<uuid:invitation_id>/withdraw/": page(POST="404 403 403 302"),
+    "account/invitations/<uuid:invitation_id>/accept/": page(POST="404 404 404 302"),  # it is the owner who is invited
+    "account/invitations/<uuid:invitation_id>/decline/": page(POST="404 404 404 302"),
+    "invitations/": door(GET="404"),
+    "invitations/<str:secret>/": door(GET="404"),
     "help/": door(GET="200"),
     "terms/": door(GET="200"),
     "privacy/": door(GET="200"),
@@ -182,6 +201,16 @@ TABLE: dict[str, Row] = {
     "api/v1/account": api(GET="200"),
     "api/v1/profiles": api(GET="200", POST="400"),
     "api/v1/profiles/<str:slug>": api(GET="404 200", PUT="404 403 403 400", DELETE="404 403 403 204", fresh=True),
+    "api/v1/accounts": api(GET="200", POST="400"),
+    API_ACCOUNT: api(GET="404 200", PATCH="404 403 403 400", DELETE="404 403 403 400"),
+    API_ACCOUNT + "/members": api(GET="404 200"),
+    API_ACCOUNT + "/members/<str:user_id>": api(PATCH="404 403 403 400", DELETE="404 403 403 204"),
+    API_ACCOUNT + "/invitations": api(GET="404 403 403 200", POST="404 403 403 400"),
+    API_ACCOUNT + "/invitations/<str:invitation_id>": api(DELETE="404 403 403 204"),
+    API_ACCOUNT + "/invitations/<str:invitation_id>/resend": api(POST="404 403 403 200"),
+    "api/v1/invitations": api(GET="200"),
+    "api/v1/invitations/<str:invitation_id>": api(DELETE="404 404 404 204"),
+    "api/v1/invitations/<str:invitation_id>/accept": api(POST="404 404 404 200"),
     "api/v1/devices": api(GET="200", POST="400"),
     API_DEVICE: api(GET="404 200", PATCH="404 403 403 200", DELETE="404 403 403 204", fresh=True),
     API_DEVICE + "/profile": api(GET="404 200"),
@@ -289,7 +318,9 @@ def test_the_table_names_every_address_there_is() -> None:
 class People:
     portal: LivePortal
     staff: User
+    guest: User  # a member of organisations who can be removed
     profile: str = ""  # the id of one of the organisation's own
+    organisation: tuple[UUID, UUID, UUID] | None = None  # its id, the guest's and an invitation's, until one of them is used up
     sessions: dict[str, requests.Session] = field(default_factory=dict)
 
     def session(self, role: str, *, new: bool = False) -> requests.Session:
@@ -319,11 +350,12 @@ def people(
     with django_db_blocker.unblock():
         staff = create_user(username="olga", email="olga@example.com", password="x", first_name="Olga", last_name="O")
         User.objects.filter(pk=staff.pk).update(is_staff=True, is_superuser=True)
+        guest = create_user(username="guest", email="guest@example.com", password="x", first_name="Guest", last_name="G")
         Group.objects.create(name="Helpers")
         with live_portal(pki, tmp_path_factory.mktemp("portal"), organisation="Waterworks") as portal:
-            yield People(portal, User.objects.get(pk=staff.pk), fresh_profile(portal))
+            yield People(portal, User.objects.get(pk=staff.pk), guest, fresh_profile(portal))
         Group.objects.all().delete()
-        User.objects.filter(pk=staff.pk).delete()
+        User.objects.filter(pk__in=[staff.pk, guest.pk]).delete()
 
 
 @pytest.fixture(autouse=True)
@@ -367,6 +399,23 @@ def fresh_session(people: People) -> UUID:
     return session_id(UserSession.objects.get(session_key=key))
 
 
+def fresh_organisation(people: People) -> tuple[UUID, UUID, UUID]:
+    """Make an organisation with the same members and a guest, and an invitation to its owner; return the three ids."""
+    portal, number = people.portal, next(_numbers)
+
+    def make() -> tuple[UUID, UUID, UUID]:
+        account = Account.objects.create(kind=Account.Kind.ORGANISATION, name=f"Guild {number}")
+        members = {**portal.members, "owner": portal.user}
+        Membership.objects.bulk_create(Membership(account=account, user=user, role=role) for role, user in members.items())
+        Membership.objects.create(account=account, user=people.guest, role=Role.VIEWER)
+        ends = timezone.now() + timedelta(days=1)
+        to_owner = {"email": portal.user.email, "invited_by": portal.user, "expires_at": ends}
+        invitation = Invitation.objects.create(account=account, role=Role.VIEWER, secret_hash=number, **to_owner)
+        return account.pk, people.guest.uuid, invitation.pk
+
+    return committed(make)
+
+
 _numbers = iter(range(10**6))
 
 
@@ -380,6 +429,10 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         named = str(apps.get_model(found[1], found[2])._default_manager.order_by("pk")[0].pk)
     device = fresh_device(people.portal) if fresh and "device_id" in pattern else people.portal.device.hex
     profile = fresh_profile(people.portal) if fresh and "slug>" in pattern else people.profile
+    if re.search("(account|invitation)_id", pattern):
+        people.organisation = people.organisation or fresh_organisation(people)
+        for name, key in zip(("account_id", "user_id", "invitation_id"), people.organisation, strict=True):
+            pattern = pattern.replace(f"<uuid:{name}>", str(key)).replace(f"<str:{name}>", key.hex)
     return "/" + (
         pattern.replace("<device:device_id>", device)
         .replace("<str:device_id>", device)
@@ -387,6 +440,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<slug:name>", "status")
         .replace("<uuid:certificate_id>", str(certificate_of(device)) if "certificate_id" in pattern else "")
         .replace("<str:certificate_id>", certificate_of(device).hex if "certificate_id" in pattern else "")
+        .replace("<str:secret>", "s" * 43)
         .replace("<int:number>", "3")
         .replace("<str:slug>", profile)
         .replace("<uuid:passkey_id>", str(UUID(int=0)))
@@ -409,10 +463,11 @@ def ask(session: requests.Session, url: str, method: str) -> requests.Response:
 
 
 def assert_nothing_told(people: People, answer: requests.Response, path: str) -> None:
-    """Assert that the answer says nothing about the owner's device but the address that was asked for."""
+    """Assert that the answer says nothing about the owner's device or organisation but the address that was asked for."""
     device = people.portal.device
     text = answer.text.replace(path, "") + answer.headers.get("location", "").replace(path, "")
     assert device.name not in text
+    assert "Guild" not in text
     assert device.hex not in text
     assert str(device.pk) not in text
 
@@ -427,6 +482,8 @@ def test_an_address_answers_as_the_table_says(people: People, pattern: str, role
         path = address(people, pattern, fresh=row.fresh and role == "owner")
         session = people.session(role, new="logout" in pattern)
         answer = ask(session, people.portal.url + path, method)
+        if method not in {"GET", "HEAD", "OPTIONS"} and answer.status_code < 400:
+            people.organisation = None
         if answer.status_code not in row.expected(method, role):
             wrong.append(f"{method} {path}: {answer.status_code}, not {row.expected(method, role)}")
         if role in {"anonymous", "stranger"} and "<" in pattern and "admin" not in pattern:
@@ -436,21 +493,26 @@ def test_an_address_answers_as_the_table_says(people: People, pattern: str, role
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("pattern", [pattern for pattern in TABLE if "device_id" in pattern])
+ID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}")
+UNKNOWN = UUID("01234567-89ab-cdef-0123-456789abcdef")
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern in TABLE if re.search(r"(device|account|invitation)_id", pattern)])
 def test_a_strangers_answer_is_the_one_to_an_unknown_id(people: People, pattern: str) -> None:
-    portal = people.portal
     session = people.session("stranger")
     path = address(people, pattern, fresh=False)
-    unknown = path.replace(portal.device.hex, portal.unknown)
+    unknown = ID.sub(lambda found: str(UNKNOWN) if found[1] else UNKNOWN.hex, path)
     for method in METHODS:
-        one, other = ask(session, portal.url + path, method), ask(session, portal.url + unknown, method)
+        one, other = (ask(session, people.portal.url + where, method) for where in (path, unknown))
         assert one.status_code == other.status_code
-        assert plain(one, portal.device.hex) == plain(other, portal.unknown)
+        assert plain(one, path) == plain(other, unknown)
 
 
-def plain(answer: requests.Response, device: str) -> str:
-    """Return the body without what is different in every answer: the address that was asked for, and the form's secret."""
-    text = answer.text.replace(device, "ID")
+def plain(answer: requests.Response, path: str) -> str:
+    """Return the body without what is different in every answer: the ids that were asked for, and the form's secret."""
+    text = answer.text
+    for found in ID.finditer(path):
+        text = text.replace(found[0], "ID")
     return re.sub(r'(csrfmiddlewaretoken" value="|csrf-token" content="|X-CSRFToken": ?")[^"]*', "", text)
 
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import services
 from accounts.forms import ProfileForm, focus_first_error
 from accounts.http import AREA, AuthedRequest
-from accounts.views import factors, sessions, tokens
+from accounts.views import factors, organisations, sessions, tokens
 
 Section = Callable[[AuthedRequest], dict[str, object]]
 
@@ -32,7 +32,9 @@ def _sign_in(request: AuthedRequest) -> dict[str, object]:
     return {"confirmed": EmailAddress.objects.filter(user=user, email=user.email.lower(), verified=True).exists()}
 
 
-SECTIONS: tuple[Section, ...] = (_profile, _sign_in, factors.section, sessions.section, tokens.section)
+SECTIONS: tuple[Section, ...] = (
+    _profile, _sign_in, factors.section, sessions.section, tokens.section, organisations.section,
+)  # fmt: skip
 
 
 @login_required

@@ -361,6 +361,7 @@ class RootSerializer(serializers.Serializer[Any]):
     """Where things are."""
 
     account = serializers.URLField()
+    accounts = serializers.URLField()
     devices = serializers.URLField()
     profiles = serializers.URLField()
     messages = serializers.URLField()

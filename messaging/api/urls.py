@@ -2,6 +2,7 @@
 
 from django.urls import path, re_path
 
+from accounts.api import organisations
 from devices.api import certificates
 from devices.api.profile_views import DeviceProfileView, ProfileListView, ProfileView
 from devices.api.views import DeviceFileView
@@ -11,6 +12,8 @@ from messaging.api.presence import PresenceView, TimelineView
 
 app_name = "api"
 
+_ACCOUNT = "v1/accounts/<str:account_id>"
+_INVITATION = f"{_ACCOUNT}/invitations/<str:invitation_id>"
 _DEVICE = "v1/devices/<str:device_id>"
 
 urlpatterns = [
@@ -18,6 +21,16 @@ urlpatterns = [
     path("v1/schema", SchemaView.as_view(), name="schema"),
     path("v1/docs", DocsView.as_view(), name="docs"),
     path("v1/account", views.AccountView.as_view(), name="account"),
+    path("v1/accounts", organisations.AccountListView.as_view(), name="accounts"),
+    path(_ACCOUNT, organisations.AccountView.as_view(), name="one-account"),
+    path(f"{_ACCOUNT}/members", organisations.MemberListView.as_view(), name="members"),
+    path(f"{_ACCOUNT}/members/<str:user_id>", organisations.MemberView.as_view(), name="member"),
+    path(f"{_ACCOUNT}/invitations", organisations.InvitationListView.as_view(), name="invitations"),
+    path(_INVITATION, organisations.InvitationView.as_view(), name="invitation"),
+    path(f"{_INVITATION}/resend", organisations.ResendView.as_view(), name="resend"),
+    path("v1/invitations", organisations.ReceivedListView.as_view(), name="received-invitations"),
+    path("v1/invitations/<str:invitation_id>", organisations.ReceivedView.as_view(), name="received-invitation"),
+    path("v1/invitations/<str:invitation_id>/accept", organisations.AcceptView.as_view(), name="accept"),
     path("v1/profiles", ProfileListView.as_view(), name="profiles"),
     path("v1/profiles/<str:slug>", ProfileView.as_view(), name="profile"),
     path("v1/devices", views.LiveDeviceListView.as_view(), name="devices"),

@@ -358,7 +358,7 @@ class RootView(StrictQuery):
     @extend_schema(operation_id="root", summary="Where things are", tags=["about"], responses={200: shapes.RootSerializer})
     def get(self, request: Request) -> Response:
         """Return the addresses to begin with."""
-        names = ("account", "devices", "profiles", "messages", "schema", "docs")
+        names = ("account", "accounts", "devices", "profiles", "messages", "schema", "docs")
         return Response({name: request.build_absolute_uri(reverse(f"api:{name}")) for name in names})
 
 

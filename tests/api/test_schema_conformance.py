@@ -28,6 +28,7 @@ RESTARTS = 2  # a device that restarts is away for a moment; more would only cos
 # What these refuse beyond their schema cannot be said in one: letters that nobody can see, and bytes counted on the wire.
 BEYOND_SCHEMA = {
     "devices_register", "devices_change", "uart_write", "notifications_trigger", "commands_send", "certificates_renew",
+    "accounts_create", "accounts_rename", "invitations_create",
 }  # fmt: skip
 schema = schemathesis.openapi.from_dict(whole_schema())
 # What a signed-in browser is held to: the same operations, without the token.
@@ -54,11 +55,22 @@ def operation_id(case: Any) -> str:
 
 
 def aim(portal: LivePortal, case: Any, restarts: Any) -> None:
-    """Put a real device and a real cursor where the case has one of the right form, or nearly all answers would be 404."""
+    """Put a real device, account or cursor where the case has one of the right form, or nearly all answers would be 404."""
     if re.fullmatch("[0-9a-f]{32}", str(case.path_parameters.get("device_id"))):
         case.path_parameters["device_id"] = target(portal, operation_id(case), restarts)
+    if re.fullmatch("[0-9a-f]{32}", str(case.path_parameters.get("account_id"))):
+        case.path_parameters["account_id"] = organisation(portal)
+    if re.fullmatch("[!-~]{1,255}", str(case.headers.get("Idempotency-Key"))):
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex  # the tool's own would come twice, with two different requests
     if re.fullmatch("[A-Za-z0-9_-]{34}", str(case.query.get("cursor"))):
         case.query["cursor"] = str(Cursor(datetime.now(UTC), uuid7()))
+
+
+def organisation(portal: LivePortal) -> str:
+    """Return the id of an organisation, made now if there is none."""
+    accounts = portal.ask("GET", "/api/v1/accounts").json()["results"]
+    found = [one["id"] for one in accounts if one["kind"] == "organisation"]
+    return str(found[0] if found else portal.ask("POST", "/api/v1/accounts", json={"name": "Waterworks"}).json()["id"])
 
 
 def target(portal: LivePortal, operation: str, restarts: Any) -> str:

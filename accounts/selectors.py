@@ -1,0 +1,24 @@
+"""Reads of accounts for pages and the API."""
+
+from __future__ import annotations
+
+from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models.functions import Lower
+
+from accounts.access import Action, roles_for
+from accounts.models import Account, Membership, Role, User
+
+_RANK = Case(*(When(role=role, then=Value(rank)) for rank, role in enumerate(Role)), output_field=IntegerField())
+
+
+def memberships_of(user: User, action: Action = Action.READ) -> QuerySet[Membership]:
+    """Return the memberships in which `user` may do `action`, with their accounts: the personal one first, then by name."""
+    found = user.memberships.filter(role__in=roles_for(action)).select_related("account")
+    return found.annotate(personal=Case(When(account__kind=Account.Kind.PERSONAL, then=0), default=1)).order_by(
+        "personal", Lower("account__name"), "account_id"
+    )
+
+
+def members_of(account: Account) -> QuerySet[Membership]:
+    """Return the members of an account with their users: owners first, then by user name."""
+    return account.memberships.select_related("user").annotate(rank=_RANK).order_by("-rank", Lower("user__username"))
