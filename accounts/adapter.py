@@ -29,6 +29,7 @@ from accounts.models import User
 from accounts.services import codes, tries
 from accounts.services.tries import TriesUsedUp, Try
 from accounts.validators import validate_plain_address, validate_user_name
+from iotportal.legacy import is_legacy
 from iotportal.words import seconds
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         """Refuse look-alike letters."""
         validate_plain_address(email)
         return email
+
+    def add_message(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """Leave a word for the next page; a program has none."""
+        if not is_legacy(request.path):
+            super().add_message(request, *args, **kwargs)
 
     def save_user(self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True) -> User:
         """Save who signs up, together with their personal account."""

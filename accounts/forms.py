@@ -117,21 +117,29 @@ class SignUpForm(allauth_forms.SignupForm):  # type: ignore[misc]  # allauth has
             user: User = super().save(request)
         return user
 
-    def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
-        """Save the user, or answer as if: a known address gets a mail, and here the same page in about the same time.
+    def save_unless_known(self, request: HttpRequest) -> User | None:
+        """Save the user, or return None in about the same time if the address has an account.
 
         Raises:
             ValidationError: somebody took the user name after it was checked.
         """
         if self.account_already_exists:
             make_password(self.cleaned_data["password1"])  # as long as saving takes
-        else:
-            try:
-                user, response = super().try_save(request)
-                return user, response
-            except IntegrityError as error:
-                self._lost_race(error)
-        return None, flows.signup.prevent_enumeration(request, email=self.cleaned_data["email"])
+            return None
+        try:
+            return self.save(request)
+        except IntegrityError as error:
+            self._lost_race(error)
+            return None
+
+    def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
+        """Save the user, or answer as if: a known address gets a mail, and here the same page.
+
+        Raises:
+            ValidationError: as `save_unless_known`.
+        """
+        user = self.save_unless_known(request)
+        return user, None if user else flows.signup.prevent_enumeration(request, email=self.cleaned_data["email"])
 
     def _lost_race(self, error: IntegrityError) -> None:
         """Find out which of two sign-ups at once was first: by user name (raise) or by address (return)."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from allauth.account.adapter import get_adapter
 from allauth.core import context
 from allauth.headless.adapter import DefaultHeadlessAdapter
 from allauth.headless.spec.internal.schema import get_schema
@@ -19,6 +18,7 @@ from allauth.headless.tokens.strategies.sessions import SessionTokenStrategy
 from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver, resolve
 
+from accounts.http import whence
 from accounts.models import ApiToken, User
 from accounts.services import login_tokens, revoke_token
 from accounts.tokens import login_of
@@ -68,7 +68,7 @@ class TokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth has 
         """Return the tokens of a new login, which ends when the session signs out; None if the password changed meanwhile."""
         assert isinstance(request.user, User)  # noqa: S101  # allauth asks this once somebody has signed in
         try:
-            tokens = login_tokens.log_in(user=request.user, **_whence(request))
+            tokens = login_tokens.log_in(user=request.user, **whence(request))
         except login_tokens.SignInChanged:
             return None
         request.session[_LOGIN] = str(login_of(tokens.refresh))
@@ -77,14 +77,10 @@ class TokenStrategy(SessionTokenStrategy):  # type: ignore[misc]  # allauth has 
     def refresh_token(self, refresh_token: str) -> tuple[str, str] | None:
         """Return a new pair for a refresh token, or None where there is none for it."""
         try:
-            tokens = login_tokens.renew_login(refresh=refresh_token, **_whence(context.request))
+            tokens = login_tokens.renew_login(refresh=refresh_token, **whence(context.request))
         except (login_tokens.UnknownRefreshToken, login_tokens.RefreshTokenJustUsed):
             return None
         return tokens.access, tokens.refresh
-
-
-def _whence(request: HttpRequest) -> dict[str, str]:
-    return {"ip": get_adapter().get_client_ip(request), "user_agent": request.headers.get("User-Agent", "")}
 
 
 def end_login(sender: object, request: HttpRequest, **kwargs: object) -> None:

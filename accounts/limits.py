@@ -1,4 +1,4 @@
-"""How often something may be done by whom, counted in the cache by allauth's rate limits, outside of any request."""
+"""How often something may be done by whom, counted in the cache by allauth's rate limits."""
 
 from __future__ import annotations
 
@@ -7,27 +7,32 @@ from dataclasses import dataclass
 
 from allauth.core.internal import ratelimit
 from django.core.cache import cache
+from django.http import HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One or more rates in allauth's notation, each per key: "5/5m/key,50/d/key"."""
+    """One or more rates in allauth's notation: "5/5m/key,50/d/key"; without any, those of `ACCOUNT_RATE_LIMITS`.
+
+    Rates per key need no request, those per address do.
+    """
 
     name: str
-    rates: str
+    rates: str | None = None
 
-    def allow(self, key: str) -> bool:
+    def allow(self, key: str | None = None, request: HttpRequest | None = None) -> bool:
         """Count one more, and say whether it may be."""
-        return bool(ratelimit.consume(None, **self._where(), key=key, limit_get=True))  # rates per key need no request
+        return bool(ratelimit.consume(request, **self._where(), key=key, limit_get=True))
 
-    def left(self, key: str) -> int:
+    def left(self, key: str | None = None, request: HttpRequest | None = None) -> int:
         """Return how many more may be now."""
-        return min(max(0, int(rate.amount) - len(times)) for rate, times in self._counted(key))
+        return min(max(0, int(rate.amount) - len(times)) for rate, times in self._counted(key, request))
 
-    def wait_s(self, key: str) -> int:
+    def wait_s(self, key: str | None = None, request: HttpRequest | None = None) -> int:
         """Return the seconds until one more may be; 0 if it may be now."""
         now = time.time()
-        waits = (times[-1] + rate.duration - now for rate, times in self._counted(key) if len(times) >= rate.amount)
+        counted = self._counted(key, request)
+        waits = (times[-1] + rate.duration - now for rate, times in counted if len(times) >= rate.amount)
         return int(max(waits, default=0.0) + 0.999)
 
     def forget(self, key: str) -> None:
@@ -35,12 +40,15 @@ class Limit:
         ratelimit.clear(None, **self._where(), key=key)
 
     def _where(self) -> dict[str, object]:
+        if self.rates is None:
+            return {"app": "allauth.account", "action": self.name}
         return {"app": "accounts", "action": self.name, "config": {self.name: self.rates}}
 
-    def _counted(self, key: str) -> list[tuple[ratelimit.Rate, list[float]]]:
+    def _counted(self, key: str | None, request: HttpRequest | None) -> list[tuple[ratelimit.Rate, list[float]]]:
         """Return the rates, each with the times that count for it, the newest first."""
-        rates = ratelimit.get_rates(**self._where())
-        names = [ratelimit.get_cache_key(None, app="accounts", action=self.name, rate=rate, key=key) for rate in rates]
+        where = self._where()
+        rates, app = ratelimit.get_rates(**where), where["app"]
+        names = [ratelimit.get_cache_key(request, app=app, action=self.name, rate=rate, key=key) for rate in rates]
         kept, now = cache.get_many(names), time.time()
         times = [[at for at in kept.get(name, []) if at > now - rate.duration] for rate, name in zip(rates, names, strict=True)]
         return list(zip(rates, times, strict=True))

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Lower
 
 from accounts.access import Action, roles_for
 from accounts.models import Account, Membership, Role, User
 
 _RANK = Case(*(When(role=role, then=Value(rank)) for rank, role in enumerate(Role)), output_field=IntegerField())
+
+
+def find_user(name: str) -> User | None:
+    """Return the active user who signs in under this user name or e-mail address, upper and lower case counting as the same."""
+    same = Lower(Value(name))
+    users = User.objects.alias(lower_name=Lower("username"), lower_email=Lower("email")).filter(is_active=True)
+    # A name with @ is its owner's own address, so that no two users can be meant; the user name goes first all the same.
+    found = list(users.filter(Q(lower_name=same) | Q(lower_email=same))[:2])
+    return next((user for user in found if user.username.lower() == name.lower()), found[0] if found else None)
 
 
 def memberships_of(user: User, action: Action = Action.READ) -> QuerySet[Membership]:

@@ -4,16 +4,22 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import Value
+from django.db.models.functions import Lower
 from django.http import Http404
 
 from accounts.access import Action, role_may
 from accounts.models import Membership, User
+from accounts.services import personal_account
 from devices import profile_store
 from devices.models import Device, OwnProfile
+from devices.names import InvalidName, clean_name
 from devices.profile_documents import Document
 from devices.profiles import SLUG, Profile, UnknownProfile, get_profile
 
-__all__ = ["Action", "Described", "access_device", "access_profile", "parse_device_id"]
+__all__ = [
+    "Action", "AmbiguousName", "Described", "access_device", "access_named_device", "access_profile", "parse_device_id",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,13 @@ class Described:
     def document(self) -> Document:
         """The JSON that it is made of."""
         return profile_store.document(self.profile, self.own)
+
+
+class AmbiguousName(Exception):
+    """Several of the user's accounts have a device of that name, and the personal one has none."""
+
+    def __str__(self) -> str:
+        return "Several of your organisations have a device of that name. Name it by its id."
 
 
 def parse_device_id(value: str) -> UUID | None:
@@ -90,3 +103,26 @@ def _own_profile(user: User, key: str) -> OwnProfile | None:
     if own_id is not None and (found := mine.filter(pk=own_id).first()):
         return found
     return mine.filter(slug=key).first() if SLUG.fullmatch(key) else None
+
+
+def access_named_device(user: User, name: str, action: Action = Action.READ) -> Device:
+    """Return the live device of that name if `user` may do `action` with it: the user's own, else the one of another account.
+
+    Raises:
+        Http404, PermissionDenied: as `access_device`.
+        AmbiguousName: there are several.
+    """
+    try:
+        same = Lower(Value(clean_name(name)))
+    except InvalidName as error:
+        raise Http404("No such device.") from error
+    named = Device.objects.for_user(user).alias(lower_name=Lower("name")).filter(lower_name=same)
+    found = list(named.values_list("id", "account_id"))
+    if len(found) > 1:
+        own = personal_account(user).pk
+        found = [one for one in found if one[1] == own] or found
+    if len(found) > 1:
+        raise AmbiguousName
+    if not found:
+        raise Http404("No such device.")
+    return access_device(user, found[0][0], action)

@@ -158,7 +158,15 @@ def device_files(device: Device) -> DeviceFiles:
     Raises:
         KeyUnavailable: the key is kept but cannot be opened, or the device has no certificate (it was deleted).
     """
-    certificate = _certificate(device)
+    return files_of(_certificate(device))
+
+
+def files_of(certificate: Certificate) -> DeviceFiles:
+    """Return what the certificate's device needs to connect; the key is None if the portal does not keep it.
+
+    Raises:
+        KeyUnavailable: the key is kept but cannot be opened.
+    """
     return DeviceFiles(pki.authority().root_pem, certificate.pem.encode("ascii"), _unsealed(certificate))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
 from django.http.request import RawPostDataException
@@ -21,14 +21,14 @@ def too_large() -> Problem:
     return Problem(413, "too_large", f"The body may have {MAX_BODY_BYTES // 1024} KiB.")
 
 
-def parse_json(body: bytes) -> object:
-    """Return the JSON value of a body; an empty body is an empty object.
+def parse_json(body: bytes, pairs: Callable[[list[tuple[str, Any]]], object] | None = None) -> object:
+    """Return the JSON value of a body; an empty body is an empty object. `pairs` makes an object of names and values.
 
     Raises:
         Problem: 400, it is not JSON in UTF-8.
     """
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse) if body.strip() else {}
+        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse, object_pairs_hook=pairs) if body.strip() else {}
     except (ValueError, RecursionError):
         raise Problem(400, "parse_error", "The body is not valid JSON.") from None
 
@@ -72,6 +72,10 @@ class BoundedJSONParser(JSONParser):
             raise Problem(400, "parse_error", "The body could not be read.") from error
         if len(body) > MAX_BODY_BYTES:
             raise too_large()
+        return self.load(body)
+
+    def load(self, body: bytes) -> object:
+        """Return the body's JSON value."""
         return parse_json(body)
 
 

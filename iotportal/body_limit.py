@@ -8,6 +8,7 @@ from typing import Any
 
 from iotportal.bodies import MAX_BODY_BYTES, too_large
 from iotportal.headers import answer_headers
+from iotportal.legacy import is_legacy, refusal
 from iotportal.problems import CONTENT_TYPE
 
 Scope = MutableMapping[str, Any]
@@ -38,7 +39,7 @@ class BodyLimit:
         if body is None:
             if not whole:
                 await _drain(receive)
-            await _refuse(send, api=api)
+            await _refuse(send, scope["path"] if api else None)
             return
         headers = [(name, value) for name, value in scope["headers"] if name not in {b"content-length", b"transfer-encoding"}]
         headers.append((b"content-length", str(len(body)).encode()))
@@ -96,10 +97,14 @@ async def _drain(receive: Receive) -> None:
             return
 
 
-async def _refuse(send: Send, *, api: bool) -> None:
-    """Answer 413, as the API or as a page says it."""
-    data = json.dumps(too_large().body()).encode() if api else b"That is too large to be sent."
-    content_type = CONTENT_TYPE if api else "text/plain; charset=utf-8"
+async def _refuse(send: Send, path: str | None) -> None:
+    """Answer 413, as the API (its `path`) or as a page says it."""
+    if path is None:
+        data, content_type = b"That is too large to be sent.", "text/plain; charset=utf-8"
+    elif is_legacy(path):
+        data, content_type = json.dumps(refusal(too_large())).encode(), "application/json"
+    else:
+        data, content_type = json.dumps(too_large().body()).encode(), CONTENT_TYPE
     headers = [*answer_headers(content_type, len(data)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": data})

@@ -142,8 +142,8 @@ def _known_to_drf(exc: exceptions.APIException) -> Problem:
     return Problem(exc.status_code, str(exc.get_codes()), str(exc.detail), retry_after_s=retry_after_s)
 
 
-def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
-    """Turn every exception of a DRF view into a problem."""
+def as_problem(exc: Exception, context: dict[str, Any]) -> tuple[Problem, dict[str, str]]:
+    """Return every exception of a DRF view as a problem, and the headers that go with it."""
     if isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied(str(exc) or None)
     problem = (_known_to_drf(exc) if isinstance(exc, exceptions.APIException) else _as_problem(exc)) or _our_mistake(exc, context)
@@ -152,4 +152,10 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
         headers["Retry-After"] = str(problem.retry_after_s)
     if challenge := getattr(exc, "auth_header", None):  # DRF's views set it
         headers["WWW-Authenticate"] = challenge
+    return problem, headers
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
+    """Answer an exception of a DRF view with a problem."""
+    problem, headers = as_problem(exc, context)
     return Response(problem.body(), status=problem.status, headers=headers, content_type=_negotiate(context))

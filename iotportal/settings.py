@@ -270,10 +270,12 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": [
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
+        "accounts.api.throttles.TokenRateThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {
         "anon": env.text("PORTAL_THROTTLE_ANON", "60/min"),
         "user": env.text("PORTAL_THROTTLE_USER", "3000/min"),
+        "token": env.text("PORTAL_THROTTLE_TOKEN", "1500/min"),
     },
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

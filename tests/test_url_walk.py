@@ -18,6 +18,7 @@ changes: "200" everybody, "404 200" stranger and members, "404 403 200" stranger
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -110,6 +111,46 @@ ORGANISATION = "account/organisations/<uuid:account_id>/"
 API_ACCOUNT = "api/v1/accounts/<str:account_id>"
 SIGN_IN = "api/auth/app/v1/"
 API_CERTIFICATE = API_DEVICE + "/certificates/<str:certificate_id>"
+# What the paths of the documented API answer to a body with a token, the user's name and the device's id, in place of a browser.
+LEGACY_OPEN = (
+    ("user/sign_up", "user/signup"), ("user/confirm_sign_up", "user/confirm_signup"), ("user/resend_confirmation_code",),
+    ("user/login",), ("user/refresh",), ("user/forgot_password",), ("user/confirm_forgot_password",),
+)  # fmt: skip
+_READ = {"GET": "200", "POST": "200"}
+_GET = {"GET": "404 403 200", "POST": "404 403 200"}
+_PUT = {"PUT": "404 403 400"}
+_DEVICE = {"GET": "404 200", "PATCH": "404 200", "POST": "400", "DELETE": "404 403 403 200"}
+LEGACY: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "user/logout": ((), {"POST": "200"}),
+    "user": ((), _READ),
+    "user/subscription": ((), _READ),
+    "user/histories": ((), {"GET": "404 200", "POST": "404 200"}),
+    "devices/register_device": ((), {"POST": "400"}),
+    "devices/unregister_device": ((), {"POST": "404 403 403 200"}),
+    "devices/get_device_list": ((), _READ),
+    "devices/get_device_list_count": ((), _READ),
+    "devices/get_device_index": ((), {"GET": "404 200", "POST": "404 200"}),
+    "devices": ((), _DEVICE),
+    "devices/device": ((), _DEVICE),
+    "devices/device/status": ((), _GET | _PUT),
+    "devices/device/gpio": ((), {"GET": "404 403 400", "POST": "404 403 400", "PUT": "404 403 400"}),
+    "devices/device/rtc": ((), _GET | _PUT),
+    "devices/device/ethernet": ((), _GET),
+    "devices/device/ip": ((), _GET),
+    "devices/device/subnet": ((), _GET),
+    "devices/device/gateway": ((), _GET),
+    "devices/device/mac": ((), _GET | _PUT),
+    "devices/device/uart": ((), {"POST": "404 403 400", "PUT": "404 403 400"}),
+    "devices/device/notifications": (("devices/device/notification",), {"POST": "404 403 400", "PUT": "404 403 400"}),
+}
+
+
+def legacy(*spellings: str) -> str:
+    """Return the pattern of a path of the documented API."""
+    found = "|".join(re.escape(one) for one in spellings)
+    return rf"api/^{found if len(spellings) == 1 else f'(?:{found})'}/?\Z"
+
+
 TABLE: dict[str, Row] = {
     "": door(rest="302"),
     # --- devices
@@ -261,6 +302,11 @@ TABLE: dict[str, Row] = {
     SIGN_IN + "auth/sessions": door(rest="401"),
     SIGN_IN + "auth/signup": door(POST="400", OPTIONS="200"),
     SIGN_IN + "tokens/refresh": door(GET="405", HEAD="400", rest="400"),
+    # --- the documented API: a browser's session is nobody there either; what tokens may is below
+    "api/docs": door(GET="200", OPTIONS="200"),
+    "api/schema": door(GET="200", OPTIONS="200"),
+    **{legacy(*spellings): door(POST="400") for spellings in LEGACY_OPEN},
+    **{legacy(path, *others): door(rest="401") for path, (others, _) in LEGACY.items()},
     r"api/^[\s\S]*\Z": door(rest="404"),
     # --- the staff
     "admin/": desk(),
@@ -452,6 +498,8 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("^(?P<app_label>auth|account|accounts|devices)/$", "accounts/")
         .replace("(?P<url>.*)$", "nothing")
         .replace(r"^[\s\S]*\Z", "nothing")
+        if "/?" not in pattern
+        else re.sub(r"\^(?:\(\?:)?([\w/]+).*", r"\1", pattern)
     )
 
 
@@ -493,6 +541,34 @@ def test_an_address_answers_as_the_table_says(people: People, pattern: str, role
     assert not wrong, "\n".join(wrong)
 
 
+def legacy_body(people: People, role: str, *, fresh: bool) -> dict[str, Any]:
+    """Return a body of the documented API: who asks, and the owner's device, or one that may be taken away."""
+    portal = people.portal
+    user = {"stranger": portal.stranger, "owner": portal.user, "staff": people.staff, **portal.members}[role]
+    token = committed(lambda: log_in(user=user, ip=None, user_agent="").access)
+    device = fresh_device(portal) if fresh else portal.device.hex
+    return {"username": user.username, "access_token": token, "deviceid": device, "index": 0}
+
+
+@pytest.mark.parametrize("role", ROLES[1:])
+@pytest.mark.parametrize("path", LEGACY)
+def test_a_documented_path_answers_a_token_as_the_table_says(people: People, path: str, role: str) -> None:
+    others, named = LEGACY[path]
+    wrong = []
+    for spelling, slash in itertools.product((path, *others), ("", "/")):
+        for method in METHODS:
+            row = Row({one: read(401, words) for one, words in named.items()}, read(401, "405"))
+            takes_away = (method, path) in {("POST", "devices/unregister_device"), ("DELETE", path)}
+            body = legacy_body(people, role, fresh=takes_away and role == "owner")
+            url = f"{people.portal.url}/api/{spelling}{slash}"
+            answer = requests.request(method, url, json=body, allow_redirects=False, timeout=DEADLINE_S)
+            if answer.status_code not in row.expected(method, role):
+                wrong.append(f"{method} {url}: {answer.status_code}, not {row.expected(method, role)}")
+            if role == "stranger":
+                assert_nothing_told(people, answer, body["deviceid"])
+    assert not wrong, "\n".join(wrong)
+
+
 ID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}")
 UNKNOWN = UUID("01234567-89ab-cdef-0123-456789abcdef")
 
@@ -528,9 +604,11 @@ def test_nothing_unsafe_is_done_without_the_csrf_token(people: People) -> None:
         "api/v1/schema",
         "api/auth/docs",
         "api/auth/schema",
+        "api/docs",
+        "api/schema",
     }  # they do nothing
     for pattern in sorted(set(TABLE) - exempt):
-        if pattern.startswith(SIGN_IN) or (pattern.startswith("api/") and "POST" not in TABLE[pattern].named):
+        if pattern.startswith((SIGN_IN, "api/^")) or (pattern.startswith("api/") and "POST" not in TABLE[pattern].named):
             continue
         path = address(people, pattern, fresh=False)
         answer = ask(session, people.portal.url + path, "POST")

@@ -36,8 +36,7 @@ class TokenAuthentication(BaseAuthentication):
         words = get_authorization_header(request).split()
         if not words or words[0].lower() != b"bearer":
             return None
-        secret = words[1].decode("latin-1") if len(words) == 2 else ""
-        token = _bounded(request, find_token, secret) if looks_like_token(secret) else None
+        token = token_of(request, words[1].decode("latin-1") if len(words) == 2 else "")
         if token is None:
             raise exceptions.AuthenticationFailed("That token is not known, has ended or was revoked.", code="invalid_token")
         return token.user, token
@@ -65,6 +64,15 @@ class SignInAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Make an anonymous request 401 rather than 403."""
         return 'Bearer realm="api"'
+
+
+def token_of(request: Request, secret: str) -> ApiToken | None:
+    """Return the live token that `secret` is.
+
+    Raises:
+        Problem: 429, too many unknown tokens came from that address; nobody looks for more of them.
+    """
+    return _bounded(request, find_token, secret) if looks_like_token(secret) else None
 
 
 def _bounded(request: Request, find: Callable[[str], T | None], secret: str) -> T | None:

@@ -38,8 +38,11 @@ def count_guess(challenge: str) -> int:
     return int(cache.incr(key))
 
 
-def make_live(*, user: User, address: str, code: str) -> None:
-    """Let this code be the one that confirms an address of `user`; an earlier one, also in another browser, is dead."""
+def make_live(*, user: User | None, address: str, code: str) -> None:
+    """Let this code be the one that confirms an address of `user`; an earlier one, also in another browser, is dead.
+
+    Without a user it is the one that allows whoever has the address a new password.
+    """
     cache.set(_live_key(user, address), _hash(code), LIFE_S)
 
 
@@ -48,8 +51,21 @@ def is_live(*, user: User, address: str, code: str) -> bool:
     return constant_time_compare(cache.get(_live_key(user, address), ""), _hash(code))
 
 
-def _live_key(user: User, address: str) -> str:
-    return f"live-code:{user.pk}:{_hash(address.lower())}"
+def guess_live(*, user: User | None, address: str, code: str) -> bool:
+    """Say whether this is the live code; for programs, which keep no session with it. The sixth guess is not looked at."""
+    live = cache.get(_live_key(user, address))
+    if live is None or count_guess(live) > settings.CODE_TRIES:
+        return False
+    return constant_time_compare(live, _hash(code))
+
+
+def take_live(*, user: User | None, address: str) -> bool:
+    """Use the live code up; returns False where another request was faster."""
+    return bool(cache.delete(_live_key(user, address)))
+
+
+def _live_key(user: User | None, address: str) -> str:
+    return f"live-code:{user.pk if user else 'recovery'}:{_hash(address.lower())}"
 
 
 def _hash(value: Any) -> str:

@@ -52,6 +52,7 @@ class LoginTokens:
     access: str
     refresh: str
     id: str  # the user's, 32 hex digits: a name, not a key
+    user_name: str
     expires_in: int  # seconds until the access token ends
 
 
@@ -135,7 +136,7 @@ def _issue(login: ApiToken, now: datetime) -> LoginTokens:
     login.expires_at = now + _lifetime()
     login.refresh_expires_at = max(login.expires_at, now + timedelta(days=settings.LOGIN_DAYS))
     login.save()
-    return LoginTokens(access, refresh, login.user.uuid.hex, int(_lifetime().total_seconds()))
+    return LoginTokens(access, refresh, login.user.uuid.hex, login.user.username, int(_lifetime().total_seconds()))
 
 
 def _renewed_at(login: ApiToken) -> datetime:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from csp.decorators import csp_update
 from django.urls import reverse
 from django.utils.decorators import method_decorator
@@ -17,6 +19,7 @@ from rest_framework.response import Response
 from accounts.headless import sign_in_schema
 from iotportal.openapi import whole_schema
 from iotportal.queries import StrictQuery
+from messaging.api import legacy_urls
 
 
 class SchemaView(StrictQuery):
@@ -37,7 +40,21 @@ class SchemaView(StrictQuery):
     )
     def get(self, request: Request) -> Response:
         """Return this description as OpenAPI 3: YAML, or JSON with `?format=json` or by the Accept header."""
-        return Response(whole_schema())
+        return Response(self.document())
+
+    def document(self) -> dict[str, Any]:
+        """Return the description."""
+        return whole_schema()
+
+
+class LegacySchemaView(SchemaView):
+    """The description of the documented API, which is one of its own: other errors, other ways to sign in."""
+
+    schema = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the description."""
+        return legacy_urls.schema()
 
 
 # Swagger UI draws its icons from data: pictures in its style sheet; scripts and styles stay our own.
@@ -49,6 +66,12 @@ class DocsView(SpectacularSwaggerSplitView):
     url_name = "api:schema"
     permission_classes = (AllowAny,)
     template_name = "rest_framework/swagger.html"
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Return the page, or the script that draws it; without scripts there is the description as a file."""
+        page: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]  # drf-spectacular is half typed
+        page.data["schema_url"] = self._get_schema_url(request)
+        return page
 
     def _get_schema_url(self, request: Request) -> str:
         """Return the address of the description; no parameter of the request goes into it."""
@@ -76,3 +99,9 @@ class SignInDocsView(DocsView):
     def _get_schema_url(self, request: Request) -> str:
         """Return the address of that description, which is JSON as it stands."""
         return reverse(self.url_name)
+
+
+class LegacyDocsView(DocsView):
+    """The same for the documented API."""
+
+    url_name = "api:legacy-schema"

@@ -6,8 +6,8 @@ from accounts.api import organisations
 from devices.api import certificates
 from devices.api.profile_views import DeviceProfileView, ProfileListView, ProfileView
 from devices.api.views import DeviceFileView
-from messaging.api import views
-from messaging.api.pages import DocsView, SchemaView
+from messaging.api import legacy_urls, views
+from messaging.api.pages import DocsView, LegacyDocsView, LegacySchemaView, SchemaView
 from messaging.api.presence import PresenceView, TimelineView
 
 app_name = "api"
@@ -55,5 +55,8 @@ urlpatterns = [
     path(f"{_DEVICE}/notifications", views.NotificationsView.as_view(), name="notifications"),
     path("v1/messages", views.HistoryView.as_view(), name="messages"),
     path("v1/", views.root_with_slash),
+    path("schema", LegacySchemaView.as_view(), name="legacy-schema"),
+    path("docs", LegacyDocsView.as_view(), name="legacy-docs"),
+    *legacy_urls.urlpatterns,
     re_path(r"^[\s\S]*\Z", views.unknown_path),
 ]

@@ -6,7 +6,7 @@ table, `messaging.operations`) for a signed-in browser, for the browsable pages 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from django.db.models import QuerySet
@@ -32,6 +32,7 @@ from devices.api.views import NAME, DeviceListView, DeviceView
 from devices.models import Device
 from devices.services import HIGHEST_PIN
 from iotportal.bodies import as_object
+from iotportal.legacy import is_legacy, refuse
 from iotportal.openapi import COMMAND_ERRORS, problems
 from iotportal.pagination import PAGE_PARAMETERS, PAGE_QUERY, page_body, page_cursor, page_size
 from iotportal.problems import CONTENT_TYPE, Problem, invalid, problem_body
@@ -40,7 +41,7 @@ from messaging import selectors
 from messaging.api import serializers as shapes
 from messaging.gateway.admission import Caller, Source
 from messaging.gateway.runtime import run_from_thread
-from messaging.operations import OPERATIONS, Operation
+from messaging.operations import OPERATIONS, Body, Operation
 from messaging.presence import known
 
 
@@ -85,6 +86,19 @@ class LiveDeviceView(DeviceView):
 # --- operations on a device ------------------------------------------------------------------------------------------------
 
 
+def run_operation(
+    request: Request, device: Device, operation: Operation, number: int | None, body: Body, query: Mapping[str, str]
+) -> dict[str, object]:
+    """Run one operation for the request's user and wait for the device.
+
+    Raises:
+        Problem: as `Operation.run`.
+    """
+    token = request.auth if isinstance(request.auth, ApiToken) else None
+    caller = Caller(request.user.pk, token.token_hash if token else None, Source.API)
+    return run_from_thread(lambda gateway: operation.run(gateway, caller, device.hex, number, body, query))
+
+
 class OperationView(APIView):
     """Runs the operations of one path; each subclass names its path, and what a request takes for the browsable pages."""
 
@@ -100,10 +114,7 @@ class OperationView(APIView):
         operation = self._operation(request)
         device = access_device(user_of(request), device_id, Action.CONTROL)
         body = {} if request.method in {"GET", "HEAD"} else as_object(request.data)
-        token = request.auth if isinstance(request.auth, ApiToken) else None
-        caller = Caller(request.user.pk, token.token_hash if token else None, Source.API)
-        query = request.query_params.dict()
-        answer = run_from_thread(lambda gateway: operation.run(gateway, caller, device.hex, number, body, query))
+        answer = run_operation(request, device, operation, number, body, request.query_params.dict())
         return Response(answer, headers={"Cache-Control": "no-store"})
 
     def _operation(self, request: Request) -> Operation:
@@ -371,6 +382,8 @@ def root_with_slash(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 def unknown_path(request: HttpRequest) -> JsonResponse:
     """Answer for a path that the API does not have."""
+    if is_legacy(request.path):
+        return refuse(Problem(404, "not_found", "There is no such path in the API."))
     hint = "Its paths have no slash at the end." if request.path.endswith("/") else "Its description is at /api/v1/docs."
     body = problem_body(404, "not_found", f"There is no such path in the API. {hint}")
     return JsonResponse(body, status=404, content_type=CONTENT_TYPE)

@@ -153,6 +153,7 @@ def _environment(broker_port: int, url: str) -> dict[str, str]:
         "PORTAL_URL": url,
         "PORTAL_THROTTLE_ANON": "100000/min",
         "PORTAL_THROTTLE_USER": "100000/min",
+        "PORTAL_THROTTLE_TOKEN": "100000/min",
         "PORTAL_LOG_LEVEL": "WARNING",
     }
 

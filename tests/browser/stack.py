@@ -84,6 +84,7 @@ class Portal:
             "PORTAL_EMAIL_PORT": str(self._smtp_port),
             "PORTAL_COMMAND_TIMEOUT": str(COMMAND_TIMEOUT_S),
             "PORTAL_THROTTLE_USER": "100000/min",
+            "PORTAL_THROTTLE_TOKEN": "100000/min",
             "PORTAL_LOG_LEVEL": "WARNING",
         }
         seed = [sys.executable, "-m", "tests.browser.seed"]
