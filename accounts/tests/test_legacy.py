@@ -134,7 +134,9 @@ def test_of_many_who_sign_up_at_once_under_one_name_one_gets_it(program: Program
     numbers = iter(range(6))
     answers = at_once(6, lambda: program("/sign_up", {**NEW, "email": f"carol{next(numbers)}@example.org"}))
 
-    assert sorted(one.status_code for one in answers) == [200, 409, 409, 409, 409, 409]  # type: ignore[attr-defined]
+    first, *others = sorted(one.status_code for one in answers)  # type: ignore[attr-defined]
+    assert first == 200
+    assert set(others) <= {409, 429}, "429: a busy machine has them wait for the counter of sign-ups"
     assert User.objects.count() == 1
 
 

@@ -67,6 +67,7 @@ class DocsView(SpectacularSwaggerSplitView):
     permission_classes = (AllowAny,)
     template_name = "rest_framework/swagger.html"
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Return the page, or the script that draws it; without scripts there is the description as a file."""
         page: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]  # drf-spectacular is half typed

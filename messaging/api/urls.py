@@ -3,6 +3,7 @@
 from django.urls import path, re_path
 
 from accounts.api import organisations
+from accounts.api.tokens import TokensView, TokenView
 from devices.api import certificates
 from devices.api.profile_views import DeviceProfileView, ProfileListView, ProfileView
 from devices.api.views import DeviceFileView
@@ -31,6 +32,8 @@ urlpatterns = [
     path("v1/invitations", organisations.ReceivedListView.as_view(), name="received-invitations"),
     path("v1/invitations/<str:invitation_id>", organisations.ReceivedView.as_view(), name="received-invitation"),
     path("v1/invitations/<str:invitation_id>/accept", organisations.AcceptView.as_view(), name="accept"),
+    path("v1/tokens", TokensView.as_view(), name="tokens"),
+    path("v1/tokens/<str:token_id>", TokenView.as_view(), name="token"),
     path("v1/profiles", ProfileListView.as_view(), name="profiles"),
     path("v1/profiles/<str:slug>", ProfileView.as_view(), name="profile"),
     path("v1/devices", views.LiveDeviceListView.as_view(), name="devices"),
