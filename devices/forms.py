@@ -12,6 +12,7 @@ from devices.models import Certificate
 from devices.names import DEVICE_NAME_LENGTH, PIN_NAME_LENGTH, InvalidName, clean_name
 from devices.pki import MAX_CSR_BYTES, KeyAlgorithm
 from devices.profiles import DEFAULT_PROFILE, Profile
+from devices.selectors import HIGHEST_PIN
 
 
 class NameField(forms.CharField):
@@ -123,7 +124,7 @@ class PasswordForm(forms.Form):
 class PinNameForm(forms.Form):
     """A pin's name; empty takes it away."""
 
-    number = forms.IntegerField(min_value=0, max_value=255)
+    number = forms.IntegerField(min_value=0, max_value=HIGHEST_PIN)
     name = NameField(longest=PIN_NAME_LENGTH, optional=True)
 
 

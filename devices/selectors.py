@@ -21,6 +21,7 @@ from devices.profile_documents import Document
 from devices.profiles import DEFAULT_PROFILE, Profile, UnknownProfile, all_profiles, get_profile
 
 PAGE_SIZE = 50
+HIGHEST_PIN = 32_767  # what a pin's column holds
 LAMPS = 40  # drawn one by one up to here, told as a number above
 EXPIRES_SOON_DAYS = 30
 
@@ -45,6 +46,12 @@ def profile_of(device: Device) -> Profile:
         return profile_store.find(profile_store.key_of(device))
     except UnknownProfile:
         return get_profile(DEFAULT_PROFILE)
+
+
+def highest_pin(device: Device) -> int:
+    """Return the highest number that the device's profile gives to a pin."""
+    numbers = [one for api in profile_of(device).tile("gpio") for one in api.fields if one.name == "number"]
+    return min(HIGHEST_PIN, max((int(one.maximum) for one in numbers if one.maximum is not None), default=HIGHEST_PIN))
 
 
 def document_of_device(device: Device) -> Document:

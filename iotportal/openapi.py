@@ -35,6 +35,7 @@ _DESCRIPTIONS = {
     402: "All messages of this month are used. Nothing was sent.",
     403: "The token's scope or your role does not allow it, or a session's request came without its CSRF token.",
     404: "There is no such thing, or it is not yours: both look the same.",
+    405: "It cannot be done in this way: the api is of another kind.",
     406: "The Accept header names no type that this can be.",
     409: "It does not go together with how things are: a name that is taken, a device that is not connected, an "
     "`Idempotency-Key` whose first request is still under way.",

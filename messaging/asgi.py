@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,7 +23,8 @@ from iotportal.problems import CONTENT_TYPE, Problem, problem_body
 from iotportal.throttle import client_address
 from messaging.gateway import runtime
 from messaging.gateway.admission import Caller
-from messaging.operations import Operation, find_operation
+from messaging.gateway.core import Gateway
+from messaging.operations import API_OPERATIONS, find_operation
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_PATH = re.compile(r"/api/v1/devices/([0-9a-f]{32}|[0-9a-f-]{36})/([a-z]+)(?:/(\d{1,5}))?\Z")
+_PATH = re.compile(r"/api/v1/devices/([0-9a-f]{32}|[0-9a-f-]{36})/(?:apis/([a-z][a-z0-9_]{0,63})|([a-z]+)(?:/(\d{1,5}))?)\Z")
 
 
 class CommandApp:
@@ -46,15 +47,29 @@ class CommandApp:
         """Answer a command with a token; hand on everything else."""
         if scope["type"] == "http":
             found = _PATH.match(scope["path"])
-            operation = find_operation(scope["method"], found[2], found[3]) if found else None
-            head = _head(scope) if operation is not None else None
-            if found and operation is not None and head is not None:
-                await _answer(scope, receive, send, found, operation, head)
+            work = _work(scope["method"], found) if found else None
+            head = _head(scope) if work is not None else None
+            if work is not None and head is not None:
+                await _answer(scope, receive, send, work, head)
                 return
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
         await self._inner(scope, receive, send)
+
+
+Work = Callable[[Gateway, Caller, Mapping[str, object], Mapping[str, str]], Awaitable[dict[str, object]]]
+
+
+def _work(method: str, found: re.Match[str]) -> Work | None:
+    """Return what carries out the operation that an address names, waiting for who asks, with what body and query; or None."""
+    device, api, path, number = found.groups()
+    if api is not None and (named := API_OPERATIONS.get(method)) is not None:
+        return lambda gateway, caller, body, query: named.run(gateway, caller, device, api, body, query)
+    if path is not None and (operation := find_operation(method, path, number)) is not None:
+        at = int(number) if number else None
+        return lambda gateway, caller, body, query: operation.run(gateway, caller, device, at, body, query)
+    return None
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
@@ -108,17 +123,16 @@ def _head(scope: Scope) -> _Head | None:
     return _Head(token, client_address(peer[0] if peer else None, forwarded))
 
 
-async def _answer(scope: Scope, receive: Receive, send: Send, found: re.Match[str], operation: Operation, head: _Head) -> None:
+async def _answer(scope: Scope, receive: Receive, send: Send, work: Work, head: _Head) -> None:
     """Run one operation and write its answer in one go."""
     headers: list[tuple[bytes, bytes]] = []
     try:
         if not looks_like_token(head.token):
             raise Problem(401, "invalid_token", "That token is not known, has ended or was revoked.")
         body = parse_object(await _read(receive)) if scope["method"] != "GET" else {}
-        number = int(found[3]) if found[3] else None
         caller = Caller(None, hash_token(head.token), address=head.address)
-        work = operation.run(runtime.current(), caller, found[1], number, body, _query(scope))
-        status, content_type, answer = 200, "application/json", await _unless_gone(receive, work)
+        under_way = work(runtime.current(), caller, body, _query(scope))
+        status, content_type, answer = 200, "application/json", await _unless_gone(receive, under_way)
     except Problem as problem:
         status, content_type, answer = problem.status, CONTENT_TYPE, problem.body()
         if problem.retry_after_s is not None:

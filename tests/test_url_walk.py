@@ -272,6 +272,7 @@ TABLE: dict[str, Row] = {
     API_DEVICE + "/ethernet": api(GET="404 403 200"),
     API_DEVICE + "/uart": api(POST="404 403 400"),
     API_DEVICE + "/notifications": api(POST="404 403 400"),
+    API_DEVICE + "/apis/<str:api>": api(GET="404 403 200", PUT="404 403 405"),
     "api/v1/messages": api(GET="200"),
     # --- signing in over the API: a browser's session is nobody there
     "api/auth/docs": door(GET="200", OPTIONS="200"),
@@ -483,6 +484,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         pattern.replace("<device:device_id>", device)
         .replace("<str:device_id>", device)
         .replace("<str:name>", "device.crt")
+        .replace("<str:api>", "get_rtc")
         .replace("<slug:name>", "status")
         .replace("<uuid:certificate_id>", str(certificate_of(device)) if "certificate_id" in pattern else "")
         .replace("<str:certificate_id>", certificate_of(device).hex if "certificate_id" in pattern else "")

@@ -23,7 +23,6 @@ from devices.services.errors import (
 from devices.services.expiry import warn_of_expiry
 from devices.services.profiles import delete_profile, document_of, make_profile, save_profile
 from devices.services.registration import (
-    HIGHEST_PIN,
     change_profile,
     delete_device,
     name_pin,
@@ -33,7 +32,7 @@ from devices.services.registration import (
 from devices.services.revocation import end_overlaps, note_expired, note_shared, rescue_certificate, revoke_certificate
 
 __all__ = [
-    "HIGHEST_PIN", "CsrRefused", "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "KeyInUse",
+    "CsrRefused", "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "KeyInUse",
     "KeyUnavailable", "NameTaken", "NotExpired", "ProfileChanged", "ProfileGone", "ProfileInUse", "Registered", "SlugTaken",
     "TooManyProfiles", "UnknownKeyAlgorithm", "UnknownProfile", "UnknownReason", "change_profile", "delete_device",
     "delete_profile", "device_files", "device_zip", "document_of", "end_overlaps", "forget_key", "make_profile", "name_pin",

@@ -15,6 +15,7 @@ from devices.events import record
 from devices.models import Device, EventKind, Pin
 from devices.names import PIN_NAME_LENGTH, clean_name
 from devices.pki import KeyAlgorithm
+from devices.selectors import highest_pin
 from devices.services.certificates import Key, Registered, certify, make_key
 from devices.services.errors import DeviceGone, InvalidPin
 from devices.services.integrity import as_refusal
@@ -22,8 +23,6 @@ from devices.services.profiles import kind_of
 from devices.services.revocation import revoke_all
 
 logger = logging.getLogger(__name__)
-
-HIGHEST_PIN = 255  # what every profile allows at the most
 
 
 def register_device(
@@ -107,8 +106,9 @@ def name_pin(*, device: Device, number: int, name: str) -> Pin:
         InvalidName: the name is too long or cannot be shown.
         InvalidPin: there is no pin of that number.
     """
-    if not 0 <= number <= HIGHEST_PIN:
-        raise InvalidPin(f"Pins are numbered 0 to {HIGHEST_PIN}.")
+    highest = highest_pin(device)
+    if not 0 <= number <= highest:
+        raise InvalidPin(f"Pins are numbered 0 to {highest}.")
     values = {"name": clean_name(name, longest=PIN_NAME_LENGTH, optional=True)}
     return Pin.objects.update_or_create(device=device, number=number, defaults=values)[0]
 

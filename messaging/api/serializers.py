@@ -12,7 +12,9 @@ from accounts.api.serializers import MembershipSerializer, TokenSerializer, User
 from devices.api.serializers import DeviceIdField, DeviceSerializer, HexField
 from iotportal.serializers import ChoiceField, PageSerializer, StrictSerializer, TextField
 from messaging.models import LONGEST_OFFLINE_MINUTES, Command, Direction, Message, Outcome, Presence
+from messaging.operations import DOCUMENTED
 from messaging.presence import Known
+from messaging.protocol.codec import MAX_PAYLOAD_BYTES
 
 
 class DropsSerializer(serializers.Serializer[Any]):
@@ -287,29 +289,41 @@ class CommandRequestSerializer(_Timed):
     arguments = serializers.DictField(required=False, help_text='The command\'s fields, for example {"number": 10}.')
 
 
+def _field(api: str, name: str, help_text: str = "") -> serializers.Field[Any, Any, Any, Any]:
+    """Return the field of a request as the standard profile describes it."""
+    field = next(one for one in DOCUMENTED.apis[api].fields if one.name == name)
+    help_text = help_text or field.help or field.title
+    if field.type == "integer":
+        low = 0 if field.minimum is None else int(field.minimum)
+        high = None if field.maximum is None else int(field.maximum)
+        return serializers.IntegerField(min_value=low, max_value=high, initial=low, help_text=help_text)
+    longest = field.max_bytes or MAX_PAYLOAD_BYTES
+    return TextField(allow_blank=not field.min_bytes, max_length=longest, help_text=help_text)
+
+
 class PinRequestSerializer(_Timed):
     """A pin's new value."""
 
-    value = serializers.IntegerField(min_value=0, max_value=1, initial=1, help_text="0 is LOW, 1 is HIGH.")
+    value = _field("set_gpio", "value")
 
 
 class ClockRequestSerializer(_Timed):
     """The clock's new time."""
 
-    value = serializers.IntegerField(min_value=0, max_value=4294967295, initial=0, help_text="Seconds since 1970, UTC.")
+    value = _field("set_rtc", "value")
 
 
 class TextRequestSerializer(_Timed):
     """What to print on the device's UART."""
 
-    value = TextField(allow_blank=True, max_length=16384, help_text="A small device takes less; see /profiles.")
+    value = _field("write_uart", "value", "A small device takes less; see /profiles.")
 
 
 class NotificationRequestSerializer(_Timed):
     """Whom to notify of what."""
 
-    recipient = TextField(max_length=16384, help_text="An e-mail address, a phone number with +, or a device id.")
-    message = TextField(max_length=16384)
+    recipient = _field("trigger_notification", "recipient")
+    message = _field("trigger_notification", "message")
 
 
 class EmptyRequestSerializer(_Timed):

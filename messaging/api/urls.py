@@ -56,6 +56,7 @@ urlpatterns = [
     path(f"{_DEVICE}/ethernet", views.EthernetView.as_view(), name="ethernet"),
     path(f"{_DEVICE}/uart", views.UartView.as_view(), name="uart"),
     path(f"{_DEVICE}/notifications", views.NotificationsView.as_view(), name="notifications"),
+    path(f"{_DEVICE}/apis/<str:api>", views.ApiView.as_view(), name="api"),
     path("v1/messages", views.HistoryView.as_view(), name="messages"),
     path("v1/", views.root_with_slash),
     path("schema", LegacySchemaView.as_view(), name="legacy-schema"),

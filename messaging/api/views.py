@@ -6,7 +6,7 @@ table, `messaging.operations`) for a signed-in browser, for the browsable pages 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db.models import QuerySet
@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
@@ -30,7 +31,6 @@ from devices.access import access_device, parse_device_id
 from devices.api.common import DEVICE_ID
 from devices.api.views import NAME, DeviceListView, DeviceView
 from devices.models import Device
-from devices.services import HIGHEST_PIN
 from iotportal.bodies import as_object
 from iotportal.legacy import is_legacy, refuse
 from iotportal.openapi import COMMAND_ERRORS, problems
@@ -41,7 +41,7 @@ from messaging import selectors
 from messaging.api import serializers as shapes
 from messaging.gateway.admission import Caller, Source
 from messaging.gateway.runtime import run_from_thread
-from messaging.operations import OPERATIONS, Body, Operation
+from messaging.operations import API_OPERATIONS, DOCUMENTED, OPERATIONS, Body, Operation
 from messaging.presence import known
 
 
@@ -121,11 +121,18 @@ class OperationView(APIView):
         return OPERATIONS["GET" if request.method == "HEAD" else str(request.method), self.path]
 
 
+def _caller(request: Request) -> Caller:
+    """Return who asks, as the gateway knows callers."""
+    token = request.auth if isinstance(request.auth, ApiToken) else None
+    return Caller(request.user.pk, token.token_hash if token else None, Source.API)
+
+
+PIN = DOCUMENTED.apis["get_gpio"].fields[0]
 TIMEOUT = OpenApiParameter(
     "timeout", {"type": "number", "minimum": 1, "maximum": 30}, OpenApiParameter.QUERY, description="Seconds; 5 unless given."
 )
 NUMBER = OpenApiParameter(
-    "number", {"type": "integer", "minimum": 0, "maximum": HIGHEST_PIN}, OpenApiParameter.PATH, description="The pin."
+    "number", {"type": "integer", "minimum": 0, "maximum": int(PIN.maximum or 0)}, OpenApiParameter.PATH, description="The pin."
 )
 
 
@@ -148,6 +155,33 @@ def _describe(
         parameters=[DEVICE_ID, *([NUMBER] if operation.numbered else []), TIMEOUT],
         request=request,
         responses={200: response, **problems(*COMMAND_ERRORS)},
+    )
+    return described
+
+
+API_NAME = OpenApiParameter(
+    "api", {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"}, OpenApiParameter.PATH, description="For example get_gpio."
+)
+FIELDS = OpenApiParameter(
+    "fields",
+    {"type": "object", "additionalProperties": {"type": "string"}, "example": {"number": "10"}},
+    style="form",
+    explode=True,
+    description="The api's fields.",
+)
+
+
+def _describe_api(
+    name: str, method: str, *, parameters: Sequence[OpenApiParameter] = (), request: Any = None
+) -> Callable[[Method], Method]:
+    """Return the schema of an operation on any api."""
+    described: Callable[[Method], Method] = extend_schema(
+        operation_id=name,
+        summary=API_OPERATIONS[method].title,
+        tags=["commands"],
+        parameters=[DEVICE_ID, API_NAME, *parameters, TIMEOUT],
+        request=request,
+        responses={200: shapes.AnsweredSerializer, **problems(405, *COMMAND_ERRORS)},
     )
     return described
 
@@ -280,6 +314,34 @@ class NotificationsView(OperationView):
     def post(self, request: Request, device_id: str) -> Response:
         """Have the device raise a notification."""
         return self._run(request, device_id)
+
+
+class ApiView(OperationView):
+    """Any api of the device's profile, by its name."""
+
+    name = "Api"
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> serializers.BaseSerializer[Any]:
+        """Return what the form of the browsable pages begins with: what an api takes its profile says."""
+        return serializers.Serializer(*args, **kwargs)
+
+    @_describe_api("apis_get", "GET", parameters=[FIELDS])
+    def get(self, request: Request, device_id: str, api: str) -> Response:
+        """Ask for a value: the api's fields stand in the query, as its profile names them."""
+        return self._run_api(request, device_id, api)
+
+    @_describe_api("apis_set", "PUT", request=OpenApiTypes.OBJECT)
+    def put(self, request: Request, device_id: str, api: str) -> Response:
+        """Set something: the body is the api's fields, as its profile names them."""
+        return self._run_api(request, device_id, api)
+
+    def _run_api(self, request: Request, device_id: str, api: str) -> Response:
+        device = access_device(user_of(request), device_id, Action.CONTROL)
+        operation = API_OPERATIONS["GET" if request.method == "HEAD" else str(request.method)]
+        body = as_object(request.data) if request.method == "PUT" else {}
+        query, caller = request.query_params.dict(), _caller(request)
+        answer = run_from_thread(lambda gateway: operation.run(gateway, caller, device.hex, api, body, query))
+        return Response(answer, headers={"Cache-Control": "no-store"})
 
 
 # --- history -----------------------------------------------------------------------------------------------------------------

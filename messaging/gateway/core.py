@@ -23,7 +23,7 @@ from django.conf import settings
 
 from devices import profile_store
 from devices.access import parse_device_id
-from devices.profiles import API_NAME, Api, Profile
+from devices.profiles import API_NAME, Api, Kind, Profile
 from iotportal.problems import Problem
 from iotportal.uuid7 import time_of, uuid7
 from iotportal.valkey import Valkey, ValkeyUnavailable
@@ -158,7 +158,14 @@ class Gateway:
         await self._valkey.stop()
 
     async def send(
-        self, caller: Caller, device_id: str, api_name: str, arguments: Mapping[str, object], timeout_s: object = None
+        self,
+        caller: Caller,
+        device_id: str,
+        api_name: str,
+        arguments: Mapping[str, object],
+        timeout_s: object = None,
+        *,
+        kind: Kind | None = None,
     ) -> CommandResult:
         """Send one command and return the device's answer.
 
@@ -169,6 +176,7 @@ class Gateway:
             arguments: the command's fields.
             timeout_s: 1–30 s; if None the api's, or else the setting's. It covers everything: waiting for the lane, sending,
                 the answer.
+            kind: what the api has to be. The arguments of a get are then texts, as they stand in an address.
 
         Raises:
             Problem: as `docs/api.md` lists them; the command was not sent unless the problem says that it may have been.
@@ -201,7 +209,7 @@ class Gateway:
             raise cannot_check() from error
         device = self._admitted(device_id, api_name, admission, profile)
         try:
-            pending = self._prepare(caller, admission, device, api_name, arguments, timeout_s, accepted)
+            pending = self._prepare(caller, admission, device, api_name, arguments, timeout_s, accepted, kind)
             if given is None and pending.api.timeout_s is not None:
                 pending.timeout_s = pending.api.timeout_s
             return await self._run(device, pending)
@@ -258,13 +266,20 @@ class Gateway:
         arguments: Mapping[str, object],
         timeout_s: float,
         accepted: float,
+        kind: Kind | None,
     ) -> _Pending:
         """Check and encode; what cannot be sent costs nothing."""
         command_id = uuid7()
         try:
             api = device.profile.api(api_name)
+            if kind is not None:
+                _refuse_other_kind(api, kind)
+                arguments = codec.from_texts(api, arguments) if kind == "get" else arguments
             prepared = codec.prepare_command(device.profile, api, arguments, command_id.hex)
             _refuse_own_notification(device.id, api, prepared)
+        except Problem:
+            refund(self._valkey, admission)
+            raise
         except (codec.InvalidArguments, KeyError) as error:
             refund(self._valkey, admission)
             errors = (
@@ -628,6 +643,14 @@ def _refuse_own_notification(device_id: str, api: Api, prepared: codec.Prepared)
     """Refuse what a device by the protocol shows and does not answer. Raises InvalidArguments."""
     if api.name == "trigger_notification" and prepared.arguments.get("recipient") == device_id:
         raise codec.InvalidArguments({"recipient": ["This is the device itself. Choose whom it should notify."]})
+
+
+def _refuse_other_kind(api: Api, kind: Kind) -> None:
+    """Refuse to read by a set, or to set by a get. Raises Problem: 405."""
+    if api.kind == kind:
+        return
+    told = {"get": "only reads: ask for it with GET", "set": "acts: use PUT", "event": "is said by the device itself"}
+    raise Problem(405, "method_not_allowed", f"{api.name} {told[api.kind]}.")
 
 
 def _broker_lost(*, sent: bool) -> Problem:

@@ -111,6 +111,28 @@ def prepare_command(profile: Profile, api: Api, arguments: Mapping[str, object],
     return Prepared(checked, payload)
 
 
+def from_texts(api: Api, texts: Mapping[str, object]) -> dict[str, object]:
+    """Return arguments that came as texts, from a form or an address, in the types of the api's fields.
+
+    What cannot be turned stays as it is, so that the check says what is wrong with it. Of an api that the profile does not
+    declare, what reads as JSON is taken for that.
+    """
+    fields = {field.name: field for field in api.fields}
+    return {name: _from_text(fields.get(name), text) if isinstance(text, str) else text for name, text in texts.items()}
+
+
+def _from_text(field: Field | None, text: str) -> object:
+    if field is not None and field.type in ("string", "integer"):
+        return text  # a whole number is taken as text everywhere
+    words = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+    if field is not None and field.type == "boolean":
+        return words.get(text.strip().lower(), text)
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
 def wire_bytes(text: str) -> int:
     """Return how many bytes a text takes between the quotes on the wire."""
     return len(_encode(text)) - 2

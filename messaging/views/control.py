@@ -68,8 +68,12 @@ def pin(request: AuthedRequest, device_id: str) -> HttpResponse:
     device = access_device(request.user, device_id, Action.MANAGE)
     form = PinNameForm(request.POST)
     if form.is_valid():
-        services.name_pin(device=device, **form.cleaned_data)
-        return redirect(f"{reverse('messaging:control', args=[device.hex])}#gpio")
+        try:
+            services.name_pin(device=device, **form.cleaned_data)
+        except services.InvalidPin as error:
+            form.add_error("number", str(error))
+        else:
+            return redirect(f"{reverse('messaging:control', args=[device.hex])}#gpio")
     errors = "; ".join(str(text) for texts in form.errors.values() for text in texts)
     return _page(request, device, {"pin-name": Outcome(status=400, text=errors, values=request.POST.dict())})
 

@@ -75,6 +75,29 @@ async def test_the_first_command_of_a_token_finds_all_that_it_needs(world: World
     assert (await gateway.send(Caller(None, world.token.token_hash), device.device.hex, "set_fan", {"value": 1}, 5)).attempts == 1
 
 
+async def test_a_get_takes_its_fields_as_texts_and_a_set_is_not_asked_for(world: World) -> None:
+    fields = [{"name": "depth", "type": "number"}, {"name": "fine", "type": "boolean"}]
+    probe = {"title": "Probe", "kind": "get", "fields": fields, "answer": [VALUE]}
+    await make(world, apis={"get_probe": probe, "set_fan": fan()})
+    device, gateway = (
+        await world.device(profile="garden", script=lambda api, _: [(0, api, b'{"value": 2}')]),
+        await world.gateway(),
+    )
+    caller, hex_id = Caller(world.user.pk), device.device.hex
+    assert (await gateway.send(caller, hex_id, "get_probe", {"depth": "1.5", "fine": "true"}, kind="get")).answer == {"value": 2}
+    assert device.heard == [("get_probe", b'{"depth": 1.5, "fine": true}')]
+    used = await sync_to_async(_used)(world)
+    assert (await refused(gateway.send(caller, hex_id, "set_fan", {"value": "1"}, kind="get"))).status == 405
+    assert (await refused(gateway.send(caller, hex_id, "get_probe", {"depth": 1, "fine": True}, kind="set"))).status == 405
+    wrong = await refused(gateway.send(caller, hex_id, "get_probe", {"depth": "deep", "fine": "perhaps"}, kind="get"))
+    assert set(wrong.errors) == {"depth", "fine"}
+    await until(lambda: _same(world, used), "the quota to be given back")
+
+
+async def _same(world: World, used: object) -> bool:
+    return bool(await sync_to_async(_used)(world) == used)
+
+
 async def test_an_own_api_waits_as_long_as_its_profile_says(world: World) -> None:
     def silent(api: str, payload: bytes) -> list[tuple[float, str, bytes]]:
         return []
@@ -144,7 +167,7 @@ async def test_a_process_that_does_not_know_the_version_asks_for_it_and_leaves_n
     await sync_to_async(lambda: profile.versions.all().delete())()
     used = await sync_to_async(_used)(world)
     assert (await refused(set_fan(gateway, world, device, 3))).status == 503
-    assert await sync_to_async(_used)(world) == used
+    await until(lambda: _same(world, used), "the quota to be given back")
     await until(lambda: _no_locks(device), "the lanes to be open")
 
 

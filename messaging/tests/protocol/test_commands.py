@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.profiles import Profile, all_profiles, get_profile
+from devices.profiles import Api, Field, Profile, all_profiles, get_profile
 from messaging.protocol.codec import (
     MAX_PAYLOAD_BYTES,
     WHOLE_COMMAND,
     InvalidArguments,
     decode_answer,
     encode_command,
+    from_texts,
     prepare_command,
     wire_bytes,
 )
@@ -239,6 +240,27 @@ def test_what_just_fits_is_sent() -> None:
 )
 def test_a_text_is_counted_as_it_fills_the_devices_buffer(text: str, size: int) -> None:
     assert wire_bytes(text) == size
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("integer", "7", "7"), ("number", "7.5", 7.5), ("number", "1e999", float("inf")), ("number", "x", "x"),
+        ("boolean", "true", True), ("boolean", "0", False), ("boolean", "off", False), ("boolean", "yes", "yes"),
+        ("string", "7", "7"), ("object", '{"a": 1}', {"a": 1}), ("array", "[1", "[1"), ("number", "NaN", "NaN"),
+        ("array", "[" * 100_000, "[" * 100_000),
+    ],
+)  # fmt: skip
+def test_a_text_of_a_form_gets_the_type_of_its_field_or_stays_to_be_refused(kind: Any, text: str, value: object) -> None:
+    assert from_texts(Api("x", "X", "set", fields=(Field("value", kind),)), {"value": text}) == {"value": value}
+
+
+def test_of_an_api_that_is_not_declared_what_reads_as_json_is_that() -> None:
+    assert from_texts(STANDARD.api("get_soil"), {"depth": "3", "unit": "C", "deep": "[1]"}) == {
+        "depth": 3,
+        "unit": "C",
+        "deep": [1],
+    }
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200)
