@@ -87,7 +87,7 @@ def _authority() -> list[CheckMessage]:
         return [Error(f"The certificate authority cannot be used: {error}", id="devices.E004")]
     if issuing.not_valid_after_utc - datetime.now(UTC) > timedelta(days=settings.CERTIFICATE_DAYS):
         return []
-    hint = "Move issuing-ca.pem and .key away, run `manage.py setup_pki`, restart, and give the devices new certificates."
+    hint = "Run `manage.py rotate_ca`; devices get certificates of the new one as they are renewed."
     text = f"The issuing CA ends on {issuing.not_valid_after_utc:%Y-%m-%d}, before PORTAL_CERTIFICATE_DAYS are over."
     return [Warning(text, hint=hint, id="devices.W003")]
 

@@ -109,6 +109,16 @@ CELERY_BEAT_SCHEDULE = {
     "clear-ended-sessions": {"task": "accounts.tasks.clear_ended_sessions", "schedule": 3600.0, "options": {"expires": 3600}},
     "delete-ended-logins": {"task": "accounts.tasks.delete_ended_logins", "schedule": 3600.0},
     "delete-ended-invitations": {"task": "accounts.tasks.delete_ended_invitations", "schedule": 3600.0},
+    "look-after-certificates": {
+        "task": "devices.tasks.look_after_certificates",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
+    "publish-revocation-lists": {
+        "task": "devices.tasks.publish_revocation_lists",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     # A run that could not begin in time is left out: the next one tells the same.
     "tell-outages": {"task": "messaging.tasks.tell_outages", "schedule": 15.0, "options": {"expires": 30}},
     "forget-old-presence": {"task": "messaging.tasks.forget_old_presence", "schedule": 3600.0, "options": {"expires": 3600}},
@@ -233,6 +243,7 @@ PKI_DIR = Path(env.text("PORTAL_PKI_DIR", str(STATE_DIR / "pki")))
 SEAL_KEY = env.secret("PORTAL_SEAL_KEY")  # base64 of 32 bytes: seals the device keys that the portal keeps for their owners
 CERTIFICATE_DAYS = env.integer("PORTAL_CERTIFICATE_DAYS", 365, minimum=1, maximum=3650)
 RENEWAL_OVERLAP_DAYS = env.integer("PORTAL_RENEWAL_OVERLAP_DAYS", 14, minimum=0, maximum=365)  # the old one beside the new one
+CRL_IN_CERTIFICATES = env.boolean("PORTAL_CRL_IN_CERTIFICATES", default=False)  # certificates say where their CRL is
 MQTT_HOST = env.text("MQTT_HOST", "localhost")  # where the portal's own processes find the broker
 MQTT_PORT = env.integer("MQTT_PORT", 8883, minimum=1, maximum=65535)
 BROKER_BIND = env.text("PORTAL_BROKER_BIND", "127.0.0.1")

@@ -18,6 +18,7 @@ _sign_in = [
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="devices:list"), name="home"),
     path("devices/", include("devices.urls")),
+    path("pki/", include("devices.public_urls")),
     path("", include("messaging.urls")),
     path("", include("accounts.urls")),
     path("help/", views.help_page, name="help"),

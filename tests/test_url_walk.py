@@ -166,7 +166,7 @@ TABLE: dict[str, Row] = {
     CERTIFICATE: page(GET="404 200"),
     CERTIFICATE + "revoke/": page(GET="404 403 403 200", POST="404 403 403 400"),
     CERTIFICATE + "rescue/": page(GET="404 403 403 200", POST="404 403 403 302"),
-    "devices/certificates/": page(GET="200", POST="302"),
+    "devices/certificates/": page(GET="200", POST="400"),
     DEVICE + "delete/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
     DEVICE + "files/<str:name>": page(GET="404 200"),
     DEVICE + "control/": page(GET="404 200"),
@@ -174,6 +174,8 @@ TABLE: dict[str, Row] = {
     DEVICE + "control/<slug:name>/": page(rest="404 403 302", POST="404 403 200"),
     DEVICE + "timeline/": page(GET="404 200"),
     DEVICE + "offline/": page(GET="404 403 403 200", POST="404 403 403 400"),
+    "pki/ca.pem": door(GET="200"),
+    "pki/crl/<str:issuer>.crl": door(GET="404"),  # none was revoked
     "history/": page(GET="200"),
     "history/export/": page(GET="200"),
     # --- the door
@@ -486,6 +488,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<str:name>", "device.crt")
         .replace("<str:api>", "get_rtc")
         .replace("<slug:name>", "status")
+        .replace("<str:issuer>", "0" * 40)
         .replace("<uuid:certificate_id>", str(certificate_of(device)) if "certificate_id" in pattern else "")
         .replace("<str:certificate_id>", certificate_of(device).hex if "certificate_id" in pattern else "")
         .replace("<str:secret>", "s" * 43)

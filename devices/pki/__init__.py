@@ -19,11 +19,13 @@ from devices.pki.authority import (
     SERVICES,
     Authority,
     authority,
+    earlier_authorities,
     issue_device_certificate,
     issuers_of,
     server_certificate,
     service_certificates,
 )
+from devices.pki.crl import Entry, make_crl
 from devices.pki.csr import MAX_CSR_BYTES, CsrRefused, read_csr
 from devices.pki.errors import PkiError
 from devices.pki.keys import (
@@ -38,11 +40,13 @@ from devices.pki.keys import (
     private_key_pem,
     to_pem,
 )
+from devices.pki.rotation import Brought, bring, retire, rotate
 from devices.pki.setting_up import ISSUING_DAYS, RENEW_BEFORE, is_usable, names_of, server_names, set_up
 
 __all__ = [
-    "ISSUING_DAYS", "MAX_CSR_BYTES", "RENEW_BEFORE", "SERVICES", "Authority", "CsrRefused", "KeyAlgorithm", "PkiError",
-    "PrivateKey", "PublicKey", "algorithm_of", "authority", "fingerprint", "is_usable", "issue_device_certificate",
-    "issuers_of", "key_hash", "key_id", "names_of", "new_private_key", "private_key_pem", "read_csr", "server_certificate",
-    "server_names", "service_certificates", "set_up", "to_pem",
+    "ISSUING_DAYS", "MAX_CSR_BYTES", "RENEW_BEFORE", "SERVICES", "Authority", "Brought", "CsrRefused", "Entry",
+    "KeyAlgorithm", "PkiError", "PrivateKey", "PublicKey", "algorithm_of", "authority", "bring", "earlier_authorities",
+    "fingerprint", "is_usable", "issue_device_certificate", "issuers_of", "key_hash", "key_id", "make_crl", "names_of",
+    "new_private_key", "private_key_pem", "read_csr", "retire", "rotate", "server_certificate", "server_names",
+    "service_certificates", "set_up", "to_pem",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,28 +12,30 @@ from uuid import UUID
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from django.conf import settings
 
 from devices.pki.errors import PkiError
-from devices.pki.files import Stamp, stamp
-from devices.pki.keys import PublicKey, fingerprint, key_id, to_pem
+from devices.pki.files import Stamp, locked, stamp
+from devices.pki.keys import PrivateKey, PublicKey, fingerprint, key_id, to_pem
 from devices.pki.signing import Issuer, as_name, sign
 
 SERVICES = {"portal.gateway": "gateway", "portal.bridge": "bridge"}  # common name: file name
 
-# What verify_directly_issued_by raises: other name, kind of key, signature.
-NOT_ISSUED = (ValueError, TypeError, InvalidSignature)
+
+NEXT, NEXT_ROOT = "issuing-ca.next", "root-ca.next.pem"  # see `settle`
+EARLIER = "issuing-ca.{}.pem"  # with the beginning of its key identifier
+_EARLIER = re.compile(r"issuing-ca\.[0-9a-f]{8}\.pem")
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """The loaded issuing CA."""
+    """A loaded issuing CA with its root."""
 
     root: x509.Certificate
     issuing: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: PrivateKey
 
     @property
     def id(self) -> str:
@@ -77,19 +80,35 @@ def issue_device_certificate(device_id: UUID, public_key: PublicKey, days: int |
     Raises:
         PkiError: there is no authority, or it is past its end.
     """
-    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(device_id.urn)])
+    issuer = authority()
+    more: list[x509.ExtensionType] = [x509.SubjectAlternativeName([x509.UniformResourceIdentifier(device_id.urn)])]
+    if settings.CRL_IN_CERTIFICATES:
+        more.append(_distribution_point(issuer))
     days = settings.CERTIFICATE_DAYS if days is None else days
-    return leaf(authority(), device_id.hex, public_key, days, ExtendedKeyUsageOID.CLIENT_AUTH, names)
+    return leaf(issuer, device_id.hex, public_key, days, ExtendedKeyUsageOID.CLIENT_AUTH, *more)
+
+
+def _distribution_point(issuer: Authority) -> x509.CRLDistributionPoints:
+    """Say where the issuer publishes what it has revoked (RFC 5280, 4.2.1.13)."""
+    address = x509.UniformResourceIdentifier(f"{settings.PORTAL_URL}/pki/crl/{issuer.id}.crl")
+    return x509.CRLDistributionPoints([x509.DistributionPoint([address], None, None, None)])
 
 
 def issuers_of(certificate: x509.Certificate) -> list[x509.Certificate]:
     """Return the issuing CA and the root of a certificate of ours; empty if they are not here any more."""
-    ours = authority()
+    for ours in (authority(), *earlier_authorities()):
+        if is_issued_by(certificate, ours.issuing):
+            return [ours.issuing, ours.root]
+    return []
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Say whether the issuer's key has signed the certificate."""
     try:
-        certificate.verify_directly_issued_by(ours.issuing)
-    except NOT_ISSUED:
-        return []
-    return [ours.issuing, ours.root]
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):  # another name, another kind of key, another signature
+        return False
+    return True
 
 
 # --- the files -------------------------------------------------------------------------------------------------------------
@@ -112,12 +131,20 @@ def load_certificate(path: Path) -> x509.Certificate:
         raise PkiError(f"{path} is not a certificate.") from error
 
 
-def load_ec_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Read an EC key. Raises PkiError if it is none, OSError if it cannot be read."""
+def load_key(path: Path) -> PrivateKey:
+    """Read an EC or RSA key. Raises PkiError if it is none, OSError if it cannot be read."""
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
         raise PkiError(f"{path} is not an unencrypted private key.") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise PkiError(f"{path} is neither an EC nor an RSA key.")
+    return key
+
+
+def load_ec_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read a key of the portal's own, which is EC. Raises as `load_key`."""
+    key = load_key(path)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise PkiError(f"{path} is not an EC key.")
     return key
@@ -125,14 +152,42 @@ def load_ec_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def _load_authority() -> Authority:
     root, issuing = load_certificate(file_at("root-ca.pem")), load_certificate(file_at("issuing-ca.pem"))
-    key = load_ec_key(file_at("issuing-ca.key"))
+    key = load_key(file_at("issuing-ca.key"))
     if issuing.public_key() != key.public_key():
         raise PkiError("issuing-ca.key is not the key of issuing-ca.pem.")
-    try:
-        issuing.verify_directly_issued_by(root)
-    except NOT_ISSUED as error:
-        raise PkiError("issuing-ca.pem was not issued by root-ca.pem.") from error
+    if not is_issued_by(issuing, root):
+        raise PkiError("issuing-ca.pem was not issued by root-ca.pem.")
     return Authority(root, issuing, key)
+
+
+def _load_settled() -> Authority:
+    """Load the authority; what does not fit together may be half of a change, whose end is waited for."""
+    try:
+        return _load_authority()
+    except PkiError as error:
+        try:
+            with locked(Path(settings.PKI_DIR)):
+                settle()
+                return _load_authority()
+        except OSError:  # a folder that nobody may write to is not being changed
+            raise error from None
+
+
+def settle() -> None:
+    """Put the next authority in its place if one is complete, else take away what there is of it. For who holds the lock.
+
+    The certificate is written last and renamed last: while it waits, all the others are there or were renamed already.
+    """
+    waiting = {
+        file_at(NEXT_ROOT): "root-ca.pem",
+        file_at(f"{NEXT}.key"): "issuing-ca.key",
+        file_at(f"{NEXT}.pem"): "issuing-ca.pem",
+    }
+    complete = file_at(f"{NEXT}.pem").exists()
+    for path, name in waiting.items():
+        if complete and path.exists():
+            path.replace(file_at(name))
+        path.unlink(missing_ok=True)
 
 
 def authority() -> Authority:
@@ -150,8 +205,32 @@ def authority() -> Authority:
     found = _loaded.get(directory)
     if found is None or found[0] != now:
         with _loading:
-            found = _loaded[directory] = (now, _load_authority())
+            found = _loaded[directory] = (now, _load_settled())
     return found[1]
+
+
+def roots() -> list[x509.Certificate]:
+    """Return the root, and those that it has replaced."""
+    found = sorted(Path(settings.PKI_DIR).glob("root-ca*.pem"))
+    return [load_certificate(path) for path in found if path.name != NEXT_ROOT]
+
+
+def earlier_authorities() -> list[Authority]:
+    """Return the issuing CAs before the present one whose certificates are still let in.
+
+    Raises:
+        PkiError: their files do not fit together.
+    """
+    found = []
+    for path in sorted(Path(settings.PKI_DIR).glob("issuing-ca.*.pem")):
+        if not _EARLIER.fullmatch(path.name):
+            continue
+        issuing, key = load_certificate(path), load_key(path.with_suffix(".key"))
+        root = next((root for root in roots() if is_issued_by(issuing, root)), None)
+        if root is None or issuing.public_key() != key.public_key():
+            raise PkiError(f"{path} does not fit its key, or none of the roots.")
+        found.append(Authority(root, issuing, key))
+    return found
 
 
 def _service_certificate(path: Path) -> ServiceCertificate | None:

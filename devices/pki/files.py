@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,14 +57,23 @@ def write_if_changed(path: Path, content: bytes) -> bool:
     return True
 
 
+_held = threading.local()
+
+
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock; waits while another process or thread has it."""
+    """Hold the directory's lock; waits while another process or thread has it. Who holds it may take it again."""
+    mine: set[Path] = _held.__dict__.setdefault("directories", set())
+    if directory in mine:
+        yield
+        return
     descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        mine.add(directory)
         yield
     finally:
+        mine.discard(directory)
         os.close(descriptor)
 
 

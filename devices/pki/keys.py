@@ -55,10 +55,4 @@ def key_hash(key: PublicKey) -> str:
 
 def key_id(certificate: x509.Certificate) -> bytes:
     """Return the subject key identifier of an authority, by which its certificates and revocation list name it."""
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        key = certificate.public_key()
-        if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
-            raise ValueError("An authority's key is EC or RSA.") from None
-        return x509.SubjectKeyIdentifier.from_public_key(key).digest
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest

@@ -14,15 +14,20 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from django.conf import settings
 
 from devices.pki.authority import (
-    NOT_ISSUED,
     SERVICES,
     Authority,
     authority,
+    earlier_authorities,
     file_at,
+    is_issued_by,
+    issuers_of,
     leaf,
     load_certificate,
     load_ec_key,
+    load_key,
+    roots,
     server_certificate,
+    settle,
 )
 from devices.pki.errors import PkiError
 from devices.pki.files import locked, private_directory, write_if_changed, write_private
@@ -50,13 +55,24 @@ def set_up(names: Iterable[str] | None = None) -> list[str]:
     wanted = None if names is None else server_names(names)
     directory = private_directory(Path(settings.PKI_DIR))
     with locked(directory):
+        settle()
         written = _make_root() + _make_issuing()
-        loaded = authority()
-        if write_if_changed(file_at("clients-ca.pem"), to_pem(loaded.issuing) + to_pem(loaded.root)):
-            written.append("clients-ca.pem")
-        written += _make_server(loaded, wanted)
-        for common_name, name in SERVICES.items():
-            written += _make_service(loaded, common_name, name)
+        written += write_trust(authority()) + renew_own(authority(), wanted)
+    return written
+
+
+def write_trust(*authorities: Authority) -> list[str]:
+    """Write what the broker checks clients against: these issuing CAs, the earlier ones, and the roots; return what changed."""
+    trusted = [one.issuing for one in (*authorities, *earlier_authorities())]
+    pems = dict.fromkeys(to_pem(one) for one in (*trusted, *[one.root for one in authorities], *roots()))
+    return ["clients-ca.pem"] if write_if_changed(file_at("clients-ca.pem"), b"".join(pems)) else []
+
+
+def renew_own(authority: Authority, names: set[str] | None) -> list[str]:
+    """Renew what broker, gateway and bridge have that is not of this authority or ends soon; return what was written."""
+    written = _make_server(authority, names)
+    for common_name, name in SERVICES.items():
+        written += _make_service(authority, common_name, name)
     return written
 
 
@@ -78,7 +94,7 @@ def _make_root() -> list[str]:
         return []
     key, written = _key_at("root-ca.key")
     # The hash tells the roots of two portals apart in a device that knows both.
-    subject = as_name(f"IoT Portal Root CA {_short_hash(key)}")
+    subject = as_name(f"IoT Portal Root CA {_short_hash(key.public_key())}")
     issuer = Issuer.of_itself(subject, key, ROOT_DAYS)
     root = sign(issuer, subject, key.public_key(), ROOT_DAYS, x509.BasicConstraints(ca=True, path_length=1))
     write_private(file_at("root-ca.pem"), to_pem(root))
@@ -88,21 +104,32 @@ def _make_root() -> list[str]:
 def _make_issuing() -> list[str]:
     if file_at("issuing-ca.pem").exists():
         return []
-    if not file_at("root-ca.key").exists():
-        raise PkiError("A new issuing CA needs root-ca.key, which is not here.")
-    root, root_key = load_certificate(file_at("root-ca.pem")), load_ec_key(file_at("root-ca.key"))
-    if root.public_key() != root_key.public_key():
-        raise PkiError("root-ca.key is not the key of root-ca.pem.")
     key, written = _key_at("issuing-ca.key")
-    issuer = Issuer.of(root, root_key)
-    subject = as_name(f"IoT Portal Issuing CA {_short_hash(key)}")
-    issuing = sign(issuer, subject, key.public_key(), ISSUING_DAYS, x509.BasicConstraints(ca=True, path_length=0))
-    write_private(file_at("issuing-ca.pem"), to_pem(issuing))
+    write_private(file_at("issuing-ca.pem"), to_pem(sign_issuing(key.public_key())))
     return [*written, "issuing-ca.pem"]
 
 
-def _short_hash(key: ec.EllipticCurvePrivateKey) -> str:
-    return x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()[:8]
+def sign_issuing(key: ec.EllipticCurvePublicKey) -> x509.Certificate:
+    """Return the certificate of an issuing CA, signed by the root.
+
+    Raises:
+        PkiError: the root's key is not here, or not its key.
+    """
+    if not file_at("root-ca.key").exists():
+        raise PkiError(
+            "A new issuing CA needs root-ca.key, which is not here. Make one where it is kept, and take it in with"
+            " `manage.py import_ca`."
+        )
+    root, root_key = load_certificate(file_at("root-ca.pem")), load_key(file_at("root-ca.key"))
+    if root.public_key() != root_key.public_key():
+        raise PkiError("root-ca.key is not the key of root-ca.pem.")
+    subject = as_name(f"IoT Portal Issuing CA {_short_hash(key)}")
+    constraints = x509.BasicConstraints(ca=True, path_length=0)
+    return sign(Issuer.of(root, root_key), subject, key, ISSUING_DAYS, constraints)
+
+
+def _short_hash(key: ec.EllipticCurvePublicKey) -> str:
+    return x509.SubjectKeyIdentifier.from_public_key(key).digest.hex()[:8]
 
 
 def server_names(names: Iterable[str]) -> set[str]:
@@ -149,16 +176,14 @@ def _is_good(path: Path, key: ec.EllipticCurvePrivateKey, issuing: x509.Certific
 
 
 def is_usable(pem: bytes) -> bool:
-    """Say whether a certificate comes from the present issuing CA and has some time left."""
-    return _is_recent(x509.load_pem_x509_certificate(pem), authority().issuing)
+    """Say whether a certificate comes from an issuing CA that is let in and has some time left."""
+    certificate = x509.load_pem_x509_certificate(pem)
+    return any(_is_recent(certificate, issuer) for issuer in issuers_of(certificate)[:1])
 
 
 def _is_recent(certificate: x509.Certificate, issuing: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuing)
-    except NOT_ISSUED:
-        return False
-    return certificate.not_valid_after_utc - datetime.now(UTC) >= RENEW_BEFORE
+    left = certificate.not_valid_after_utc - datetime.now(UTC)
+    return is_issued_by(certificate, issuing) and left >= RENEW_BEFORE
 
 
 def _make_server(authority: Authority, wanted: set[str] | None) -> list[str]:

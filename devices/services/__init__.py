@@ -30,12 +30,14 @@ from devices.services.registration import (
     rename_device,
 )
 from devices.services.revocation import end_overlaps, note_expired, note_shared, rescue_certificate, revoke_certificate
+from devices.services.revocation_lists import publish_lists, publish_soon, retire_authorities
 
 __all__ = [
     "CsrRefused", "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "KeyInUse",
     "KeyUnavailable", "NameTaken", "NotExpired", "ProfileChanged", "ProfileGone", "ProfileInUse", "Registered", "SlugTaken",
     "TooManyProfiles", "UnknownKeyAlgorithm", "UnknownProfile", "UnknownReason", "change_profile", "delete_device",
     "delete_profile", "device_files", "device_zip", "document_of", "end_overlaps", "forget_key", "make_profile", "name_pin",
-    "note_expired", "note_shared", "note_use", "register_device", "rename_device", "renew_certificate", "renew_several",
-    "rescue_certificate", "revoke_certificate", "save_profile", "warn_of_expiry",
+    "note_expired", "note_shared", "note_use", "publish_lists", "publish_soon", "register_device", "rename_device",
+    "renew_certificate", "renew_several", "rescue_certificate", "retire_authorities", "revoke_certificate", "save_profile",
+    "warn_of_expiry",
 ]  # fmt: skip

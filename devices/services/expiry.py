@@ -25,7 +25,19 @@ def warn_of_expiry() -> int:
     now = timezone.now()
     standing = Certificate.objects.filter(status=Certificate.Status.ACTIVE, device__deleted_at=None, not_after__gt=now)
     due = standing.filter(not_after__lte=now + timedelta(days=max(WARN_DAYS))).select_related("device")
-    return sum(_warn(certificate, now) for certificate in due.defer("pem", "sealed_key").iterator())
+    warned = sum(_warn(certificate, now) for certificate in due.defer("pem", "sealed_key").iterator())
+    _note_ended(now)
+    return warned
+
+
+def _note_ended(now: datetime) -> None:
+    """Write into the timelines which certificates have ended, each once."""
+    ended = Certificate.objects.filter(status=Certificate.Status.ACTIVE, device__deleted_at=None, not_after__lte=now)
+    for certificate in ended.exclude(warned_days=0).select_related("device").defer("pem", "sealed_key"):
+        with transaction.atomic():
+            if Certificate.objects.filter(pk=certificate.pk).exclude(warned_days=0).update(warned_days=0):
+                at, serial = certificate.not_after, certificate.serial
+                record(device=certificate.device, kind=EventKind.CERTIFICATE_EXPIRED, at=at, serial=serial)
 
 
 def _warn(certificate: Certificate, now: datetime) -> bool:

@@ -105,12 +105,11 @@ def rescue(request: AuthedRequest, device_id: str, certificate_id: UUID) -> Http
 @never_cache
 def forecast(request: AuthedRequest) -> HttpResponse:
     """Show which certificates end when; renew several in one go, once that was confirmed."""
-    if request.method != "POST":
-        return render(request, "devices/forecast.html", {**AREA, "forecast": Forecast(request.user)})
     selected = chosen(request.user, request.POST.getlist("certificate"))
     if not selected:
-        messages.error(request, "Choose at least one certificate.")
-        return redirect("devices:forecast")
+        asked = request.method == "POST"
+        context = {**AREA, "forecast": Forecast(request.user), "none_chosen": asked}
+        return render(request, "devices/forecast.html", context, status=400 if asked else 200)
     if "confirmed" not in request.POST:
         return render(request, "devices/forecast_confirm.html", {**AREA, **_renewing(), "certificates": selected})
     devices = services.renew_several(certificates=selected, by=request.user)
