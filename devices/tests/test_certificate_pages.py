@@ -13,7 +13,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Account, Role, User
 from devices import services
@@ -222,15 +221,6 @@ def test_the_forecast_lists_what_ends_by_month_and_the_ended_first(browser: Clie
 
 def test_an_empty_forecast_says_what_to_do(browser: Client, account: Account) -> None:
     assert "No certificates" in page(browser, reverse("devices:forecast"))
-
-
-def test_the_forecast_takes_few_queries(
-    browser: Client, account: Account, django_assert_max_num_queries: DjangoAssertNumQueries
-) -> None:
-    for number in range(5):
-        make_device(account, f"Device {number}")
-    with django_assert_max_num_queries(4):  # session, user, certificates with devices, and what base.html asks
-        page(browser, reverse("devices:forecast"))
 
 
 def test_several_are_renewed_in_one_go_once_that_was_confirmed(browser: Client, account: Account) -> None:
