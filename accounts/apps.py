@@ -9,13 +9,16 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        """Let codes go by e-mail, end a login over the API with its session, and log sign-ins."""
+        """Let codes go by e-mail, end a login over the API with its session, log sign-ins, and react to allauth's flows."""
+        from allauth.account.signals import email_confirmed, user_logged_in
         from django.contrib.auth.signals import user_logged_out
 
-        from accounts import audit, code_channels
+        from accounts import audit, code_channels, reactions
         from accounts.headless import end_login
         from accounts.services.codes import EmailChannel
 
         code_channels.register(EmailChannel())
         user_logged_out.connect(end_login)
         audit.connect()
+        email_confirmed.connect(reactions.on_email_confirmed)
+        user_logged_in.connect(reactions.on_signed_in)

@@ -3,7 +3,9 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from accounts.views import factors, passkeys, second_factor
+from accounts.views import factors, passkeys, second_factor, social
+
+_SITES = ("amazon", "facebook", "github", "google")  # whose answers come alike; allauth looks for the names
 
 door = [
     path("second-factor/", second_factor.SecondFactorView.as_view(), name="mfa_authenticate"),
@@ -15,6 +17,14 @@ door = [
     path("factors/", RedirectView.as_view(pattern_name="accounts:account"), name="mfa_index"),
     path("factors/app/", factors.AddAppView.as_view(), name="mfa_activate_totp"),
     path("factors/app/remove/", factors.RemoveAppView.as_view(), name="mfa_deactivate_totp"),
+    path("sites/signup/", social.SignUpView.as_view(), name="socialaccount_signup"),
+    path("sites/cancelled/", social.cancelled, name="socialaccount_login_cancelled"),
+    path("sites/", RedirectView.as_view(pattern_name="accounts:account"), name="socialaccount_connections"),
+    *(path(f"{site}/login/callback/", social.callback, {"provider_id": site}, name=f"{site}_callback") for site in _SITES),
+    path("apple/login/callback/", social.apple_answer, name="apple_callback"),
+    path("apple/login/callback/finish/", social.callback, {"provider_id": "apple"}, name="apple_finish_callback"),
+    path("<slug:provider_id>/login/", social.begin, name="social_begin"),
+    path("<slug:provider_id>/login/callback/", social.callback, name="openid_connect_callback"),
 ]
 
 account = [
@@ -26,4 +36,6 @@ account = [
     path("recovery-codes/new/", factors.new_recovery_codes, name="new_recovery_codes"),
     path("recovery-codes/download/", factors.download_recovery_codes, name="download_recovery_codes"),
     path("second-factor/off/", factors.switch_all_off, name="factors_off"),
+    path("sites/<slug:provider_id>/connect/", social.connect, name="connect_site"),
+    path("sites/<slug:provider_id>/disconnect/", social.disconnect, name="disconnect_site"),
 ]

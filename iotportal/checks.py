@@ -13,9 +13,14 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.http.request import validate_host
+
+from iotportal.login_providers import LoginProvider
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::\d{1,5})?\Z")
@@ -24,7 +29,7 @@ _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Check what every process needs."""
-    return [*_portal_url(), *_hosts(), *_addresses(), *_cors_origins()]
+    return [*_portal_url(), *_hosts(), *_addresses(), *_cors_origins(), *_login_providers()]
 
 
 def check_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -94,3 +99,37 @@ def _is_host(value: str) -> bool:
     with suppress(ValueError):
         return ipaddress.ip_address(value).version == 6
     return False
+
+
+def _login_providers() -> list[CheckMessage]:
+    """Say which sites to sign in with are set up by half, or in a way that cannot work."""
+    found = [message for one in settings.LOGIN_PROVIDERS for message in _login_provider(one)]
+    hint = "Is it misspelt? docs/sign-in.md has the names."
+    misspelt = [Error(f"{name} is no variable of the portal.", hint=hint, id="iotportal.E008") for name in settings.LOGIN_UNKNOWN]
+    return [*found, *misspelt]
+
+
+def _login_provider(one: LoginProvider) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if one.missing:
+        hint = f"Set {', '.join(one.missing)} too, or nothing of {one.name}; until then it is not offered. See docs/sign-in.md."
+        found.append(Error(f"Signing in with {one.name} is set up by half.", hint=hint, id="iotportal.E005"))
+    if one.values.get("URL") and not _is_issuer(one.values["URL"]):
+        hint = "The provider's issuer, such as https://sso.example.com/realms/home; http:// is for one on this machine alone."
+        found.append(Error(f"{one.values['URL']!r} is no address of an OpenID Connect provider.", hint=hint, id="iotportal.E006"))
+    if one.values.get("KEY") and not _is_ec_key(one.values["KEY"]):
+        hint = "The .p8 file that Apple gave, whole: best by PORTAL_LOGIN_APPLE_KEY_FILE."
+        found.append(Error("PORTAL_LOGIN_APPLE_KEY is no private key.", hint=hint, id="iotportal.E007"))
+    return found
+
+
+def _is_issuer(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _HERE))
+
+
+def _is_ec_key(text: str) -> bool:
+    try:
+        return isinstance(load_pem_private_key(text.encode(), None), EllipticCurvePrivateKey)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False

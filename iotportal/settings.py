@@ -4,7 +4,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from iotportal import env
+from iotportal import env, login_providers
 
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -186,6 +186,11 @@ ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
 ACCOUNT_LOGIN_TIMEOUT = 3600  # a sign-in half done; longer than all codes of one go
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # a mail tells the owner that the password was changed
+LOGIN_PROVIDERS = login_providers.read()  # other sites that sign people in
+LOGIN_UNKNOWN = login_providers.unknown()
+SOCIALACCOUNT_PROVIDERS = login_providers.for_allauth(LOGIN_PROVIDERS)
+SOCIALACCOUNT_ADAPTER = "accounts.social_adapter.SocialAdapter"
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True
 MFA_ADAPTER = "accounts.mfa_adapter.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "IoT Portal"  # what the app calls the code
@@ -328,6 +333,7 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 _PREFIX = "__Host-" if HTTPS else ""  # then no other host, nor a page without TLS, can set the cookie
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_PREFIX}sessionid", f"{_PREFIX}csrftoken"
+MFA_TRUST_COOKIE_NAME = f"{_PREFIX}mfa_trusted"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = False  # the page's script puts it into a header

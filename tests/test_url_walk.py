@@ -200,6 +200,17 @@ TABLE: dict[str, Row] = {
     "accounts/factors/": door(rest="302"),
     "accounts/factors/app/": page(rest="302"),
     "accounts/factors/app/remove/": page(rest="302"),
+    # --- other sites that sign people in; none is set up here
+    "accounts/sites/": door(rest="302"),
+    "accounts/sites/signup/": door(rest="302"),
+    "accounts/sites/cancelled/": door(GET="302"),
+    **{f"accounts/{site}/login/callback/": door(GET="404") for site in ("amazon", "facebook", "github", "google")},
+    "accounts/apple/login/callback/": door(rest="404"),
+    "accounts/apple/login/callback/finish/": door(GET="404"),
+    "accounts/<slug:provider_id>/login/": door(GET="404", POST="404"),
+    "accounts/<slug:provider_id>/login/callback/": door(GET="404"),
+    "account/sites/<slug:provider_id>/connect/": page(rest="302"),
+    "account/sites/<slug:provider_id>/disconnect/": page(rest="302"),
     "account/passkeys/new/": page(rest="302"),
     "account/passkeys/<uuid:passkey_id>/": page(rest="302"),
     "account/passkeys/<uuid:passkey_id>/remove/": page(rest="302"),
@@ -494,6 +505,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<str:secret>", "s" * 43)
         .replace("<int:number>", "3")
         .replace("<str:slug>", profile)
+        .replace("<slug:provider_id>", "nothing")
         .replace("<uuid:passkey_id>", str(UUID(int=0)))
         .replace("<uuid:login_id>", str(fresh_login(people)) if "login_id" in pattern else "")
         .replace("<uuid:session_id>", str(fresh_session(people)) if "session_id" in pattern else "")
@@ -611,6 +623,7 @@ def test_nothing_unsafe_is_done_without_the_csrf_token(people: People) -> None:
         "api/auth/schema",
         "api/docs",
         "api/schema",
+        "accounts/apple/login/callback/",
     }  # they do nothing
     for pattern in sorted(set(TABLE) - exempt):
         if pattern.startswith((SIGN_IN, "api/^")) or (pattern.startswith("api/") and "POST" not in TABLE[pattern].named):

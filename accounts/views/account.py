@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import services
 from accounts.forms import ProfileForm, focus_first_error
 from accounts.http import AREA, AuthedRequest
-from accounts.views import factors, organisations, sessions, tokens
+from accounts.views import factors, organisations, sessions, social, tokens
 
 Section = Callable[[AuthedRequest], dict[str, object]]
 
@@ -33,7 +33,7 @@ def _sign_in(request: AuthedRequest) -> dict[str, object]:
 
 
 SECTIONS: tuple[Section, ...] = (
-    _profile, _sign_in, factors.section, sessions.section, tokens.section, organisations.section,
+    _profile, _sign_in, factors.section, social.section, sessions.section, tokens.section, organisations.section,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pytest_django import Settings
 from devices import pki
 from devices.checks import check_identity, check_seal_key_is_random
 from iotportal.checks import check_deployment, check_settings
+from iotportal.login_providers import LoginProvider
 
 
 def ids(check: Callable[[], list[CheckMessage]]) -> list[str]:
@@ -65,7 +66,9 @@ def test_another_sites_origin_is_an_origin(settings: Settings, origin: str) -> N
 
 def test_a_public_portal_has_https_a_name_for_devices_and_named_hosts(settings: Settings) -> None:
     settings.PORTAL_URL, settings.DEVICE_HOST, settings.ALLOWED_HOSTS = "http://localhost", "localhost", ["*"]
-    assert ids(check_deployment) == ["iotportal.W001", "iotportal.W002", "iotportal.W003"]
+    settings.ADMIN_REQUIRES_FACTOR = False
+    assert ids(check_deployment) == ["iotportal.W001", "iotportal.W002", "iotportal.W003", "iotportal.W004"]
+    settings.ADMIN_REQUIRES_FACTOR = True
     settings.PORTAL_URL, settings.DEVICE_HOST, settings.ALLOWED_HOSTS = (
         "https://a.example.org",
         "a.example.org",
@@ -119,3 +122,48 @@ def test_a_server_certificate_that_ends_soon_or_has_another_name_is_a_warning(
     monkeypatch.setattr(pki.setting_up, "SERVICE_DAYS", 20)
     pki.set_up([])
     assert ids(check_identity) == ["devices.W001"]
+
+
+# --- other sites to sign in with ------------------------------------------------------------------------------------------------
+
+
+def site(provider_id: str = "oidc", missing: tuple[str, ...] = (), **values: str) -> LoginProvider:
+    kind = "oidc" if provider_id.startswith("oidc") else provider_id
+    return LoginProvider(provider_id, kind, "Home SSO", False, values, missing)
+
+
+def test_a_site_that_is_set_up_by_half_is_an_error_that_names_what_is_missing(settings: Settings) -> None:
+    settings.LOGIN_PROVIDERS = [site("google", ("PORTAL_LOGIN_GOOGLE_SECRET",), ID="x", SECRET="")]
+    [error] = check_settings()
+    assert error.id == "iotportal.E005"
+    assert error.hint is not None
+    assert "PORTAL_LOGIN_GOOGLE_SECRET" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("https://sso.example.com/realms/home", True),
+        ("http://localhost:8080", True),
+        ("http://sso.example.com", False),
+        ("sso.example.com", False),
+        ("ftp://sso.example.com", False),
+        ("https://", False),
+    ],
+)
+def test_an_issuer_is_reached_by_https_or_on_this_machine(settings: Settings, url: str, good: bool) -> None:
+    settings.LOGIN_PROVIDERS = [site(URL=url, ID="x", SECRET="y")]
+    assert (ids(check_settings) == []) is good
+
+
+def test_apples_key_is_a_key(settings: Settings) -> None:
+    settings.LOGIN_PROVIDERS = [site("apple", ID="x", TEAM="t", KEY_ID="k", KEY="nothing")]
+    assert ids(check_settings) == ["iotportal.E007"]
+    key = pki.private_key_pem(pki.new_private_key(pki.KeyAlgorithm.EC)).decode()
+    settings.LOGIN_PROVIDERS = [site("apple", ID="x", TEAM="t", KEY_ID="k", KEY=key)]
+    assert check_settings() == []
+
+
+def test_a_misspelt_variable_is_an_error(settings: Settings) -> None:
+    settings.LOGIN_UNKNOWN = ["PORTAL_LOGIN_GOGLE_ID"]
+    assert ids(check_settings) == ["iotportal.E008"]
