@@ -16,14 +16,13 @@ from accounts.api.legacy.base import SignedIn, SignedInView
 from devices.access import parse_device_id
 from devices.api.legacy import ID, SENT, NamedDevice, find_device
 from devices.models import Device
-from devices.services import HIGHEST_PIN
 from iotportal.bodies import as_object
 from iotportal.legacy import answer
 from iotportal.legacy_schema import COMMAND_ERRORS, DEVICE_ERRORS, Answer, describe
 from iotportal.problems import Problem
 from messaging import selectors
 from messaging.api.serializers import TimeoutField
-from messaging.api.views import run_operation
+from messaging.api.views import PIN, run_operation
 from messaging.models import Direction, Message
 from messaging.operations import ETHERNET, Command, Operation
 
@@ -40,7 +39,7 @@ class CommandBody(NamedDevice):
     timeout = TimeoutField(required=False, help_text="Seconds to wait for the answer, 1 to 30; 5 unless given.")
 
 
-@extend_schema_field({"oneOf": [{"type": "integer", "minimum": 0, "maximum": HIGHEST_PIN}, {"type": "string"}]})
+@extend_schema_field({"oneOf": [{"type": "integer", "minimum": 0, "maximum": int(PIN.maximum or 0)}, {"type": "string"}]})
 class PinField(serializers.JSONField):
     """A pin's number; text of digits is taken too."""
 
