@@ -120,7 +120,7 @@ class TokensView(OwnTokens):
         operation_id="tokens_list",
         summary="List your API tokens",
         tags=["tokens"],
-        parameters=PAGE_PARAMETERS,
+        parameters=[*PAGE_PARAMETERS],
         responses={200: TokenPageSerializer},
     )
     def get(self, request: Request) -> Response:
