@@ -83,7 +83,9 @@ class AutoSchema(SpectacularSchema):
         if any(one["in"] == "query" for one in parameters):
             found.append(400)
         if self.method in {"POST", "PUT", "PATCH"}:
-            found += [400, 413, 415]
+            found.append(400)
+            if self.get_request_serializer() is not None:
+                found += [413, 415]
         if self._takes_idempotency_key():
             found += [400, 409, 422]
         return sorted(set(found))

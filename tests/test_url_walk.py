@@ -253,6 +253,8 @@ TABLE: dict[str, Row] = {
     "api/v1/schema": door(GET="200", OPTIONS="200"),
     "api/v1/docs": door(GET="200", OPTIONS="200"),
     "api/v1/account": api(GET="200"),
+    "api/v1/tokens": api(GET="200", POST="400"),
+    "api/v1/tokens/<str:token_id>": api(fresh=True, GET="404 404 404 200", DELETE="404 404 404 204"),
     "api/v1/profiles": api(GET="200", POST="400"),
     "api/v1/profiles/<str:slug>": api(GET="404 200", PUT="404 403 403 400", DELETE="404 403 403 204", fresh=True),
     "api/v1/accounts": api(GET="200", POST="400"),
@@ -287,8 +289,6 @@ TABLE: dict[str, Row] = {
     API_DEVICE + "/notifications": api(POST="404 403 400"),
     API_DEVICE + "/apis/<str:api>": api(GET="404 403 200", PUT="404 403 405"),
     "api/v1/messages": api(GET="200"),
-    "api/v1/tokens": api(GET="200", POST="400"),
-    "api/v1/tokens/<str:token_id>": api(GET="404 404 404 200", DELETE="404 404 404 204", fresh=True),
     # --- signing in over the API: a browser's session is nobody there
     "api/auth/docs": door(GET="200", OPTIONS="200"),
     "api/auth/schema": door(GET="200", OPTIONS="200"),
@@ -511,8 +511,8 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<uuid:passkey_id>", str(UUID(int=0)))
         .replace("<uuid:login_id>", str(fresh_login(people)) if "login_id" in pattern else "")
         .replace("<uuid:session_id>", str(fresh_session(people)) if "session_id" in pattern else "")
-        .replace("<str:token_id>", fresh_token(people).hex if "<str:token_id>" in pattern else "")
-        .replace("<uuid:token_id>", str(fresh_token(people)) if "token_id" in pattern else "")
+        .replace("<uuid:token_id>", str(fresh_token(people)) if "<uuid:token_id" in pattern else "")
+        .replace("<str:token_id>", fresh_token(people).hex if "<str:token_id" in pattern else "")
         .replace("<path:content_type_id>", "1")
         .replace("<path:object_id>", named)
         .replace("^(?P<app_label>auth|account|accounts|devices)/$", "accounts/")

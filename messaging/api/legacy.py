@@ -117,7 +117,8 @@ class CommandView(SignedInView):
 
     def _run(self, request: Request, form: Form) -> Response:
         """Send the form's commands over the same gateway as version 1 does, and answer in this API's shape."""
-        device = find_device(request, self.taken(request, form.takes), Action.CONTROL)
+        device = find_device(request, self.taken(request, NamedDevice), Action.CONTROL)
+        self.taken(request, form.takes)  # after the device: a stranger is told nothing but that there is none
         data = as_object(request.data)
         body = {name: data[name] for name in (*form.fields, "timeout") if data.get(name) is not None}
         try:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from accounts.services import log_in
 from iotportal.problems import TITLES
-from tests.api.live import LivePortal, until
+from tests.api.live import LivePortal, committed, until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")]
 
@@ -26,6 +27,7 @@ def run(portal: LivePortal, folder: Path, script: str) -> str:
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "PORTAL": portal.url,
         "TOKEN": portal.secret,
+        "ACCESS": committed(lambda: log_in(user=portal.user, ip=None, user_agent="").access),
         "DEVICE": portal.device.hex,
     }
     done = subprocess.run(

@@ -9,7 +9,7 @@ from devices import pki, services
 
 
 class Command(BaseCommand):
-    """Needs the root's key. The broker, which trusts both from then on, takes the files over by itself; nothing is restarted."""
+    """Needs the root's key. A broker that runs reads its files at its start, so restart it: it then trusts both."""
 
     help = "Make a new issuing CA under the root; the old one is let in until none of its certificates is good any more."
 
@@ -23,3 +23,4 @@ class Command(BaseCommand):
         if options["verbosity"]:
             self.stdout.write(f"{settings.PKI_DIR}: wrote {', '.join(written)}")
             self.stdout.write(f"Issuing with {pki.authority().id} from now on.")
+            self.stdout.write("Restart the broker now: until then it refuses devices with new certificates.")

@@ -31,7 +31,7 @@ async def serve(host: str, port: int) -> None:
     """Run the broker until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     pki = settings.PKI_DIR
-    tls = server_context(pki / "server.pem", pki / "server.key", [pki / "issuing-ca.pem", pki / "root-ca.pem"])
+    tls = server_context(pki / "server.pem", pki / "server.key", [pki / "clients-ca.pem"])
     with ThreadPoolExecutor(ADMISSION_THREADS, thread_name_prefix="admission") as threads:
 
         async def admit(common_name: str, fingerprint: str, client_id: str) -> Identity | Refusal:
