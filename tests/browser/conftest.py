@@ -56,8 +56,12 @@ def sessions() -> dict[str, Any]:
 
 
 @pytest.fixture
-def desk(chromium: Browser, portal: Portal, sessions: dict[str, Any]) -> Iterator[Desk]:
-    """Return a maker of pages; the test fails if any of them had an error, a broken policy or a failed request."""
+def desk(chromium: Browser, portal: Portal, sessions: dict[str, Any], make_board: Callable[..., Board]) -> Iterator[Desk]:
+    """Return a maker of pages; the test fails if any of them had an error, a broken policy or a failed request.
+
+    It closes before `make_board` takes the devices away: a page that is told that its device went asks for itself again, and
+    would get 404 for a device that is deleted meanwhile.
+    """
     desk = Desk(chromium, portal, sessions)
     yield desk
     desk.close()
