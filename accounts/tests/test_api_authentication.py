@@ -13,7 +13,7 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
 from accounts.access import Action
-from accounts.api.authentication import TokenAuthentication
+from accounts.api.authentication import SignInAuthentication, TokenAuthentication
 from accounts.api.permissions import TokenScope
 from accounts.models import ApiToken, User
 from accounts.services import create_token, deactivate_user, revoke_token
@@ -148,7 +148,7 @@ def test_a_refusal_by_scope_says_so(alice: User) -> None:
 
 
 def test_these_are_the_projects_own_rules() -> None:
-    assert list(Thing.authentication_classes) == [TokenAuthentication, SessionAuthentication]
+    assert list(Thing.authentication_classes) == [TokenAuthentication, SignInAuthentication, SessionAuthentication]
     assert list(Thing.permission_classes) == [IsAuthenticated, TokenScope]
 
 
