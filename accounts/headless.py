@@ -106,10 +106,10 @@ def sign_in_schema() -> dict[str, Any]:
 
 
 def without_phones(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[URLPattern | URLResolver]:
-    """Yield allauth's URL patterns but those that sign in with or confirm a phone number, which the portal does elsewhere."""
+    """Yield allauth's URL patterns but those for phone numbers, which the portal does elsewhere, and a browser's redirect."""
     for one in patterns:
         if isinstance(one, URLResolver):
             kept = list(without_phones(one.url_patterns))
             yield URLResolver(one.pattern, kept, one.default_kwargs, one.app_name, one.namespace)
-        elif "phone" not in (one.name or ""):
+        elif "phone" not in (one.name or "") and one.name != "redirect_to_provider":
             yield one

@@ -57,7 +57,7 @@ PAGES = {
     "/devices/": 11,
     "/devices/?q=device&show=online": 12,
     "/devices/register/": 3,
-    "/devices/certificates/": 3,
+    "/devices/certificates/": 2,
     "/devices/{hex}/": 13,
     "/devices/{hex}/registered/": 6,
     "/devices/{hex}/timeline/": 6,

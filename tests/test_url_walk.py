@@ -310,7 +310,6 @@ TABLE: dict[str, Row] = {
     SIGN_IN + "auth/login": door(GET="405", HEAD="400", rest="400"),
     SIGN_IN + "auth/password/request": door(GET="405", HEAD="400", rest="400"),
     SIGN_IN + "auth/password/reset": door(rest="409"),
-    SIGN_IN + "auth/provider/redirect": door(POST="401", OPTIONS="200"),
     SIGN_IN + "auth/provider/signup": door(rest="409"),
     SIGN_IN + "auth/provider/token": door(GET="405", HEAD="400", rest="400"),
     SIGN_IN + "auth/reauthenticate": door(rest="401"),

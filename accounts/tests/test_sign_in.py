@@ -117,7 +117,7 @@ def test_it_forgets_the_session_with_the_browser_unless_asked_to_keep_it(alice: 
     kept.post(SIGN_IN, {**GOOD, "remember": "on"})
 
     assert short.cookies["sessionid"]["max-age"] == ""
-    assert kept.cookies["sessionid"]["max-age"] == settings.SESSION_COOKIE_AGE
+    assert kept.cookies["sessionid"]["max-age"] == settings.ACCOUNT_SESSION_COOKIE_AGE
 
 
 @pytest.mark.parametrize("target", ["/history/?device=1", "/account/"])

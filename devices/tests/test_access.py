@@ -13,8 +13,8 @@ from devices.tests.factories import make_device, make_member, make_user
 ALLOWED = {
     Role.VIEWER: {Action.READ},
     Role.OPERATOR: {Action.READ, Action.CONTROL},
-    Role.ADMIN: {Action.READ, Action.CONTROL, Action.MANAGE},
-    Role.OWNER: {Action.READ, Action.CONTROL, Action.MANAGE},
+    Role.ADMIN: {Action.READ, Action.CONTROL, Action.MANAGE, Action.BILLING},
+    Role.OWNER: set(Action),
 }
 
 

@@ -38,7 +38,7 @@ def describe(name: str, folder: Path) -> Path:
 def make_python_client(name: str, folder: Path) -> str:
     """Make a package `{name}_client` in `folder`; returns what the generator said."""
     config = folder / f"{name}.yaml"
-    config.write_text("post_hooks: []\n")
+    config.write_text("post_hooks: []\ncontent_type_overrides:\n  application/x-pkcs12: application/octet-stream\n")
     command = [Path(sys.executable).parent / "openapi-python-client", "generate", "--meta", "none", "--fail-on-warning"]
     where = ["--path", describe(name, folder), "--output-path", folder / f"{name}_client", "--config", config]
     return run(*map(str, [*command, *where]), cwd=folder)

@@ -88,8 +88,8 @@ def test_the_description_is_read_and_tried_with_a_token(portal: LivePortal, cont
     assert rules["script-src"] == rules["style-src"] == rules["connect-src"] == {"'self'"}
     assert rules["img-src"] == {"'self'", "data:"}
     page.locator("button.authorize").click()
-    page.locator(".modal-ux input").fill(portal.secret)
-    page.locator(".modal-ux button.authorize").click()
+    page.locator(".modal-ux input#auth-bearer-value").fill(portal.secret)
+    page.locator(".auth-container", has=page.locator("#auth-bearer-value")).locator("button.authorize").click()
     page.locator(".modal-ux button.btn-done").click()
     listed = try_out(page, "devices_list", "devices")
     assert portal.device.hex in {device["id"] for device in listed["results"]}

@@ -50,7 +50,7 @@ def test_a_signed_in_browser_has_no_token(alice: User) -> None:
 
 def test_the_root_says_where_things_are_with_and_without_a_slash(db: None) -> None:
     body = Client().get("/api/v1").json()
-    assert set(body) == {"account", "devices", "profiles", "messages", "schema", "docs"}
+    assert set(body) == {"account", "accounts", "devices", "profiles", "messages", "schema", "docs"}
     assert body["devices"] == "http://testserver/api/v1/devices"
     assert Client().get("/api/v1/", follow=True).json() == body
 
