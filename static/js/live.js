@@ -105,6 +105,12 @@ async function swap(ids) {
   for (const part of document.querySelectorAll("[data-refresh]")) {
     if (ids.length && !ids.includes(part.id)) continue;
     const news = fresh.getElementById(part.id);
+    if (!news && part.dataset.refresh === "whole") { // without it the page is another: the last device is gone
+      const main = document.adoptNode(fresh.querySelector("main"));
+      document.querySelector("main").replaceWith(main);
+      window.htmx?.process(main);
+      return wake(main);
+    }
     const busy = part.querySelector(".pending, details.menu[open], [aria-busy=true]") || part.contains(document.activeElement);
     if (!news || busy) continue;
     const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
