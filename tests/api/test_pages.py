@@ -90,7 +90,7 @@ def test_the_description_is_read_and_tried_with_a_token(portal: LivePortal, cont
     page.locator("button.authorize").click()
     page.locator(".modal-ux input#auth-bearer-value").fill(portal.secret)
     page.locator(".auth-container", has=page.locator("#auth-bearer-value")).locator("button.authorize").click()
-    page.locator(".modal-ux button.btn-done").click()
+    page.locator(".modal-ux button.btn-done").first.click()
     listed = try_out(page, "devices_list", "devices")
     assert portal.device.hex in {device["id"] for device in listed["results"]}
     done = try_out(page, "gpio_set", "commands", device_id=portal.device.hex, number="7", body='{"value": 1}')
