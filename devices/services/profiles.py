@@ -114,6 +114,8 @@ def delete_profile(*, profile: OwnProfile) -> None:
     """
     try:
         with transaction.atomic():
+            # A device that gets it now waits for this lock in its commit, and then finds it gone; one that has it already counts.
+            OwnProfile.objects.select_for_update().filter(pk=profile.pk).first()
             devices = Device.objects.filter(own_profile=profile)
             number = devices.live().count()
             if number:

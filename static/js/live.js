@@ -78,8 +78,9 @@ function command(device, api, args, timeout) {
 
 // Swaps the parts of the page (or those named) for what the server says now; leaves alone what a person is using.
 // One at a time, so that an older answer never overwrites a newer one.
-let refreshing = Promise.resolve(), asked = null;
+let refreshing = Promise.resolve(), asked = null, over = false;
 function refresh(...ids) {
+  if (over) return refreshing; // the server has no such page any more
   if (asked) { // one is waiting for its turn: it asks for these too
     asked = asked.length && ids.length ? [...asked, ...ids] : [];
     return refreshing;
@@ -146,7 +147,21 @@ function nameOf(hex) {
 document.addEventListener("live:device", ({ detail }) => {
   names.set(detail.device, detail.name);
   for (const place of document.querySelectorAll(`[data-device="${detail.device}"] [data-name]`)) place.textContent = detail.name;
+  if (detail.change === "deleted" && location.pathname.startsWith(`/devices/${detail.device}/`)) end(detail.name);
 });
+
+// The page's device was deleted, here or elsewhere: what the page shows stays readable, and nothing on it can be used.
+function end(name) {
+  over = true;
+  lamp("", "Deleted");
+  const main = document.querySelector("main"), note = document.createElement("div");
+  for (const part of main.children) part.inert = true;
+  note.className = "note bad";
+  note.role = "alert";
+  note.append(`${name} was deleted. Its history stays. `);
+  note.append(Object.assign(document.createElement("a"), { href: "/devices/", textContent: "All devices" }));
+  main.prepend(note);
+}
 
 document.addEventListener("live:presence", ({ detail }) => {
   for (const place of document.querySelectorAll(`[data-device="${detail.device}"]`)) {

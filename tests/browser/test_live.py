@@ -108,6 +108,7 @@ def test_a_new_name_shows_in_all_open_pages(desk: Desk, board: Board) -> None:
 def test_a_deleted_device_is_gone_its_connection_is_cut_and_its_history_is_kept(desk: Desk, board: Board) -> None:
     assert board.command("write_uart", value="remember me")[0] == 200
     devices, page = desk.page("alice", "/devices/"), desk.page("alice", f"/devices/{board.hex}/")
+    elsewhere = desk.control(board)
     is_live(devices)
     expect(devices.locator(f'tr[data-device="{board.hex}"]')).to_be_visible()
     page.get_by_role("link", name="Delete…").click()
@@ -120,6 +121,8 @@ def test_a_deleted_device_is_gone_its_connection_is_cut_and_its_history_is_kept(
         dialog.get_by_role("button", name=f"Delete {board.name}").click()
         expect(page).to_have_url(re.compile("/devices/$"))
         expect(devices.locator(f'tr[data-device="{board.hex}"]')).to_have_count(0)
+    expect(elsewhere.get_by_role("alert")).to_contain_text(f"{board.name} was deleted.")
+    expect(knob(elsewhere, 1)).to_have_count(0)  # shown, but out of reach
     until(lambda: "next try" in board.portal.log(board.hex), "the simulator is refused")
     assert board.portal.api("GET", f"/devices/{board.hex}")[0] == 404
     page.goto(f"/history/?device={board.hex}")
