@@ -28,7 +28,8 @@ def parse_json(body: bytes, pairs: Callable[[list[tuple[str, Any]]], object] | N
         Problem: 400, it is not JSON in UTF-8.
     """
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse, object_pairs_hook=pairs) if body.strip() else {}
+        decoder = _decoder if pairs is None else json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=pairs)
+        return decoder.decode(body.decode("utf-8-sig")) if body.strip() else {}
     except (ValueError, RecursionError):
         raise Problem(400, "parse_error", "The body is not valid JSON.") from None
 
@@ -55,6 +56,9 @@ def as_object(value: object) -> dict[str, object]:
 
 def _refuse(name: str) -> None:
     raise ValueError(name)
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)
 
 
 class BoundedJSONParser(JSONParser):

@@ -30,8 +30,16 @@ def uuid7(at: float | None = None) -> UUID:
 
 def time_of(value: UUID) -> datetime:
     """Return the moment a UUIDv7 was made, in UTC, to the microsecond."""
+    seconds, rest = divmod(_microseconds(value), 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+
+
+def seconds_of(value: UUID) -> float:
+    """Return the same moment as Unix seconds."""
+    return _microseconds(value) / 1_000_000
+
+
+def _microseconds(value: UUID) -> int:
     milliseconds = value.int >> 80
     fraction = (value.int >> 64) & 0xFFF
-    microseconds = milliseconds * 1000 + fraction * 1000 // 4096
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+    return milliseconds * 1000 + fraction * 1000 // 4096

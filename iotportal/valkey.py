@@ -1,7 +1,8 @@
 """A small pipelining Valkey client for the hot path.
 
-Commands of one event-loop turn leave in one write and their answers are read in one go; nothing is awaited in between. That
-is most of what a command needs from Valkey, and about a third of the cost of a general client. Everything else uses `redis`.
+A command leaves at once where none is under way; else those of one event-loop turn leave in one write, and their answers are read
+in one go. That is most of what a command needs from Valkey, and about a third of the cost of a general client. Everything else
+uses `redis`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 Reply = Any
 RECONNECT_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 MAX_PENDING = 20_000  # beyond this the server is not keeping up and callers are told so
+ANSWER_S = 2.0  # a server that owes an answer and says nothing for so long is given up, with everybody who waits for it
+LOOK_S = 0.5
+LONGEST_WAIT_S = ANSWER_S + LOOK_S
 
 
 class ValkeyUnavailable(Exception):
@@ -69,13 +73,16 @@ class _Link(asyncio.Protocol):
         self._reader = hiredis.Reader(notEnoughData=self)
         self._waiting: deque[Answer | None] = deque()
         self._out: list[bytes] = []
+        self._flushing = False
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
+        self._silent_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        self._silent_since = 0.0
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not self:
             answer = self._waiting.popleft()
@@ -103,20 +110,47 @@ class _Link(asyncio.Protocol):
     def pending(self) -> int:
         return len(self._waiting)
 
-    def queue(self, arguments: tuple[Any, ...], answer: Answer | None) -> None:
-        if self._transport is None:
+    def queue(self, arguments: tuple[Any, ...], answer: Answer) -> None:
+        """Send a command that somebody waits for."""
+        transport = self._transport
+        if transport is None:
             raise ValkeyUnavailable("not connected")
-        if not self._out:
-            self._loop.call_soon(self._flush)
         self._out.append(hiredis.pack_command(arguments))
+        if not self._waiting:
+            self._flush()
+        elif not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
         self._waiting.append(answer)
 
+    def post(self, arguments: tuple[Any, ...]) -> None:
+        """Send a command that nobody waits for, a turn later: what belongs to one event is posted in two turns of the loop."""
+        if self._transport is None:
+            raise ValkeyUnavailable("not connected")
+        self._out.append(hiredis.pack_command(arguments))
+        self._waiting.append(None)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._loop.call_soon, self._flush)
+
     def _flush(self) -> None:
-        if self._transport is not None:
+        self._flushing = False
+        if self._transport is not None and self._out:
             self._transport.write(b"".join(self._out))
         self._out.clear()
 
+    def look(self, now: float) -> None:
+        """Give up a server that owes an answer and does not say anything."""
+        if not self._waiting:
+            self._silent_since = 0.0
+        elif not self._silent_since:
+            self._silent_since = now
+        elif now - self._silent_since >= ANSWER_S and self._transport is not None:
+            logger.warning("valkey does not answer")
+            self._transport.abort()
+
     def close(self) -> None:
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -130,16 +164,22 @@ class Valkey:
         self._link: _Link | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._closed = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     async def start(self) -> None:
         """Begin to connect, and wait a moment for it."""
-        self._connecting = asyncio.get_running_loop().create_task(self._connect())
+        self._loop = asyncio.get_running_loop()
+        self._look()
+        self._connecting = self._loop.create_task(self._connect())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._connecting), 2)
 
     async def stop(self) -> None:
         """Close the connection for good."""
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
         if self._connecting is not None:
             self._connecting.cancel()
         if self._link is not None:
@@ -151,14 +191,14 @@ class Valkey:
         Raises:
             ValkeyUnavailable: there is no connection (also from the future), or too much is waiting already.
         """
-        answer = Answer(loop=asyncio.get_running_loop())
+        answer = Answer(loop=self._loop)
         self._usable().queue(arguments, answer)
         return answer
 
     def post(self, *arguments: Any) -> None:
         """Send a command whose answer nobody waits for; without a connection it is dropped and logged."""
         try:
-            self._usable().queue(arguments, None)
+            self._usable().post(arguments)
         except ValkeyUnavailable as error:
             logger.warning("dropped %s: %s", arguments[0], error)
 
@@ -177,6 +217,11 @@ class Valkey:
         if link.pending > MAX_PENDING:
             raise ValkeyUnavailable("too many commands are waiting")
         return link
+
+    def _look(self) -> None:
+        if self._link is not None:
+            self._link.look(self._loop.time())
+        self._watch = self._loop.call_later(LOOK_S, self._look)
 
     async def _connect(self) -> None:
         """Connect, trying again for ever with growing pauses."""
@@ -197,7 +242,7 @@ class Valkey:
         """Open one connection, sign in, load the scripts, then let it be used."""
         url = self._url
         tls = ssl.create_default_context() if url.scheme == "rediss" else None
-        _, link = await asyncio.get_running_loop().create_connection(
+        _, link = await self._loop.create_connection(
             lambda: _Link(self._lost), url.hostname or "localhost", url.port or 6379, ssl=tls
         )
         setup: list[tuple[str, ...]] = []
@@ -208,7 +253,7 @@ class Valkey:
         setup.extend(("SCRIPT", "LOAD", script.source) for script in self._scripts)
         answers = []
         for arguments in setup:
-            answers.append(Answer(loop=asyncio.get_running_loop()))
+            answers.append(Answer(loop=self._loop))
             link.queue(arguments, answers[-1])
         try:
             await asyncio.gather(*answers)
@@ -224,4 +269,4 @@ class Valkey:
         self._link = None
         if not self._closed:
             logger.warning("lost the connection to valkey")
-            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting = self._loop.create_task(self._connect())

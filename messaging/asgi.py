@@ -13,11 +13,13 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl
 
 from accounts.tokens import hash_token, looks_like_token
 from iotportal.bodies import MAX_BODY_BYTES, parse_object, too_large
+from iotportal.garbage import keep_what_is_loaded
 from iotportal.headers import answer_headers
 from iotportal.problems import CONTENT_TYPE, Problem, problem_body
 from iotportal.throttle import client_address
@@ -34,6 +36,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+NOTICE_S = 0.05  # how soon a caller who leaves is noticed
+
+_encode = json.JSONEncoder(check_circular=False).encode
 _PATH = re.compile(r"/api/v1/devices/([0-9a-f]{32}|[0-9a-f-]{36})/(?:apis/([a-z][a-z0-9_]{0,63})|([a-z]+)(?:/(\d{1,5}))?)\Z")
 
 
@@ -42,6 +47,7 @@ class CommandApp:
 
     def __init__(self, inner: App) -> None:
         self._inner = inner
+        self._watchman = _Watchman()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a command with a token; hand on everything else."""
@@ -50,12 +56,40 @@ class CommandApp:
             work = _work(scope["method"], found) if found else None
             head = _head(scope) if work is not None else None
             if work is not None and head is not None:
-                await _answer(scope, receive, send, work, head)
+                await self._answer(scope, receive, send, work, head)
                 return
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
         await self._inner(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, work: Work, head: _Head) -> None:
+        """Run one operation and write its answer in one go."""
+        headers: list[tuple[bytes, bytes]] = []
+        try:
+            if not looks_like_token(head.token):
+                raise Problem(401, "invalid_token", "That token is not known, has ended or was revoked.")
+            body = parse_object(await _read(receive)) if scope["method"] != "GET" else {}
+            caller = Caller(None, hash_token(head.token), address=head.address)
+            with _Attended(self._watchman, receive):
+                answer = await work(runtime.current(), caller, body, _query(scope))
+            status, content_type = 200, "application/json"
+        except Problem as problem:
+            status, content_type, answer = problem.status, CONTENT_TYPE, problem.body()
+            if problem.retry_after_s is not None:
+                headers.append((b"retry-after", str(problem.retry_after_s).encode()))
+            if status == 401:
+                headers.append((b"www-authenticate", b'Bearer realm="api"'))
+        except _CallerGone:
+            return
+        except Exception:
+            logger.exception("a command failed")
+            status, content_type = 500, CONTENT_TYPE
+            answer = problem_body(500, "error", "Something went wrong here. It has been noted.")
+        data = _encode(answer).encode()
+        headers += answer_headers(content_type, len(data))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": data})
 
 
 Work = Callable[[Gateway, Caller, Mapping[str, object], Mapping[str, str]], Awaitable[dict[str, object]]]
@@ -78,6 +112,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await runtime.start()
+            keep_what_is_loaded()
             await send({"type": "lifespan.startup.complete"})
         else:
             await runtime.stop()
@@ -123,66 +158,73 @@ def _head(scope: Scope) -> _Head | None:
     return _Head(token, client_address(peer[0] if peer else None, forwarded))
 
 
-async def _answer(scope: Scope, receive: Receive, send: Send, work: Work, head: _Head) -> None:
-    """Run one operation and write its answer in one go."""
-    headers: list[tuple[bytes, bytes]] = []
-    try:
-        if not looks_like_token(head.token):
-            raise Problem(401, "invalid_token", "That token is not known, has ended or was revoked.")
-        body = parse_object(await _read(receive)) if scope["method"] != "GET" else {}
-        caller = Caller(None, hash_token(head.token), address=head.address)
-        under_way = work(runtime.current(), caller, body, _query(scope))
-        status, content_type, answer = 200, "application/json", await _unless_gone(receive, under_way)
-    except Problem as problem:
-        status, content_type, answer = problem.status, CONTENT_TYPE, problem.body()
-        if problem.retry_after_s is not None:
-            headers.append((b"retry-after", str(problem.retry_after_s).encode()))
-        if status == 401:
-            headers.append((b"www-authenticate", b'Bearer realm="api"'))
-    except _CallerGone:
-        return
-    except Exception:
-        logger.exception("a command failed")
-        status, content_type = 500, CONTENT_TYPE
-        answer = problem_body(500, "error", "Something went wrong here. It has been noted.")
-    data = json.dumps(answer).encode()
-    headers += answer_headers(content_type, len(data))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": data})
-
-
 class _CallerGone(Exception):
     """Nobody waits for the answer any more."""
 
 
-async def _unless_gone(receive: Receive, work: Awaitable[dict[str, object]]) -> dict[str, object]:
-    """Return what `work` returns; cancel it when the caller closes the connection.
+class _Attended:
+    """A block of the present task that is cancelled when the request's caller closes the connection.
 
-    It runs in the request's own task, and nothing is waited for once it is done: both would cost the answer a turn of the loop.
-
-    Raises:
-        _CallerGone: the caller did.
+    The block then ends with _CallerGone.
     """
-    this = asyncio.current_task()
-    gone = False
 
-    async def watch() -> None:
-        nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        if this is not None:
-            this.cancel()
+    def __init__(self, watchman: _Watchman, receive: Receive) -> None:
+        self._watchman = watchman
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._watcher: asyncio.Task[None] | None = None
+        self._gone = False
 
-    watcher = asyncio.create_task(watch())
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if gone and this is not None and this.uncancel() == 0:
+    def __enter__(self) -> None:
+        self._watchman.begin(self)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._watchman.end(self)
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._gone and kind is asyncio.CancelledError and self._task is not None and self._task.uncancel() == 0:
             raise _CallerGone from None
-        raise
-    finally:
-        watcher.cancel()
+
+    def watch(self) -> None:
+        """See to it that the caller's leaving is noticed."""
+        if self._watcher is None:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+class _Watchman:
+    """Looks every NOTICE_S who is still at work, and has their connections watched.
+
+    Nearly all are done before anybody could leave, and a task that watches costs a tenth of a whole command.
+    """
+
+    def __init__(self) -> None:
+        self._at_work: set[_Attended] = set()
+        self._looking = False
+
+    def begin(self, work: _Attended) -> None:
+        """Take note of one who begins."""
+        self._at_work.add(work)
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(NOTICE_S, self._look)
+
+    def end(self, work: _Attended) -> None:
+        """Forget one who is done."""
+        self._at_work.discard(work)
+
+    def _look(self) -> None:
+        for one in self._at_work:
+            one.watch()
+        self._looking = bool(self._at_work)
+        if self._looking:
+            asyncio.get_running_loop().call_later(NOTICE_S, self._look)
 
 
 async def _read(receive: Receive) -> bytes:

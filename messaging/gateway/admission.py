@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 from uuid import UUID
 
 from channels.db import database_sync_to_async
@@ -196,67 +196,72 @@ async def admit(
     *,
     take_lane: bool,
     owner: str,
-    lease_s: float,
+    lease_ms: int,
+    timeout_s: float,
     give_back: Callable[[Admission], None],
 ) -> Admission:
     """Decide whether `caller` may send to `device`; counts the command and may take its lane.
 
-    Valkey decides also for a caller who leaves meanwhile: what it granted then goes to `give_back`.
+    Valkey decides also for a caller who leaves meanwhile: what it granted then goes to `give_back`. It answers, or is given up,
+    in `LONGEST_WAIT_S`; the database has `timeout_s`.
 
     Raises:
         Problem: 401, 402, 403, 404, 409 (offline), 429, or 503 when Valkey or the database is away: nobody's right can be known.
     """
     for _ in range(ROUNDS):
         now = time.time()
-        month = datetime.fromtimestamp(now, UTC).strftime("%Y%m")
+        month, minute = _calendar(int(now // 60))
         arguments = (
             caller.token_hash or "",
             "" if caller.user_id is None else str(caller.user_id),
             device,
             api,
             month,
-            str(int(now // 60)),
-            str(settings.COMMANDS_PER_MINUTE),
+            minute,
+            settings.COMMANDS_PER_MINUTE,
             "1" if take_lane else "0",
             owner,
-            str(int(lease_s * 1000)),
-            str(int(now)),
-            str(LOOKS_PER_MINUTE),
+            lease_ms,
+            int(now),
+            LOOKS_PER_MINUTE,
         )
         try:
             answer = valkey.run(ADMIT, (), arguments)
             try:
-                reply = _read(await answer)
+                reply = await answer
             except asyncio.CancelledError:
                 answer.undo(partial(_pass_on, month, give_back))
                 raise
             admission = _granted(reply, month)
             if admission is not None:
                 return admission
-            await _learn(valkey, caller, device, reply)
+            async with asyncio.timeout(timeout_s):
+                await _learn(valkey, caller, device, [part.decode() for part in reply])
         except ValkeyUnavailable as error:
             raise cannot_check() from error
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, TimeoutError) as error:
             logger.error("the database cannot be asked who may send: %s", error)
             raise cannot_check() from error
     raise changing()
 
 
-def _read(reply: list[bytes]) -> list[str]:
-    return [part.decode() for part in reply]
+@lru_cache(maxsize=2)
+def _calendar(minute: int) -> tuple[str, str]:
+    """Return the month (yyyymm) and the minute of the epoch, as the counters' keys spell them."""
+    return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y%m"), str(minute)
 
 
-def _granted(reply: list[str], month: str) -> Admission | None:
+def _granted(reply: list[bytes], month: str) -> Admission | None:
     """Return what the script's reply grants, if it grants anything."""
-    match reply:
-        case ["ok", user, profile, account, lane, lane_kind]:
-            return Admission(int(user), profile, account, month, lane == "1", lane_kind)
-    return None
+    if reply[0] != b"ok":
+        return None
+    _, user, profile, account, lane, lane_kind = reply
+    return Admission(int(user), profile.decode(), account.decode(), month, lane == b"1", lane_kind.decode())
 
 
 def _pass_on(month: str, give_back: Callable[[Admission], None], reply: list[bytes]) -> None:
     """Give back what was granted to a caller who is gone."""
-    admission = _granted(_read(reply), month)
+    admission = _granted(reply, month)
     if admission is not None:
         give_back(admission)
 

@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import random
 import secrets
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic  # not loop.time(): uvloop counts whole milliseconds
@@ -25,8 +26,8 @@ from devices import profile_store
 from devices.access import parse_device_id
 from devices.profiles import API_NAME, Api, Kind, Profile
 from iotportal.problems import Problem
-from iotportal.uuid7 import time_of, uuid7
-from iotportal.valkey import Valkey, ValkeyUnavailable
+from iotportal.uuid7 import seconds_of, uuid7
+from iotportal.valkey import LONGEST_WAIT_S, Valkey, ValkeyUnavailable
 from messaging import cache
 from messaging.gateway.admission import HOLD, RELEASE, Admission, Caller, admit, cannot_check, known_profile, not_found, refund
 from messaging.gateway.transport import BrokerUnavailable, Transport
@@ -34,12 +35,12 @@ from messaging.models import Outcome
 from messaging.protocol import codec, matcher, topics
 
 logger = logging.getLogger(__name__)
+_encode = json.JSONEncoder(check_circular=False).encode
 
 MIN_TIMEOUT_S, MAX_TIMEOUT_S = 1.0, 30.0
-LEASE_S = 8.0  # a lane whose process died is free again after this; longer than the default timeout and its grace
-_LEASE_MS = str(int(LEASE_S * 1000))
+_LEASE_MS = 8_000  # a lane whose process died is free again after this; longer than the default timeout and its grace
 RENEW_S = 2.5
-_TURN_MS = "300"  # longer than several askings of a process that waits, also of a busy one
+_TURN_MS = 300  # longer than several askings of a process that waits, also of a busy one
 LANE_POLL_S = (0.003, 0.006, 0.01)  # while another process has the lane; shorter than a turn of it, so that ours comes next
 BROKER_WAIT_S = 3.0
 MAX_DEVICES = 10_000
@@ -80,6 +81,7 @@ class _Pending:
     """A command on its way."""
 
     id: UUID
+    key: str  # the id's 32 hex digits
     caller: Caller
     admission: Admission
     device: str
@@ -112,6 +114,7 @@ class _Device:
     profile: Profile
     lanes: matcher.Lanes
     timer: asyncio.TimerHandle | None = None
+    timer_at: float = math.inf
     locking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     granted: set[str] = field(default_factory=set)
 
@@ -153,7 +156,6 @@ class Gateway:
             self._renewing.cancel()
         for lane in self._held:
             self._valkey.post_run(RELEASE, (lane,), (self._owner,))
-        await asyncio.sleep(0)  # lets the releases leave
         await self._transport.stop()
         await self._valkey.stop()
 
@@ -183,30 +185,17 @@ class Gateway:
         """
         accepted = monotonic()
         given, timeout_s = timeout_s, check_timeout(timeout_s)
-        key = parse_device_id(device_id)
-        if key is None:
-            raise not_found()
-        device_id = key.hex
+        if not topics.DEVICE_ID.fullmatch(device_id):
+            key = parse_device_id(device_id)
+            if key is None:
+                raise not_found()
+            device_id = key.hex
         if not API_NAME.fullmatch(api_name):
             raise Problem(
                 400, "invalid", "Some fields are not right.", errors={"api": ["Lower-case letters, digits and _, at most 64."]}
             )
-        take_lane = not self._holds_lane(device_id, api_name)
-        try:
-            async with asyncio.timeout(timeout_s):
-                admission = await admit(
-                    self._valkey,
-                    caller,
-                    device_id,
-                    api_name,
-                    take_lane=take_lane,
-                    owner=self._owner,
-                    lease_s=LEASE_S,
-                    give_back=partial(self._give_back, device_id, api_name),
-                )
-                profile = profile_store.known(admission.profile) or await self._learn(device_id, api_name, admission)
-        except TimeoutError as error:
-            raise cannot_check() from error
+        admission = await self._admit(caller, device_id, api_name, timeout_s)
+        profile = profile_store.known(admission.profile) or await self._learn(device_id, api_name, admission, timeout_s)
         device = self._admitted(device_id, api_name, admission, profile)
         try:
             pending = self._prepare(caller, admission, device, api_name, arguments, timeout_s, accepted, kind)
@@ -218,16 +207,35 @@ class Gateway:
 
     # --- one command ------------------------------------------------------------------------------------------------------
 
-    async def _learn(self, device_id: str, api_name: str, admission: Admission) -> Profile:
+    def _admit(self, caller: Caller, device_id: str, api_name: str, timeout_s: float) -> Awaitable[Admission]:
+        """Ask whether the caller may send. Raises Problem as `admit` does, and 503 when that is not known in time."""
+        asking = admit(
+            self._valkey,
+            caller,
+            device_id,
+            api_name,
+            take_lane=not self._holds_lane(device_id, api_name),
+            owner=self._owner,
+            lease_ms=_LEASE_MS,
+            timeout_s=timeout_s,
+            give_back=partial(self._give_back, device_id, api_name),
+        )
+        # Valkey answers or is given up before a longer timeout is over: that saves a timer for every command.
+        return asking if timeout_s > LONGEST_WAIT_S else _in_time(asking, timeout_s)
+
+    async def _learn(self, device_id: str, api_name: str, admission: Admission, timeout_s: float) -> Profile:
         """Return the profile of an admission in a version that is new to this process.
 
         Raises:
             Problem: 503, it cannot be had.
         """
         try:
-            return await known_profile(admission.profile)
-        except BaseException:
+            async with asyncio.timeout(timeout_s):
+                return await known_profile(admission.profile)
+        except BaseException as error:
             self._give_back(device_id, api_name, admission)
+            if isinstance(error, TimeoutError):
+                raise cannot_check() from error
             raise
 
     def _admitted(self, device_id: str, api_name: str, admission: Admission, profile: Profile) -> _Device:
@@ -270,12 +278,13 @@ class Gateway:
     ) -> _Pending:
         """Check and encode; what cannot be sent costs nothing."""
         command_id = uuid7()
+        key = command_id.hex
         try:
             api = device.profile.api(api_name)
             if kind is not None:
                 _refuse_other_kind(api, kind)
                 arguments = codec.from_texts(api, arguments) if kind == "get" else arguments
-            prepared = codec.prepare_command(device.profile, api, arguments, command_id.hex)
+            prepared = codec.prepare_command(device.profile, api, arguments, key)
             _refuse_own_notification(device.id, api, prepared)
         except Problem:
             refund(self._valkey, admission)
@@ -289,21 +298,12 @@ class Gateway:
             )
             raise Problem(400, "invalid", "Some fields are not right.", errors=errors) from error
         done: asyncio.Future[codec.Answer] = self.loop.create_future()
-        return _Pending(command_id, caller, admission, device.id, api, prepared, timeout_s, accepted, done)
+        return _Pending(command_id, key, caller, admission, device.id, api, prepared, timeout_s, accepted, done)
 
     async def _run(self, device: _Device, pending: _Pending) -> CommandResult:
-        deadline = pending.accepted + pending.timeout_s
-        key = pending.id.hex
-        try:
-            async with asyncio.timeout(max(0.0, deadline - monotonic())):
-                await self._transport.wait_connected(BROKER_WAIT_S)
-                await self._transport.bind(device.id)
-        except (BrokerUnavailable, TimeoutError) as error:
-            refund(self._valkey, pending.admission)
-            raise _broker_lost(sent=False) from error
-        except BaseException:  # the caller went away: nothing was sent
-            refund(self._valkey, pending.admission)
-            raise
+        deadline, key = pending.accepted + pending.timeout_s, pending.key
+        if not self._transport.is_bound(device.id):
+            await self._bind(pending, deadline)
         self._refuse_full_lane(device, pending)
         self._pending[key] = pending
         try:
@@ -321,6 +321,23 @@ class Gateway:
             self._pending.pop(key, None)
         return self._finish(pending, answer)
 
+    async def _bind(self, pending: _Pending, deadline: float) -> None:
+        """Wait for the connection to the broker and for the device's answers to come in.
+
+        Raises:
+            Problem: 503, not in time.
+        """
+        try:
+            async with asyncio.timeout(max(0.0, deadline - monotonic())):
+                await self._transport.wait_connected(BROKER_WAIT_S)
+                await self._transport.bind(pending.device)
+        except (BrokerUnavailable, TimeoutError) as error:
+            refund(self._valkey, pending.admission)
+            raise _broker_lost(sent=False) from error
+        except BaseException:  # the caller went away: nothing was sent
+            refund(self._valkey, pending.admission)
+            raise
+
     def _refuse_full_lane(self, device: _Device, pending: _Pending) -> None:
         """Refuse a command that would wait behind too many.
 
@@ -336,11 +353,10 @@ class Gateway:
     def _submit(self, device: _Device, command: matcher.Command) -> None:
         """Give a command to the matcher, and the lane's lock with it where we have it already."""
         lane = device.lane(command.api.name)
-        actions = device.lanes.submit(command, monotonic())
-        if device.lock(lane) in self._held and lane not in device.granted:
-            actions = [action for action in actions if not isinstance(action, matcher.WantLock)]
-            actions += self._grant(device, lane)
-        self._carry_out(device, actions)
+        locked = lane not in device.granted and device.lock(lane) in self._held
+        if locked:
+            device.granted.add(lane)
+        self._carry_out(device, device.lanes.submit(command, monotonic(), locked=locked))
 
     def _finish(self, pending: _Pending, answer: codec.Answer) -> CommandResult:
         """Judge the answer that is ours.
@@ -381,8 +397,8 @@ class Gateway:
             return delivered
         record = {
             "v": 1,
-            "id": pending.id.hex,
-            "time": time_of(pending.id).timestamp(),
+            "id": pending.key,
+            "time": seconds_of(pending.id),
             "account": pending.admission.account,
             "device": pending.device,
             "user": pending.admission.user_id,
@@ -402,7 +418,7 @@ class Gateway:
         return delivered
 
     def _stream(self, record: dict[str, object]) -> None:
-        self._valkey.post("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", json.dumps(record))
+        self._valkey.post("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", _encode(record))
 
     def _ms(self, pending: _Pending) -> float:
         return round((monotonic() - pending.accepted) * 1000, 2)
@@ -414,9 +430,9 @@ class Gateway:
 
         `payload`: the message that the actions follow from, as it came.
         """
-        queue = list(actions)
+        queue = deque(actions)
         while queue:
-            action = queue.pop(0)
+            action = queue.popleft()
             match action:
                 case matcher.Send():
                     queue.extend(self._transmit(device, action.command_id))
@@ -425,15 +441,15 @@ class Gateway:
                     if pending is not None and not pending.done.done():
                         pending.answered_ms, pending.raw = self._ms(pending), payload
                         pending.done.set_result(action.answer)
+                case matcher.ReleaseLock():
+                    device.granted.discard(action.lane)
+                    self._release(device.lock(action.lane))
+                case matcher.WantLock():
+                    queue.extend(self._want_lock(device, action.lane))
                 case matcher.TimedOut():
                     self._time_out(action.command_id, sent=action.sent)
                 case matcher.Late():
                     self._record_late(action, payload)
-                case matcher.WantLock():
-                    queue.extend(self._want_lock(device, action.lane))
-                case matcher.ReleaseLock():
-                    device.granted.discard(action.lane)
-                    self._release(device.lock(action.lane))
                 case matcher.Unsolicited():
                     pass  # every web process bound to the device sees every answer; most are another's
         self._set_timer(device)
@@ -460,7 +476,7 @@ class Gateway:
 
     def _remember(self, pending: _Pending) -> None:
         """Keep a command that ended without its answer, so that a late one finds it."""
-        self._sent[pending.id.hex] = pending
+        self._sent[pending.key] = pending
         while len(self._sent) > MAX_DEVICES:
             self._sent.popitem(last=False)
 
@@ -487,7 +503,7 @@ class Gateway:
             {
                 "v": 1,
                 "late": late.command_id,
-                "time": time_of(pending.id).timestamp(),
+                "time": seconds_of(pending.id),
                 "device": pending.device,
                 "account": pending.admission.account,
                 "api": pending.api.name,
@@ -518,7 +534,7 @@ class Gateway:
         for pending in waiting:
             device = self._devices.get(pending.device)
             if device is not None:
-                self._carry_out(device, device.lanes.cancel(pending.id.hex, monotonic()))
+                self._carry_out(device, device.lanes.cancel(pending.key, monotonic()))
 
     def _fail_all(self, problem: Problem) -> None:
         for pending in list(self._pending.values()):
@@ -544,15 +560,17 @@ class Gateway:
         return device
 
     def _set_timer(self, device: _Device) -> None:
+        """Be woken when something is due; a timer that rings too early is left, for most deadlines are never reached."""
+        at = device.lanes.next_wakeup()
+        if at is None or at >= device.timer_at:
+            return
         if device.timer is not None:
             device.timer.cancel()
-            device.timer = None
-        at = device.lanes.next_wakeup()
-        if at is not None:
-            device.timer = self.loop.call_later(max(0.0, at - monotonic()), self._wake, device)
+        device.timer_at = at
+        device.timer = self.loop.call_later(max(0.0, at - monotonic()), self._wake, device)
 
     def _wake(self, device: _Device) -> None:
-        device.timer = None
+        device.timer, device.timer_at = None, math.inf
         self._carry_out(device, device.lanes.tick(monotonic()))
 
     # --- lane locks across processes ---------------------------------------------------------------------------------------
@@ -634,6 +652,14 @@ class Gateway:
         if device is not None:
             device.granted.discard(lane)
             self._carry_out(device, device.lanes.lock_lost(lane, monotonic()))
+
+
+async def _in_time(asking: Awaitable[Admission], timeout_s: float) -> Admission:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await asking
+    except TimeoutError as error:
+        raise cannot_check() from error
 
 
 _OUTCOMES = {"device_timeout": Outcome.TIMEOUT, "broker_lost": Outcome.DISCONNECTED, "unavailable": Outcome.DISCONNECTED}

@@ -29,6 +29,9 @@ class Transport(Protocol):
             BrokerUnavailable: not within `timeout_s`.
         """
 
+    def is_bound(self, device: str) -> bool:
+        """Say whether there is a connection and `device` is bound, so that there is nothing to wait for."""
+
     async def bind(self, device: str) -> None:
         """Have the answers of `device` (32 hex digits) delivered; return when the broker has agreed.
 

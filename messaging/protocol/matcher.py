@@ -23,8 +23,9 @@ api, same echoed fields) waits for its own. Both are answers to that very questi
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -126,6 +127,7 @@ class _Flight:
 class _Lane:
     key: str
     queue: deque[Command] = field(default_factory=deque)
+    queue_due: float = math.inf  # no deadline of the queue is earlier; not exact, so that it need not be searched each time
     flights: list[_Flight] = field(default_factory=list)
     ghosts: list[_Flight] = field(default_factory=list)
     settled_at: float | None = None  # the device does not listen before then
@@ -135,14 +137,15 @@ class _Lane:
     def idle(self) -> bool:
         return not (self.queue or self.flights or self.ghosts or self.settled_at) and self.lock is _Lock.NONE
 
-    def times(self) -> Iterator[float]:
-        """Yield the moments at which something happens by itself."""
-        yield from (command.deadline for command in self.queue)
-        yield from (ghost.until for ghost in self.ghosts)
+    def next_time(self) -> float:
+        """Return the moment at which something happens by itself; infinity if nothing does."""
+        earliest = self.queue_due if self.queue else math.inf
+        for ghost in self.ghosts:
+            earliest = min(earliest, ghost.until)
         for flight in self.flights:
-            yield flight.command.deadline if flight.retry_at is None else min(flight.retry_at, flight.command.deadline)
-        if self.settled_at is not None:
-            yield self.settled_at
+            due = flight.command.deadline if flight.retry_at is None else min(flight.retry_at, flight.command.deadline)
+            earliest = min(earliest, due)
+        return earliest if self.settled_at is None else min(earliest, self.settled_at)
 
 
 class Lanes:
@@ -181,7 +184,8 @@ class Lanes:
 
     def next_wakeup(self) -> float | None:
         """Return when `tick` must be called, or None while only the outside can change something."""
-        return min((time for lane in self._lanes.values() for time in lane.times()), default=None)
+        earliest = min([lane.next_time() for lane in self._lanes.values()], default=math.inf)
+        return None if earliest == math.inf else earliest
 
     def lock_needed_until(self, lane_key: str) -> float:
         """Return how long a lane can at most need its lock for what is under way: an expiry for it. 0.0 for an idle lane."""
@@ -191,13 +195,21 @@ class Lanes:
 
     # What happens ---------------------------------------------------------------------------------------------------------
 
-    def submit(self, command: Command, now: float) -> list[Action]:
-        """Take a command. It ends by its deadline: exactly one Deliver or TimedOut follows, unless it is cancelled."""
+    def submit(self, command: Command, now: float, *, locked: bool = False) -> list[Action]:
+        """Take a command. It ends by its deadline: exactly one Deliver or TimedOut follows, unless it is cancelled.
+
+        `locked`: the lane's lock is ours, as `lock_granted` would tell.
+        """
         if command.deadline <= now:
             return [TimedOut(command.id, sent=False)]
         key = self._key(command.api.name)
-        lane = self._lanes.setdefault(key, _Lane(key))
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(key)
+        if locked:
+            lane.lock = _Lock.HELD
         actions = self._pass_time(lane, now)
+        lane.queue_due = min(lane.queue_due, command.deadline) if lane.queue else command.deadline
         lane.queue.append(command)
         return actions + self._advance(lane, now)
 
@@ -256,10 +268,11 @@ class Lanes:
     def _pass_time(self, lane: _Lane, now: float) -> list[Action]:
         """End what is due by `now`, and repeat the reads whose silence lasted."""
         actions: list[Action] = []
-        lane.ghosts = [ghost for ghost in lane.ghosts if ghost.until > now]
+        if lane.ghosts:
+            lane.ghosts = [ghost for ghost in lane.ghosts if ghost.until > now]
         if lane.settled_at is not None and lane.settled_at <= now:
             lane.settled_at = None
-        for flight in list(lane.flights):
+        for flight in lane.flights.copy():
             if flight.command.deadline <= now:
                 lane.flights.remove(flight)
                 self._haunt(lane, flight, now)
@@ -268,11 +281,17 @@ class Lanes:
                 flight.retry_at = None
                 flight.unanswered += 1
                 actions.append(Send(flight.command.id, attempt=2))
+        if lane.queue and lane.queue_due <= now:
+            actions += self._end_overdue(lane, now)
+        return actions
+
+    def _end_overdue(self, lane: _Lane, now: float) -> list[Action]:
+        """End what has waited in the queue for too long."""
         overdue = [command for command in lane.queue if command.deadline <= now]
         for command in overdue:
             lane.queue.remove(command)
-            actions.append(TimedOut(command.id, sent=False))
-        return actions
+        lane.queue_due = min((command.deadline for command in lane.queue), default=math.inf)
+        return [TimedOut(command.id, sent=False) for command in overdue]
 
     def _advance(self, lane: _Lane, now: float) -> list[Action]:
         """Send what may go, and see to the lock."""
