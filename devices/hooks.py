@@ -15,11 +15,22 @@ class ExpiringCertificate:
     days: int
 
 
+@dataclass(frozen=True, slots=True)
+class SharedCertificate:
+    """A certificate in use in two places at once; told at most once in ten minutes."""
+
+    certificate: Certificate  # with its device
+    addresses: tuple[str, ...]
+    times: int  # how often one connection pushed out another, in so many
+    minutes: int
+
+
 device_registered: Hook[Device] = Hook()
 device_changed: Hook[Device] = Hook()  # its name or profile
 device_deleted: Hook[Device] = Hook()
 certificate_revoked: Hook[Certificate] = Hook()  # with its device; a deleted device says device_deleted alone
 certificate_expiring: Hook[ExpiringCertificate] = Hook()
+certificate_shared: Hook[SharedCertificate] = Hook()
 device_list_shown: Hook[DeviceList] = Hook()  # a page of the Devices page, which apps on the right add to
 device_shown: Hook[DevicePage] = Hook()  # a device's page, likewise
 profile_changed: Hook[OwnProfile] = Hook()  # an own profile has a new version, or is gone

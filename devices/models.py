@@ -28,7 +28,7 @@ A **DeviceEvent** is one line of a device's timeline: what happened to it beside
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from django.contrib.postgres.constraints import ExclusionConstraint
@@ -41,6 +41,8 @@ from django.utils import timezone
 from accounts.access import Action, roles_for
 from accounts.models import Account, User
 from iotportal.uuid7 import uuid7
+
+SHARED_SHOWN = timedelta(days=7)  # for so long a device's page says that its certificate was seen in two places
 
 
 class OwnProfileQuerySet(models.QuerySet["OwnProfile"]):
@@ -241,6 +243,11 @@ class Certificate(models.Model):
         """Say whether the certificate opens the door at `now`."""
         now = now or timezone.now()
         return self.status != self.Status.REVOKED and self.not_before <= now < self.ends_at
+
+    @property
+    def shared_lately(self) -> bool:
+        """Say whether it was seen in two places at once in the last days."""
+        return self.shared_at is not None and timezone.now() - self.shared_at < SHARED_SHOWN
 
     def is_expired(self, now: datetime | None = None) -> bool:
         """Say whether it would open the door, were it not past its end."""

@@ -197,7 +197,9 @@ def _away(detail: Mapping[str, Any]) -> str:
 
 def _shared(detail: Mapping[str, Any]) -> str:
     places = f"From {detail['addresses']}. " if detail.get("addresses") else ""
-    return f"{places}Renew the certificate, so that only one of them has it."
+    times = detail.get("times")
+    often = f"One pushed out the other {plural(times, 'time')}. " if isinstance(times, int) else ""
+    return f"{places}{often}Renew the certificate, so that only one of them has it."
 
 
 _EVENTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {

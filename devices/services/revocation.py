@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
+from devices import hooks
 from devices.events import record
 from devices.models import Certificate, Device, EventKind
 from devices.services.certificates import retire, revoke_rows
@@ -95,7 +96,10 @@ def rescue_certificate(*, certificate: Certificate, by: User | None = None) -> C
 
 
 def note_shared(*, fingerprint: str, addresses: list[str], times: int, minutes: int) -> None:
-    """Note that a certificate is in use in two places: connections made with it push each other out again and again."""
+    """Note that a certificate is in use in two places: connections made with it, from `addresses`, push each other out.
+
+    `times` in `minutes`: how often. Calls `hooks.certificate_shared`, at most every `SHARED_EVERY`, inside the transaction.
+    """
     now = timezone.now()
     rarely = Q(shared_at=None) | Q(shared_at__lt=now - SHARED_EVERY)
     with transaction.atomic():
@@ -107,4 +111,5 @@ def note_shared(*, fingerprint: str, addresses: list[str], times: int, minutes: 
             device=certificate.device, kind=EventKind.CERTIFICATE_SHARED, serial=certificate.serial, addresses=places,
             times=times, minutes=minutes,
         )  # fmt: skip
+        hooks.certificate_shared(hooks.SharedCertificate(certificate, tuple(addresses), times, minutes))
     logger.warning("one certificate in two places: device %s, from %s", certificate.device.hex, places)

@@ -176,6 +176,9 @@ def test_two_places_are_said_with_what_to_do(browser: Client, pump: Device) -> N
     html = page(browser, url(pump, "detail"))
     assert "used in two places at once" in html
     assert url(pump, "revoke", certificate.pk) in html
+    Certificate.objects.update(shared_at=timezone.now() - timedelta(days=8))
+    assert "used in two places at once" not in page(browser, url(pump, "detail"))
+    Certificate.objects.update(shared_at=timezone.now())
     services.renew_certificate(device=pump)
     assert "used in two places at once" not in page(browser, url(pump, "detail"))
 

@@ -475,6 +475,11 @@ class Connection(asyncio.Protocol):
         if was_open:
             self._broker.detach(self, reason)
 
+    def keeps_its_promise(self) -> bool:
+        """Say whether the peer has been heard within its keepalive, so that its end of the connection may be taken for alive."""
+        promised = self._patience / self._limits.keepalive_factor
+        return not promised or self._broker.loop.time() - self._heard <= promised
+
     def release(self) -> None:
         """Read on after the broker held this publisher back."""
         self._resume(_Pause.HELD)

@@ -17,6 +17,11 @@ class Limits:
     shutdown_seconds: float = 2.0
     # A device that is refused again and again is told of to its owner once in this time.
     refusal_seconds: float = 30.0
+    # One certificate in two places: so many take-overs from one address in this time tell of it, as one from another address
+    # does; it is told again after a while only.
+    takeover_seconds: float = 600.0
+    takeover_flaps: int = 5
+    takeover_quiet_seconds: float = 60.0
     # When the broker stops, its bridge may still take and acknowledge what waits for it.
     drain_seconds: float = 2.0
     # MQTT 3.1.1, 3.1.2.10: silence of one and a half keepalive intervals ends the connection.

@@ -16,12 +16,14 @@ from messaging.broker.connection import Connection, Reason
 from messaging.broker.limits import Limits
 from messaging.broker.packets import Message
 from messaging.broker.session import Bounds, Budget, Session
+from messaging.broker.takeovers import Shared, Takeovers
 from messaging.broker.topics import SubscriptionTree, matches
 
 logger = logging.getLogger(__name__)
 
 Admit = Callable[[str, str, str], Awaitable[Identity | Refusal]]
 May = Callable[[Identity, str, str], bool]
+TellShared = Callable[[Shared], Awaitable[None]]
 
 PRESENCE_TOPIC = "$SYS/portal/connections/"
 REFUSAL_TOPIC = "$SYS/portal/refusals/"
@@ -34,6 +36,7 @@ class Broker:
 
     `admit(common name, sha256 fingerprint, client id)` decides on each connection whose certificate owns its client
     id, `may(identity, action, topic)` on each topic; both come from outside, so the broker knows no database.
+    `tell_shared` is called when a certificate turns out to be in use in two places (`messaging.broker.takeovers`).
     `standing` names sessions that exist from the start and never expire (client id → topic filters, QoS 1):
     what is published before their client first comes is kept for it.
 
@@ -46,6 +49,7 @@ class Broker:
         tls: ssl.SSLContext,
         admit: Admit,
         may: May = authorization.may,
+        tell_shared: TellShared | None = None,
         host: str | Sequence[str] = "127.0.0.1",
         port: int = 0,
         limits: Limits | None = None,
@@ -54,6 +58,7 @@ class Broker:
         self.tls = tls
         self.admit = admit
         self.may = may
+        self.tell_shared = tell_shared
         self.limits = limits or Limits()
         self.loop: asyncio.AbstractEventLoop
         self.sessions: dict[str, Session] = {}
@@ -74,6 +79,10 @@ class Broker:
         self._epoch = secrets.randbits(62) or 1
         self._announced = 0
         self._refusal_told: dict[str, float] = {}
+        self._takeovers = Takeovers(
+            window=self.limits.takeover_seconds, flaps=self.limits.takeover_flaps, quiet=self.limits.takeover_quiet_seconds
+        )
+        self._telling: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._stopping = False
 
@@ -169,6 +178,7 @@ class Broker:
             raise RuntimeError("connection was not admitted")
         older = self._clients.get(client_id)
         if older is not None:
+            self._suspect(older, connection)
             older.end(Reason.REPLACED)
         session = self.sessions.get(client_id)
         if session is not None and (clean or session.clean or session.identity != identity):
@@ -181,6 +191,27 @@ class Broker:
         connection.session = session
         self._clients[client_id] = connection
         return True
+
+    def _suspect(self, older: Connection, newer: Connection) -> None:
+        """Look whether a device's connection that pushes out another means that its certificate is in two places."""
+        one, another = older.peer, newer.peer
+        if newer.identity is None or newer.identity.kind is not Kind.DEVICE or one is None or another is None:
+            return
+        if one.fingerprint != another.fingerprint or not older.keeps_its_promise():
+            return  # a renewed certificate, or a link that was lost before
+        shared = self._takeovers.note(one.fingerprint, older.address, newer.address, self.loop.time())
+        if shared is not None:
+            logger.warning("one certificate in two places: %s from %s", newer.client_id, ", ".join(shared.addresses))
+            if self.tell_shared is not None:
+                task = self.loop.create_task(self._tell(self.tell_shared, shared))
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, tell: TellShared, shared: Shared) -> None:
+        try:
+            await tell(shared)
+        except Exception as error:
+            logger.error("that certificate %s is in two places could not be noted: %r", shared.fingerprint, error)
 
     def opened(self, connection: Connection) -> None:
         """Greet an attached connection, send what waited for it and announce it."""

@@ -14,8 +14,9 @@ from django.utils import timezone
 
 from devices import pki
 from devices.models import Certificate
-from devices.services import note_expired, note_use
+from devices.services import note_expired, note_shared, note_use
 from messaging.authorization import Identity, Kind, Refusal, identify
+from messaging.broker.takeovers import Shared
 
 
 class RegistryUnavailable(Exception):
@@ -38,6 +39,21 @@ def admit_connection(common_name: str, fingerprint: str, client_id: str) -> Iden
         return identity
     refusal_of = _device_refusal if identity.kind is Kind.DEVICE else _service_refusal
     return refusal_of(common_name, fingerprint) or identity
+
+
+def report_shared(shared: Shared) -> None:
+    """Note that a certificate is in use in two places, where its owner sees it. For the same threads as `admit_connection`.
+
+    Raises:
+        RegistryUnavailable: the database cannot be asked now; clones will meet again.
+    """
+    _drop_broken_connection()
+    try:
+        note_shared(fingerprint=shared.fingerprint, addresses=list(shared.addresses), times=shared.times, minutes=shared.minutes)
+    except DatabaseError as error:
+        raise RegistryUnavailable("the registry cannot be written to") from error
+    finally:
+        _drop_broken_connection()
 
 
 def _service_refusal(common_name: str, fingerprint: str) -> Refusal | None:

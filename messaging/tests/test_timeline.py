@@ -94,9 +94,9 @@ def test_a_place_that_nobody_gave_out_is_refused(device: Device) -> None:
         (EventKind.CERTIFICATE_RENEWED, {"until": "soon"}, "Certificate renewed", ""),
         (EventKind.CERTIFICATE_REVOKED, {"serial": "ab12", "by": "bob"}, "Certificate revoked", "Serial ab12. By bob."),
         (
-            EventKind.CERTIFICATE_SHARED, {"addresses": "10.0.0.1, 10.0.0.2", "serial": "1"},
+            EventKind.CERTIFICATE_SHARED, {"addresses": "10.0.0.1, 10.0.0.2", "serial": "1", "times": 2, "minutes": 10},
             "One certificate used from two places",
-            "From 10.0.0.1, 10.0.0.2. Renew the certificate, so that only one of them has it.",
+            "From 10.0.0.1, 10.0.0.2. One pushed out the other 2 times. Renew the certificate, so that only one of them has it.",
         ),
         (
             EventKind.REFUSED, {"reason": "the certificate was revoked", "address": "10.0.0.9"}, "Not let in",

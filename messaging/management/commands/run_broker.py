@@ -14,9 +14,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from messaging.authorization import Identity, Refusal
 from messaging.broker.server import Broker
+from messaging.broker.takeovers import Shared
 from messaging.broker.tls import server_context
 from messaging.broker.valkey import ValkeyLink
-from messaging.services.broker_access import admit_connection
+from messaging.services.broker_access import admit_connection, report_shared
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,10 @@ async def serve(host: str, port: int) -> None:
         async def admit(common_name: str, fingerprint: str, client_id: str) -> Identity | Refusal:
             return await loop.run_in_executor(threads, admit_connection, common_name, fingerprint, client_id)
 
-        broker = Broker(tls=tls, admit=admit, host=host, port=port, standing=STANDING)
+        async def tell_shared(shared: Shared) -> None:
+            await loop.run_in_executor(threads, report_shared, shared)
+
+        broker = Broker(tls=tls, admit=admit, tell_shared=tell_shared, host=host, port=port, standing=STANDING)
         await broker.start()
         logger.info("broker listens on %s port %d", host, broker.port)
         link = loop.create_task(ValkeyLink(broker, settings.VALKEY_URL).run())

@@ -10,6 +10,7 @@ import pytest
 from messaging.authorization import Identity, Refusal, identify
 from messaging.broker import server
 from messaging.tests.broker.conftest import DEVICE, OTHER, StartBroker
+from messaging.tests.broker.pki import Authority
 from messaging.tests.broker.wire import RunningBroker, Wire, wait_until
 
 WILL = (f"server/{DEVICE}/presence", b'{"value": "offline"}', 1)
@@ -277,12 +278,14 @@ class _Clock:
         return time.time() + 3600 * self.hours
 
 
-def test_a_connection_ends_with_the_certificate_it_was_made_with(start: StartBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_ends_with_the_certificate_it_was_made_with(
+    start: StartBroker, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ending = "e" * 31 + "0"
     clock = _Clock()
     monkeypatch.setattr(server, "time", clock)
     running = start(sweep_seconds=0.02)
-    running.authority.issue(ending, days=0.5)
+    authority.issue(ending, days=0.5)
     bridge = _bridge(running)
     device = running.client(ending, will=(f"server/{ending}/presence", WILL[1], 1))
     assert json.loads(bridge.receive().payload)["event"] == "connected"

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import uvloop
 
@@ -17,7 +18,6 @@ from messaging.authorization import Identity, Refusal, identify
 from messaging.broker.limits import Limits
 from messaging.broker.server import Broker
 from messaging.broker.tls import server_context
-from messaging.tests.broker.pki import Authority
 
 T = TypeVar("T")
 
@@ -40,10 +40,21 @@ def wait_until(condition: Callable[[], bool], what: str = "condition") -> None:
         pause.wait(0.005)
 
 
+class Files(Protocol):
+    """The files of an authority, and of those it certified."""
+
+    @property
+    def root(self) -> Path: ...
+    @property
+    def issuing(self) -> Path: ...
+    def issue(self, name: str, *, server: bool = False) -> tuple[Path, Path]: ...
+    def context(self, name: str | None) -> ssl.SSLContext: ...
+
+
 class RunningBroker:
     """A broker with its event loop in a thread of its own."""
 
-    def __init__(self, authority: Authority, **options: Any) -> None:
+    def __init__(self, authority: Files, **options: Any) -> None:
         self.authority = authority
         certificate, key = authority.issue("server", server=True)
         options.setdefault("admit", admit_all)
@@ -105,7 +116,7 @@ class RunningBroker:
 
 
 @contextmanager
-def running_broker(authority: Authority, **options: Any) -> Iterator[RunningBroker]:
+def running_broker(authority: Files, **options: Any) -> Iterator[RunningBroker]:
     """Run a broker for the length of a block."""
     limits = options.pop("limits", None) or Limits()
     running = RunningBroker(authority, limits=limits, **options)
@@ -170,9 +181,9 @@ class Wire:
     acked: set[int] = field(default_factory=set)
 
     @classmethod
-    def open(cls, port: int, context: ssl.SSLContext | None) -> "Wire":
-        """Open a TCP connection, and TLS over it unless `context` is None."""
-        plain = socket.create_connection(("127.0.0.1", port), DEADLINE)
+    def open(cls, port: int, context: ssl.SSLContext | None, address: str = "127.0.0.1") -> "Wire":
+        """Open a TCP connection from a loopback address, and TLS over it unless `context` is None."""
+        plain = socket.create_connection(("127.0.0.1", port), DEADLINE, (address, 0))
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             return cls(context.wrap_socket(plain, server_hostname="localhost") if context else plain)

@@ -1,0 +1,99 @@
+"""The broker with the portal's own registry behind it: real sockets, real certificates, the real admission. For tests alone."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.db import connections
+
+from devices.downloads import device_files
+from devices.models import Device
+from messaging.authorization import Identity, Refusal
+from messaging.broker.limits import Limits
+from messaging.broker.takeovers import Shared
+from messaging.services.broker_access import admit_connection, report_shared
+from messaging.tests.broker.wire import RunningBroker, Wire
+
+
+@dataclass(frozen=True)
+class PortalAuthority:
+    """The portal's own files, under the names by which tests of the broker know an authority's."""
+
+    folder: Path
+
+    @property
+    def root(self) -> Path:
+        """The root."""
+        return self.folder / "root-ca.pem"
+
+    @property
+    def issuing(self) -> Path:
+        """What clients are checked against."""
+        return self.folder / "clients-ca.pem"
+
+    def issue(self, name: str, *, server: bool = False) -> tuple[Path, Path]:
+        """Return the broker's certificate and key, or those of a service ("portal.bridge")."""
+        stem = "server" if server else name.removeprefix("portal.")
+        return self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
+
+    def context(self, name: str | None) -> ssl.SSLContext:
+        """Return a client's TLS context with the certificate of a service, or without any."""
+        return client_context(self.folder, None if name is None else b"".join(path.read_bytes() for path in self.issue(name)))
+
+
+def client_context(pki: Path, pem: bytes | None) -> ssl.SSLContext:
+    """Return a client's TLS context; `pem`: its certificate and key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(pki / "root-ca.pem")
+    if pem is not None:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(pem)
+            file.flush()
+            context.load_cert_chain(file.name)
+    return context
+
+
+def files_of(device: Device) -> bytes:
+    """Return what the device has on its board now: its active certificate and the key."""
+    files = device_files(device)
+    return files.certificate + (files.private_key or b"")
+
+
+class IdentityBroker(RunningBroker):
+    """A broker that asks the registry, in threads of its own."""
+
+    def __init__(self, pki: Path, threads: ThreadPoolExecutor, **options: Any) -> None:
+        self.pki = pki
+
+        async def admit(name: str, fingerprint: str, client_id: str) -> Identity | Refusal:
+            return await asyncio.get_running_loop().run_in_executor(threads, admit_connection, name, fingerprint, client_id)
+
+        async def tell_shared(shared: Shared) -> None:
+            await asyncio.get_running_loop().run_in_executor(threads, report_shared, shared)
+
+        super().__init__(PortalAuthority(pki), admit=admit, tell_shared=tell_shared, **options)
+
+    def board(self, pem: bytes, address: str = "127.0.0.1") -> Wire:
+        """Return a client with a certificate and its key that has finished its side of the handshake; from a loopback address."""
+        return self._keep(Wire.open(self.port, client_context(self.pki, pem), address))
+
+
+@contextmanager
+def identity_broker(pki: Path, **limits: Any) -> Iterator[IdentityBroker]:
+    """Run such a broker for the length of a block."""
+    with ThreadPoolExecutor(2) as threads:
+        running = IdentityBroker(pki, threads, limits=Limits(**limits))
+        try:
+            yield running
+        finally:
+            running.close()
+            for _ in range(2):
+                threads.submit(connections.close_all).result(30)
