@@ -55,17 +55,12 @@ def until(condition: Callable[[], Any], what: str) -> Any:
         time.sleep(0.02)
 
 
+_outside = ThreadPoolExecutor(1, "committed")
+
+
 def committed(call: Callable[[], T]) -> T:
     """Run `call` outside the test's transaction, whose changes (and locks) nobody else would see (or get by)."""
-
-    def run() -> T:
-        try:
-            return call()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(run).result()
+    return _outside.submit(call).result()
 
 
 def _signed_in(user: User) -> str:
@@ -202,6 +197,7 @@ def live_portal(pki: Path, folder: Path, *, organisation: str = "") -> Iterator[
         for name in list(portal.processes):
             portal.stop(name)
         _forget(portal)
+        committed(connections.close_all)  # or the database could not be dropped
 
 
 def _person(name: str) -> User:
