@@ -45,7 +45,7 @@ class Identity:
 class Refusal:
     """Why a connection is not let in; the reason is for the log and the device's owner, never for the peer.
 
-    `cause`: "revoked" or "deleted", in which presence says why an open connection was cut; empty for all else.
+    `cause`: "revoked", "deleted" or "expired", in which presence says why an open connection was cut; empty for all else.
     """
 
     reason: str

@@ -174,6 +174,15 @@ def _until(detail: Mapping[str, Any]) -> str:
     return f"{_serial(detail)}{good}".strip()
 
 
+def _rescued(detail: Mapping[str, Any]) -> str:
+    try:
+        until = parse_datetime(str(detail.get("until") or ""))
+    except ValueError:
+        until = None
+    window = f"Until {until.day} {until:%b %Y, %H:%M} UTC. " if until else ""
+    return f"{window}{_serial(detail)}".strip()
+
+
 def _changed(detail: Mapping[str, Any]) -> str:
     before, after = detail.get("before"), detail.get("after")
     return f"From {before} to {after}." if before and after else _whatever(detail)
@@ -212,7 +221,7 @@ _EVENTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     EventKind.CERTIFICATE_RETIRED: ("Old certificate retired", _serial),
     EventKind.CERTIFICATE_EXPIRING: ("Certificate ends soon", _until),
     EventKind.CERTIFICATE_EXPIRED: ("Certificate ended", _serial),
-    EventKind.CERTIFICATE_RESCUED: ("Expired certificate let in again", _serial),
+    EventKind.CERTIFICATE_RESCUED: ("Expired certificate let in again", _rescued),
     EventKind.CERTIFICATE_SHARED: ("One certificate used from two places", _shared),
     EventKind.KEY_FORGOTTEN: ("Kept key destroyed", lambda _: "The portal has no copy of it any more."),
     EventKind.CUT: ("Connection cut", _whatever),

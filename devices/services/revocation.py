@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from cryptography import x509
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
-from devices import hooks
+from devices import hooks, pki
 from devices.events import record
 from devices.models import Certificate, Device, EventKind
 from devices.services.certificates import retire, revoke_rows
@@ -75,8 +76,10 @@ def note_expired(*, certificate: Certificate) -> None:
 def rescue_certificate(*, certificate: Certificate, by: User | None = None) -> Certificate:
     """Let the device in with its expired certificate for `RESCUE` from now on, so that it can be given a new one.
 
+    This certificate alone, and never past the end of the authorities that certified it.
+
     Raises:
-        NotExpired: the certificate is still good, or was revoked, which nothing undoes.
+        NotExpired: the certificate is still good, or was revoked, which nothing undoes, or its authorities have ended.
     """
     with transaction.atomic():
         device = Device.objects.select_for_update().get(pk=certificate.device_id)
@@ -84,12 +87,21 @@ def rescue_certificate(*, certificate: Certificate, by: User | None = None) -> C
         if not certificate.is_expired():
             good = certificate.status != Certificate.Status.REVOKED
             raise NotExpired("It has not ended yet." if good else "It was revoked, and nothing undoes that. Renew it.")
-        certificate.rescued_until = timezone.now() + RESCUE
+        until = certificate.rescued_until = _rescue_until(certificate)
         certificate.save(update_fields=["rescued_until"])
-        until = certificate.rescued_until.isoformat()
-        record(device=device, kind=EventKind.CERTIFICATE_RESCUED, serial=certificate.serial, until=until, by=by)
+        record(device=device, kind=EventKind.CERTIFICATE_RESCUED, serial=certificate.serial, until=until.isoformat(), by=by)
     logger.info("expired certificate %s of device %s is let in for %s", certificate.serial, device.hex, RESCUE)
     return certificate
+
+
+def _rescue_until(certificate: Certificate) -> datetime:
+    """Return the end of a rescue that begins now. Raises NotExpired."""
+    authorities = pki.issuers_of(x509.load_pem_x509_certificate(certificate.pem.encode()))
+    now = timezone.now()
+    until = min([now + RESCUE, *(authority.not_valid_after_utc for authority in authorities)])
+    if not authorities or until <= now:
+        raise NotExpired("The authority that certified it is no longer trusted. Renew it.")
+    return until
 
 
 # --- used twice ----------------------------------------------------------------------------------------------------------------

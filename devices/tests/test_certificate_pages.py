@@ -157,11 +157,15 @@ def test_an_expired_certificate_is_said_and_let_in_again_after_a_question(browse
     assert "Its certificate ended on" in html
     assert "It tried to connect" not in html
     services.note_expired(certificate=certificate)
-    assert "It tried to connect" in page(browser, url(pump, "detail"))
+    html = page(browser, url(pump, "detail"))
+    assert "It tried to connect" in html
+    assert url(pump, "rescue", certificate.pk) in html
+    assert url(pump, "rescue", certificate.pk) in page(browser, url(pump, "certificate", certificate.pk))
     assert "Whoever has its key" in page(browser, url(pump, "rescue", certificate.pk))
     html = browser.post(url(pump, "rescue", certificate.pk), follow=True).content.decode()
     assert "It is let in for 24 hours." in html
     assert active(pump).is_valid()
+    assert url(pump, "rescue", certificate.pk) not in page(browser, url(pump, "certificate", certificate.pk))
 
 
 def test_what_is_good_needs_no_rescue(browser: Client, pump: Device) -> None:

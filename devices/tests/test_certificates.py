@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import Account
-from devices import hooks, services
+from devices import hooks, pki, services
 from devices.downloads import KeyUnavailable, device_files, header, private_key
 from devices.hooks import ExpiringCertificate
 from devices.models import Certificate, Device, EventKind
@@ -298,6 +299,21 @@ def test_an_expired_certificate_is_let_in_for_a_day_when_its_owner_says_so(accou
     assert rescued.is_valid()
     assert not rescued.is_valid(timezone.now() + timedelta(hours=24, minutes=1))
     assert device.events.get(kind=EventKind.CERTIFICATE_RESCUED).detail["by"] == "alice"
+
+
+def test_a_rescue_ends_with_the_authority_that_certified_it_and_needs_one_that_is_trusted(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_device(account).certificates.get()
+    age(certificate, ends_in=-timedelta(days=9))
+    root, issuing = pki.authority().root, pki.authority().issuing
+    soon = timezone.now() + timedelta(hours=2)
+    monkeypatch.setattr(pki, "issuers_of", lambda _: [SimpleNamespace(not_valid_after_utc=soon), root])
+    assert services.rescue_certificate(certificate=certificate).rescued_until == soon
+    for authorities in ([], [issuing, SimpleNamespace(not_valid_after_utc=timezone.now())]):
+        monkeypatch.setattr(pki, "issuers_of", lambda _, found=authorities: found)
+        with pytest.raises(NotExpired, match="no longer trusted"):
+            services.rescue_certificate(certificate=certificate)
 
 
 def test_a_certificate_that_is_good_or_was_revoked_is_not_rescued(account: Account) -> None:

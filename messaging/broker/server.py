@@ -35,8 +35,9 @@ class Broker:
     """MQTT broker for mutual TLS.
 
     `admit(common name, sha256 fingerprint, client id)` decides on each connection whose certificate owns its client
-    id, `may(identity, action, topic)` on each topic; both come from outside, so the broker knows no database.
-    `tell_shared` is called when a certificate turns out to be in use in two places (`messaging.broker.takeovers`).
+    id, and whether one that has ended is let in; `may(identity, action, topic)` on each topic; both come from outside, so the
+    broker knows no database. `tell_shared` is called when a certificate turns out to be in use in two places
+    (`messaging.broker.takeovers`).
     `standing` names sessions that exist from the start and never expire (client id → topic filters, QoS 1):
     what is published before their client first comes is kept for it.
 
@@ -84,6 +85,7 @@ class Broker:
         )
         self._telling: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._stopping = False
 
     # Life
@@ -109,6 +111,8 @@ class Broker:
         self._stopping = True
         if self._sweeper is not None:
             self._sweeper.cancel()
+        if self._ending is not None:
+            self._ending.cancel()
         if self._server is not None:
             self._server.close()
         draining = [session for session in self.sessions.values() if session.bounds.lossless]
@@ -364,16 +368,32 @@ class Broker:
             if session.expires is not None and session.expires <= now:
                 logger.info("session expired: %s (%d messages)", session.client_id, len(session.queue))
                 self._forget(session)
-        self._cut_ended()
+        if self._ending is None or self._ending.done():
+            self._ending = self.loop.create_task(self._cut_ended())
         self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep)
 
-    def _cut_ended(self) -> None:
-        """Cut those whose certificate has ended since they connected; by the wall clock, as certificates are."""
+    async def _cut_ended(self) -> None:
+        """Cut those whose certificate has ended, unless admission still lets them in; by the wall clock, as certificates are.
+
+        Also while nobody can be asked: what has ended is let in by a word of its owner alone.
+        """
         now = time.time()
-        for client_id, connection in list(self._clients.items()):
-            if connection.peer is not None and connection.peer.ends <= now:
-                logger.warning("cut: the certificate of %s has ended", client_id)
+        for connection in list(self._clients.values()):
+            if connection.peer is not None and connection.peer.ends <= now and not await self._still_admitted(connection):
+                logger.warning("cut: the certificate of %s has ended", connection.client_id)
                 connection.end(Reason.EXPIRED)
+
+    async def _still_admitted(self, connection: Connection) -> bool:
+        peer = connection.peer
+        if peer is None:
+            return False
+        try:
+            async with asyncio.timeout(self.limits.admit_seconds):
+                verdict = await self.admit(peer.common_name, peer.fingerprint, connection.client_id)
+        except Exception as error:
+            logger.error("whether %s is still let in could not be decided: %r", connection.client_id, error)
+            return False
+        return not isinstance(verdict, Refusal)
 
     def _release(self, client_id: str) -> None:
         connection = self._clients.get(client_id)

@@ -16,13 +16,18 @@ from typing import Any
 # Forward secrecy only. The small boards bring ECDHE-ECDSA-AES128-GCM-SHA256 or ECDHE-ECDSA-AES128-SHA256.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256"
 
-
 _RECORD_BYTES = 16 * 1024
+
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python has no name for. Signatures, purpose and chain are verified as ever.
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What the peer's certificate proves: its common name, its SHA-256 fingerprint in lowercase hex, and its end (Unix time)."""
+    """What the peer's certificate proves: its common name, its SHA-256 fingerprint in lowercase hex, and its end (Unix time).
+
+    The end may be over: whether it is let in nevertheless is for admission to say.
+    """
 
     common_name: str
     fingerprint: str
@@ -31,6 +36,8 @@ class Peer:
 
 def server_context(certificate: Path, key: Path, authorities: Sequence[Path]) -> ssl.SSLContext:
     """Build the listening context: TLS 1.2 or later, and a client certificate of `authorities` REQUIRED.
+
+    The handshake leaves the end of the client's certificate to admission, which knows whether its owner lets it in all the same.
 
     `certificate` holds the server's own certificate followed by the intermediate ones, all of which are sent.
     Raises OSError or ssl.SSLError when a file cannot be read or does not fit.
@@ -43,6 +50,7 @@ def server_context(certificate: Path, key: Path, authorities: Sequence[Path]) ->
     for path in authorities:
         context.load_verify_locations(path)
     context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= _NO_CHECK_TIME
     return context
 
 
@@ -101,15 +109,14 @@ class Channel:
         return self._object.version() or ""
 
     def peer(self) -> Peer | None:
-        """Return the proven peer; None if its certificate has expired or names nobody, or two."""
+        """Return the proven peer; None if its certificate is not valid yet, or names nobody, or two."""
         fields, der = self._object.getpeercert(), self._object.getpeercert(binary_form=True)
         if not fields or not der:
             return None
         # The published types of this dictionary fit none of its values.
         subject: Any = fields.get("subject", ())
         names = [value for part in subject for key, value in part if key == "commonName"]
-        # A resumed TLS session is not verified again, so the date is checked here as well.
-        ends = ssl.cert_time_to_seconds(str(fields["notAfter"]))
-        if len(names) != 1 or ends < time.time():
+        begins, ends = (ssl.cert_time_to_seconds(str(fields[date])) for date in ("notBefore", "notAfter"))
+        if len(names) != 1 or begins > time.time():
             return None
         return Peer(str(names[0]), hashlib.sha256(der).hexdigest(), ends)

@@ -1,7 +1,7 @@
 """The one decision who may connect to the broker; every broker we run asks it.
 
-The TLS handshake has proven by then that the client holds the key of a certificate of our issuing CA, in its dates. Asked here is
-whose it is, and whether it is still good.
+The TLS handshake has proven by then that the client holds the key of a certificate of our issuing CA. Asked here is whose it is,
+and whether it is still good: its dates too, because an owner may let an ended one in for a while.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _device_refusal(common_name: str, fingerprint: str) -> Refusal | None:
 _ASKED = (
     "status", "not_before", "not_after", "retires_at", "rescued_until", "used_at", "device_id", "device__deleted_at",
 )  # fmt: skip
-_EXPIRED = Refusal("the certificate has ended")
+_EXPIRED = Refusal("the certificate has ended", "expired")
 
 
 def _refusal(common_name: str, certificate: Certificate | None) -> Refusal | None:

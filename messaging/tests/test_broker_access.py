@@ -137,15 +137,15 @@ def test_a_renewed_certificate_is_refused_once_its_overlap_is_over(device: Regis
 
 def test_an_expired_certificate_is_refused_noted_and_let_in_when_its_owner_says_so(device: Registered) -> None:
     Certificate.objects.update(not_after=timezone.now() - timedelta(days=3))
-    assert admit(device) == Refusal("the certificate has ended")
+    assert admit(device) == Refusal("the certificate has ended", "expired")
     tried_at = Certificate.objects.get().tried_at
     assert tried_at is not None
-    assert admit(device) == Refusal("the certificate has ended")
+    assert admit(device) == Refusal("the certificate has ended", "expired")
     assert Certificate.objects.get().tried_at == tried_at  # a row is not written again and again
     rescue_certificate(certificate=device.certificate)
     assert isinstance(admit(device), Identity)
     Certificate.objects.update(rescued_until=timezone.now())
-    assert admit(device) == Refusal("the certificate has ended")
+    assert admit(device) == Refusal("the certificate has ended", "expired")
 
 
 def test_no_rescue_is_had_for_a_revoked_certificate(device: Registered) -> None:

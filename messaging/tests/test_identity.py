@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
+from pytest_django import Settings
 
 from devices.models import Certificate, Device, DeviceEvent, EventKind
-from devices.services import renew_certificate
+from devices.pki import signing
+from devices.services import renew_certificate, rescue_certificate, revoke_certificate
 from devices.tests.factories import make_account, make_device
 from messaging.tests.broker.wire import wait_until
 from messaging.tests.identity import IdentityBroker, files_of, identity_broker
@@ -76,3 +81,75 @@ def test_a_renewed_certificate_that_replaces_the_old_one_is_no_copy(broker: Iden
     assert broker.board(files_of(pump), AWAY).connect(pump.hex) == ACCEPTED
     assert not broker.call(lambda: broker.broker._telling)
     assert shared(pump) == []
+
+
+# --- dates -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ended(settings: Settings, pki: Path, transactional_db: None) -> Device:
+    """Return a device whose certificate really ended a day ago, as it is written in it."""
+    settings.CERTIFICATE_DAYS = -1
+    device = make_device(make_account("alice"))
+    settings.CERTIFICATE_DAYS = 365
+    return device
+
+
+def test_an_ended_certificate_is_refused_said_to_its_owner_and_let_in_when_he_says_so(
+    broker: IdentityBroker, ended: Device
+) -> None:
+    files = files_of(ended)
+    assert broker.board(files).connect(ended.hex) == NOT_AUTHORISED
+    assert Certificate.objects.get().tried_at is not None
+    rescue_certificate(certificate=ended.certificates.get())
+    board = broker.board(files)
+    assert board.connect(ended.hex) == ACCEPTED
+    broker.run(broker.broker._cut_ended())
+    board.ping()  # though it has ended
+    Certificate.objects.update(rescued_until=timezone.now())
+    broker.run(broker.broker._cut_ended())
+    assert board.is_closed()
+    assert broker.board(files).connect(ended.hex) == NOT_AUTHORISED
+
+
+def test_a_rescue_is_for_one_certificate_and_ends_with_its_revocation(
+    broker: IdentityBroker, ended: Device, settings: Settings
+) -> None:
+    settings.CERTIFICATE_DAYS = -1
+    other = make_device(ended.account, "Other")
+    files = files_of(ended)
+    rescue_certificate(certificate=ended.certificates.get())
+    assert broker.board(files_of(other)).connect(other.hex) == NOT_AUTHORISED
+    assert broker.board(files).connect(ended.hex) == ACCEPTED
+    revoke_certificate(certificate=ended.certificates.get())
+    assert broker.board(files).connect(ended.hex) == NOT_AUTHORISED
+
+
+def test_a_rescued_device_is_given_its_new_certificate_and_the_old_one_ends(broker: IdentityBroker, ended: Device) -> None:
+    files = files_of(ended)
+    rescue_certificate(certificate=ended.certificates.get())
+    renew_certificate(device=ended)
+    assert broker.board(files).connect(ended.hex) == ACCEPTED
+    assert broker.board(files_of(ended)).connect(ended.hex) == ACCEPTED
+    assert broker.board(files).connect(ended.hex) == NOT_AUTHORISED
+
+
+def test_a_certificate_that_begins_tomorrow_is_refused_whatever_the_registry_says(
+    broker: IdentityBroker, pki: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing, "BACKDATED", -timedelta(days=1))  # the clock of who signed was a day ahead
+    early = make_device(make_account("alice"))
+    Certificate.objects.update(not_before=timezone.now() - timedelta(days=2))
+    board = broker.board(files_of(early))
+    with pytest.raises((AssertionError, OSError)):
+        board.connect(early.hex)
+    assert broker.broker.connected() == set()
+
+
+def test_a_board_whose_clock_is_a_day_behind_may_use_a_new_certificate_at_once(broker: IdentityBroker, pump: Device) -> None:
+    yesterday = timezone.now() - timedelta(days=1)
+    certificate = pump.certificates.get()
+    assert certificate.not_before <= yesterday  # what the board itself looks at
+    server = ssl.get_server_certificate(("localhost", broker.port), ca_certs=str(broker.pki / "root-ca.pem"))
+    assert signing.x509.load_pem_x509_certificate(server.encode()).not_valid_before_utc <= yesterday
+    assert broker.board(files_of(pump)).connect(pump.hex) == ACCEPTED

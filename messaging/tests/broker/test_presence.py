@@ -278,22 +278,42 @@ class _Clock:
         return time.time() + 3600 * self.hours
 
 
+@pytest.mark.parametrize("asked", ["refuses", "is away"])
 def test_a_connection_ends_with_the_certificate_it_was_made_with(
-    start: StartBroker, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    start: StartBroker, authority: Authority, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     ending = "e" * 31 + "0"
     clock = _Clock()
     monkeypatch.setattr(server, "time", clock)
-    running = start(sweep_seconds=0.02)
+
+    async def admit(common_name: str, _: str, client_id: str) -> Identity | Refusal:
+        if clock.hours > 12 and asked == "is away":
+            raise ConnectionError("no database")
+        return Refusal("it has ended") if clock.hours > 12 else identify(common_name, client_id)
+
+    running = start(admit=admit, sweep_seconds=0.02)
     authority.issue(ending, days=0.5)
     bridge = _bridge(running)
     device = running.client(ending, will=(f"server/{ending}/presence", WILL[1], 1))
     assert json.loads(bridge.receive().payload)["event"] == "connected"
     clock.hours = 11
-    running.call(running.broker._cut_ended)
+    running.run(running.broker._cut_ended())
     device.ping()
     clock.hours = 13
     assert device.is_closed()
     assert bridge.receive().payload == WILL[1]
     assert json.loads(bridge.receive().payload)["reason"] == "expired"
     bridge.ping()  # its own certificate goes on
+
+
+def test_a_connection_outlives_its_certificate_while_admission_says_so(
+    start: StartBroker, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending, clock = "e" * 31 + "0", _Clock()
+    monkeypatch.setattr(server, "time", clock)
+    running = start()
+    authority.issue(ending, days=0.5)
+    device = running.client(ending)
+    clock.hours = 13
+    running.run(running.broker._cut_ended())
+    device.ping()

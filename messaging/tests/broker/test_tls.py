@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from messaging.authorization import Identity, Refusal
 from messaging.tests.broker.conftest import DEVICE, StartBroker
 from messaging.tests.broker.pki import Authority
 from messaging.tests.broker.wire import RunningBroker, connect_packet, wait_until
@@ -70,11 +71,23 @@ def test_it_refuses_a_certificate_of_another_ca(running: RunningBroker, authorit
     assert "ALERT_DECRYPT_ERROR" in _is_turned_away(running, context)
 
 
-def test_it_refuses_an_expired_certificate(running: RunningBroker, authority: Authority) -> None:
-    expired = "e" * 32
+def test_it_leaves_an_ended_certificate_to_admission(start: StartBroker, authority: Authority) -> None:
+    ended = "e" * 32
+
+    async def admit(*_: str) -> Identity | Refusal:
+        return Refusal("ended")
+
+    running = start(admit=admit)
     context = authority.context(None)
-    context.load_cert_chain(*authority.issue(expired, days=-1))
-    assert "CERTIFICATE_EXPIRED" in _is_turned_away(running, context)
+    context.load_cert_chain(*authority.issue(ended, days=-1))
+    assert running.tls(None, context).connect(ended) == 5
+    assert running.broker.refusals == {ended: 1}
+
+
+def test_it_refuses_an_ended_certificate_of_another_ca(running: RunningBroker, authority: Authority, rogue: Authority) -> None:
+    context = authority.context(None)
+    context.load_cert_chain(*rogue.issue("f" * 32, days=-1))
+    assert "ALERT_DECRYPT_ERROR" in _is_turned_away(running, context)
 
 
 def test_it_refuses_a_server_certificate_as_a_clients(running: RunningBroker, authority: Authority) -> None:
