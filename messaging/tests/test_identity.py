@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -151,5 +152,5 @@ def test_a_board_whose_clock_is_a_day_behind_may_use_a_new_certificate_at_once(b
     certificate = pump.certificates.get()
     assert certificate.not_before <= yesterday  # what the board itself looks at
     server = ssl.get_server_certificate(("localhost", broker.port), ca_certs=str(broker.pki / "root-ca.pem"))
-    assert signing.x509.load_pem_x509_certificate(server.encode()).not_valid_before_utc <= yesterday
+    assert x509.load_pem_x509_certificate(server.encode()).not_valid_before_utc <= yesterday
     assert broker.board(files_of(pump)).connect(pump.hex) == ACCEPTED
