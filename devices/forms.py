@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django import forms
 
+from accounts.models import Account
 from devices.downloads import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from devices.models import Certificate
 from devices.names import DEVICE_NAME_LENGTH, PIN_NAME_LENGTH, InvalidName, clean_name
 from devices.pki import MAX_CSR_BYTES, KeyAlgorithm
 from devices.profiles import DEFAULT_PROFILE, Profile
-from devices.selectors import HIGHEST_PIN
+from devices.selectors import HIGHEST_PIN, owner_word
 
 
 class NameField(forms.CharField):
@@ -91,7 +92,26 @@ class KeyForm(forms.Form):
 
 
 class RegisterForm(NameForm, ProfileForm, KeyForm):
-    """A new device."""
+    """A new device, and to which of `owners` it will belong: to the first one unless they choose."""
+
+    account = forms.ChoiceField(
+        label="Owner",
+        required=False,
+        error_messages={"invalid_choice": "Choose an account in which you may register devices."},
+    )
+
+    def __init__(self, *args: Any, owners: Sequence[Account], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.owners = owners
+        field = self.fields["account"]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = [(one.pk.hex, owner_word(one)) for one in owners]
+
+    @property
+    def owner(self) -> Account:
+        """Whose device it will be, once the form is valid."""
+        chosen = self.cleaned_data["account"]
+        return next((one for one in self.owners if one.pk.hex == chosen), self.owners[0])
 
     @property
     def described(self) -> dict[str, str]:
@@ -129,7 +149,8 @@ class PinNameForm(forms.Form):
 
 
 class SearchForm(forms.Form):
-    """What the device list shows; nonsense shows all."""
+    """What the device list shows; nonsense shows all, but no account of that id is none."""
 
     q = forms.CharField(required=False, max_length=100)
     show = forms.CharField(required=False, max_length=40)
+    account = forms.UUIDField(required=False)

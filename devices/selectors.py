@@ -6,14 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from uuid import UUID
 
 from django.core.paginator import Page, Paginator
 from django.db.models import CharField, Count, F, Prefetch, Q, Value
 from django.db.models.functions import Cast, Lower, Replace
+from django.http import Http404
 from django.urls import reverse
 
 from accounts.access import Action, role_may
 from accounts.models import Account, Membership, User
+from accounts.selectors import memberships_of
 from devices import profile_store
 from devices.access import Described
 from devices.models import Certificate, Device, DeviceQuerySet, OwnProfile
@@ -75,6 +78,26 @@ def profiles_of(account: Account) -> list[Profile]:
     return [*own, *(profile for profile in all_profiles() if profile.slug not in named)]
 
 
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A kind that a new device can be; `owners` are the names of the accounts whose own it is, none where the portal ships it."""
+
+    profile: Profile
+    owners: tuple[str, ...] = ()
+
+
+def profiles_offered(accounts: Iterable[Account]) -> list[Offered]:
+    """Return the kinds that a device of one of these accounts can be, each slug once: their own first."""
+    names = {account.pk: account.name for account in accounts}
+    own: dict[str, Offered] = {}
+    for pk, version, slug, account_id in OwnProfile.objects.filter(account__in=names).values_list(
+        "pk", "version", "slug", "account_id"
+    ):
+        owners = own[slug].owners if slug in own else ()
+        own[slug] = Offered(profile_store.find(profile_store.own_key(pk, version)), (*owners, names[account_id]))
+    return [*own.values(), *(Offered(profile) for profile in all_profiles() if profile.slug not in own)]
+
+
 def profile_choices(account: Account) -> list[tuple[str, str]]:
     """Return slug and name of the kinds that a device of the account can be."""
     return [(profile.slug, profile.name) for profile in profiles_of(account)]
@@ -108,6 +131,8 @@ class Line:
     """One device of the list. `trips` is filled by messaging."""
 
     device: Device
+    owner: str
+    may_manage: bool
     trips: object | None = None
 
     @property
@@ -140,10 +165,16 @@ class Chip:
     number: int
 
 
+def owner_word(account: Account) -> str:
+    """Return what the pages call an account as an owner; a personal one is nobody else's, so it is the reader's."""
+    return "You" if account.kind == Account.Kind.PERSONAL else account.name
+
+
 @dataclass(slots=True)
 class DeviceList:
     """One page of the Devices page; `feed` is what happened last, filled by messaging.
 
+    `account` is the one whose devices alone are shown; `owners` are those to choose from, none where there is one account only.
     `silent_since`: the broker is not heard since then, so what lamps show is of that time; filled by messaging too.
     """
 
@@ -153,9 +184,17 @@ class DeviceList:
     chips: list[Chip]
     total: int
     online: int
+    account: Account | None = None
+    may_register: bool = True
+    owners: list[Chip] = field(default_factory=list)
     lamps: list[str] = field(default_factory=list)
     feed: Sequence[object] = ()
     silent_since: datetime | None = None
+
+    @property
+    def names_owners(self) -> bool:
+        """Whether the lines say whose they are: not where all are one account's."""
+        return bool(self.owners) and self.account is None
 
 
 @dataclass(slots=True)
@@ -166,13 +205,20 @@ class DevicePage:
     more: dict[str, object] = field(default_factory=dict)
 
 
-def device_list(user: User, *, text: str = "", show: str = "", page: int | str = 1) -> DeviceList:
-    """Return a page of the user's devices by name. `show`: "", "online", "offline" or a profile; `text`: in name or id."""
+def device_list(user: User, *, text: str = "", show: str = "", account_id: UUID | None = None, page: int | str = 1) -> DeviceList:
+    """Return a page of the user's devices by name. `show`: "", "online", "offline" or a profile; `text`: in name or id.
+
+    Raises:
+        Http404: `account_id` is no account of the user's.
+    """
+    mine = {one.account_id: one for one in memberships_of(user)}
+    if account_id is not None and account_id not in mine:
+        raise Http404("No such account.")
     devices = Device.objects.for_user(user)
-    counts = (
-        devices.order_by().values("profile").annotate(total=Count("pk"), online=Count("pk", filter=Q(presence__connected=True)))
-    )
-    kinds = {row["profile"]: (row["total"], row["online"]) for row in counts}
+    counts = _counts(devices)
+    kinds, owned = _by_kind(counts, account_id), _by_account(counts)
+    if account_id is not None:
+        devices = devices.filter(account_id=account_id)
     total, online = (sum(values) for values in zip(*kinds.values(), strict=True)) if kinds else (0, 0)
     chips = [Chip("", "All", total), Chip("online", "Online", online), Chip("offline", "Offline", total - online)]
     if len(kinds) > 1:
@@ -181,9 +227,55 @@ def device_list(user: User, *, text: str = "", show: str = "", page: int | str =
     certificates = Certificate.objects.filter(status=Certificate.Status.ACTIVE).defer("pem", "sealed_key")
     shown = shown.prefetch_related(Prefetch("certificates", certificates))
     found = Paginator(shown, PAGE_SIZE).get_page(page)
-    lines = [Line(device) for device in found.object_list]
-    lamps = _lamps(devices, lines, total) if total <= LAMPS else []
-    return DeviceList(user, found, lines, chips, total, online, lamps)
+    lines = [_line(device, mine.get(device.account_id)) for device in found.object_list]
+    listed = DeviceList(user, found, lines, chips, total, online)
+    listed.lamps = _lamps(devices, lines, total) if total <= LAMPS else []
+    if account_id is not None:
+        listed.account = mine[account_id].account
+        listed.may_register = role_may(mine[account_id].role, Action.MANAGE)
+    if len(mine) > 1:
+        chips = [Chip(pk.hex, owner_word(one.account), owned.get(pk, 0)) for pk, one in mine.items()]
+        listed.owners = [Chip("", "All", sum(owned.values())), *chips]
+    return listed
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """Devices of one account and kind."""
+
+    account_id: UUID
+    profile: str
+    total: int
+    online: int
+
+
+def _counts(devices: DeviceQuerySet) -> list[_Count]:
+    rows = devices.order_by().values("account_id", "profile")
+    return [_Count(**row) for row in rows.annotate(total=Count("pk"), online=Count("pk", filter=Q(presence__connected=True)))]
+
+
+def _by_kind(counts: Iterable[_Count], account_id: UUID | None) -> dict[str, tuple[int, int]]:
+    """Return how many devices of each kind there are, and how many of them are online: of one account, or of all."""
+    found: dict[str, tuple[int, int]] = {}
+    for one in counts:
+        if account_id in {None, one.account_id}:
+            total, online = found.get(one.profile, (0, 0))
+            found[one.profile] = (total + one.total, online + one.online)
+    return found
+
+
+def _by_account(counts: Iterable[_Count]) -> dict[UUID, int]:
+    found: dict[UUID, int] = {}
+    for one in counts:
+        found[one.account_id] = found.get(one.account_id, 0) + one.total
+    return found
+
+
+def _line(device: Device, mine: Membership | None) -> Line:
+    """Return a device's line; who was taken out of its account a moment ago sees it for the last time, and may do nothing."""
+    if mine is None:
+        return Line(device, owner="", may_manage=False)
+    return Line(device, owner=owner_word(mine.account), may_manage=role_may(mine.role, Action.MANAGE))
 
 
 def _kind_names(user: User, slugs: Iterable[str]) -> list[tuple[str, str]]:

@@ -54,8 +54,8 @@ def queries(client: Client, url: str) -> int:
 
 
 PAGES = {
-    "/devices/": 11,
-    "/devices/?q=device&show=online": 12,
+    "/devices/": 12,
+    "/devices/?q=device&show=online": 13,
     "/devices/register/": 3,
     "/devices/certificates/": 2,
     "/devices/{hex}/": 13,

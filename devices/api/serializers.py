@@ -61,12 +61,13 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
     """A device as the list shows it."""
 
     id = DeviceIdField(read_only=True)
+    account = HexField(read_only=True, source="account_id", help_text="Whose it is; see /accounts.")
     name = serializers.CharField(read_only=True)
     profile = serializers.CharField(read_only=True, help_text="What kind of device it is; see /profiles.")
 
     class Meta:
         model = Device
-        fields = ("id", "name", "profile", "created_at")
+        fields = ("id", "account", "name", "profile", "created_at")
         read_only_fields = ("created_at",)
 
 
@@ -74,6 +75,7 @@ class RegisterSerializer(StrictSerializer):
     """What registers a device."""
 
     name = NameField()
+    account = HexField(required=False, help_text="One of /accounts that you manage; your personal one if not given.")
     profile = ProfileField(default=DEFAULT_PROFILE, initial=DEFAULT_PROFILE)
     key_algorithm = ChoiceField(
         choices=KEY_ALGORITHMS, default=str(KeyAlgorithm.EC), initial=str(KeyAlgorithm.EC), help_text="`ec` is P-256."

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from accounts.access import Action
+from accounts.access import Action, access_account
 from accounts.api.authentication import user_of
 from accounts.services import personal_account
 from devices import services
@@ -38,10 +38,17 @@ NAME = OpenApiParameter(
 )
 
 
+ACCOUNT = OpenApiParameter(
+    "account",
+    {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    description="Only the devices of this account; 404 where it is none of yours.",
+)
+
+
 class DeviceListView(StrictQuery, GenericAPIView[Device]):
     """The devices of your accounts."""
 
-    query = ("name", *PAGE_QUERY)
+    query = ("name", "account", *PAGE_QUERY)
     serializer_class: type[BaseSerializer[Any]] = shapes.DeviceSerializer
 
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
@@ -55,10 +62,12 @@ class DeviceListView(StrictQuery, GenericAPIView[Device]):
     def get(self, request: Request) -> Response:
         """Return one page of devices, the oldest first."""
         devices = self.get_queryset()
-        if "name" in request.query_params:
-            form = _NameQuery(data={"name": request.query_params["name"]})
-            form.is_valid(raise_exception=True)
+        form = _ListQuery(data={name: request.query_params[name] for name in ("name", "account") if name in request.query_params})
+        form.is_valid(raise_exception=True)
+        if "name" in form.validated_data:
             devices = devices.filter(name__iexact=form.validated_data["name"])
+        if "account" in form.validated_data:
+            devices = devices.filter(account=access_account(user_of(request), form.validated_data["account"]))
         page = self.paginate_queryset(devices)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
@@ -67,15 +76,20 @@ class DeviceListView(StrictQuery, GenericAPIView[Device]):
         summary="Register a device",
         tags=["devices"],
         request=shapes.RegisterSerializer,
-        responses={201: shapes.RegisteredSerializer, **problems(409)},
+        responses={201: shapes.RegisteredSerializer, **problems(404, 409)},
     )
     def post(self, request: Request) -> Response:
-        """Register a device in your own account; the answer has its certificate and, unless you brought a request, its key."""
+        """Register a device; the answer has its certificate and, unless you brought a request, its key.
+
+        It belongs to your personal account, or to another one of which you are an admin or owner.
+        """
         form = shapes.RegisterSerializer(data=request.data)
         form.is_valid(raise_exception=True)
+        user, given = user_of(request), dict(form.validated_data)
+        wanted = given.pop("account", None)
+        account = personal_account(user) if wanted is None else access_account(user, wanted, Action.MANAGE)
         try:
-            user = user_of(request)
-            made = services.register_device(account=personal_account(user), by=user, **form.validated_data)
+            made = services.register_device(account=account, by=user, **given)
         except (services.NameTaken, services.InvalidName, services.UnknownProfile, services.CsrRefused) as error:
             raise problem_of(error) from error
         files = device_files(made.device)
@@ -84,10 +98,11 @@ class DeviceListView(StrictQuery, GenericAPIView[Device]):
         return Response(answer, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
 
 
-class _NameQuery(StrictSerializer):
+class _ListQuery(StrictSerializer):
     """The filter of the device list."""
 
-    name = TextField(max_length=DEVICE_NAME_LENGTH, allow_blank=True)
+    name = TextField(max_length=DEVICE_NAME_LENGTH, allow_blank=True, required=False)
+    account = shapes.HexField(required=False)
 
 
 class DeviceView(StrictQuery, GenericAPIView[Device]):

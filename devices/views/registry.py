@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.access import Action
+from accounts.access import Action, access_account
 from accounts.http import AuthedRequest
+from accounts.models import Account, User
+from accounts.selectors import memberships_of
 from accounts.services import personal_account
 from devices import hooks, selectors, services
-from devices.access import access_device
+from devices.access import access_device, parse_device_id
 from devices.downloads import CSR_COMMAND
 from devices.forms import NameForm, ProfileForm, RegisterForm, SearchForm
 from devices.views.common import AREA, device_context, device_page
@@ -24,9 +26,10 @@ from devices.views.common import AREA, device_context, device_page
 def device_list(request: AuthedRequest) -> HttpResponse:
     """Show the devices, with what they are doing."""
     form = SearchForm(request.GET)
-    form.is_valid()
-    text, show = form.cleaned_data.get("q", ""), form.cleaned_data.get("show", "")
-    listed = selectors.device_list(request.user, text=text, show=show, page=request.GET.get("page", 1))
+    if not form.is_valid() and form.has_error("account"):
+        raise Http404("No such account.")
+    text, show, account_id = form.cleaned_data.get("q", ""), form.cleaned_data.get("show", ""), form.cleaned_data["account"]
+    listed = selectors.device_list(request.user, text=text, show=show, account_id=account_id, page=request.GET.get("page", 1))
     hooks.device_list_shown(listed)
     return render(request, "devices/list.html", {**AREA, "list": listed, "text": text, "show": show})
 
@@ -35,22 +38,51 @@ def device_list(request: AuthedRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def register(request: AuthedRequest) -> HttpResponse:
     """Register a device and show what to take to it."""
-    account = personal_account(request.user)
-    profiles = selectors.profiles_of(account)
-    form = RegisterForm(request.POST or None, request.FILES or None, profiles=profiles)
+    owners = _owners(request.user)
+    offered = selectors.profiles_offered(owners)
+    form = RegisterForm(
+        request.POST or None,
+        request.FILES or None,
+        owners=owners,
+        profiles=[one.profile for one in offered],
+        initial={"account": _wanted(request)},
+    )
     if request.method == "POST" and form.is_valid():
         try:
-            made = services.register_device(account=account, by=request.user, **form.described, **form.key_wanted)
+            made = services.register_device(account=form.owner, by=request.user, **form.described, **form.key_wanted)
         except (services.NameTaken, services.InvalidName) as error:
             form.add_error("name", str(error))
-        except services.UnknownProfile as error:  # deleted since the form was checked
-            form.add_error("profile", str(error))
+        except services.UnknownProfile:  # another account's, or deleted since the form was checked
+            form.add_error("profile", f"{form.owner.name} has no such kind. Choose another kind, or another owner.")
         except services.CsrRefused as error:
             form.add_error("csr", str(error))
         else:
             return redirect("devices:registered", made.device.hex)
-    context = {**AREA, "form": form, "profiles": profiles, "csr_command": CSR_COMMAND}
+    context = {**AREA, "form": form, "offered": offered, "csr_command": CSR_COMMAND}
     return render(request, "devices/register.html", context, status=400 if form.errors else 200)
+
+
+def _owners(user: User) -> list[Account]:
+    """Return the accounts in which `user` may register devices, the personal one first."""
+    found = [one.account for one in memberships_of(user, Action.MANAGE)]
+    if not found or found[0].kind != Account.Kind.PERSONAL:
+        found.insert(0, personal_account(user))
+    return found
+
+
+def _wanted(request: AuthedRequest) -> str:
+    """Return the account that the address names as the owner, "" if none.
+
+    Raises:
+        Http404, PermissionDenied: the user may not register devices there.
+    """
+    named = request.GET.get("account")
+    if named is None:
+        return ""
+    account_id = parse_device_id(named)
+    if account_id is None:
+        raise Http404("No such account.")
+    return access_account(request.user, account_id, Action.MANAGE).pk.hex
 
 
 @login_required

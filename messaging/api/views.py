@@ -29,7 +29,7 @@ from accounts.models import Account, ApiToken
 from billing.services import message_limit, messages_used
 from devices.access import access_device, parse_device_id
 from devices.api.common import DEVICE_ID
-from devices.api.views import NAME, DeviceListView, DeviceView
+from devices.api.views import ACCOUNT, NAME, DeviceListView, DeviceView
 from devices.models import Device
 from iotportal.bodies import as_object
 from iotportal.legacy import is_legacy, refuse
@@ -50,8 +50,8 @@ from messaging.presence import known
         operation_id="devices_list",
         summary="List devices",
         tags=["devices"],
-        parameters=[NAME, *PAGE_PARAMETERS],
-        responses={200: shapes.DevicePageSerializer},
+        parameters=[NAME, ACCOUNT, *PAGE_PARAMETERS],
+        responses={200: shapes.DevicePageSerializer, **problems(404)},
     )
 )
 class LiveDeviceListView(DeviceListView):
