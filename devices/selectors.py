@@ -235,7 +235,7 @@ def device_list(user: User, *, text: str = "", show: str = "", account_id: UUID 
         listed.may_register = role_may(mine[account_id].role, Action.MANAGE)
     if len(mine) > 1:
         chips = [Chip(pk.hex, owner_word(one.account), owned.get(pk, 0)) for pk, one in mine.items()]
-        listed.owners = [Chip("", "All", sum(owned.values())), *chips]
+        listed.owners = [Chip("", "All owners", sum(owned.values())), *chips]
     return listed
 
 
