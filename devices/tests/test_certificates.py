@@ -25,6 +25,7 @@ from devices.models import Certificate, Device, EventKind
 from devices.services import CsrRefused, KeyInUse, NotExpired, register_device, renew_certificate, revoke_certificate
 from devices.tests.certificate_requests import for_name, make_csr, new_key
 from devices.tests.factories import at_once, make_account, make_device
+from iotportal.celery import app
 
 
 @contextmanager
@@ -347,6 +348,23 @@ def test_after_an_absence_only_the_last_warning_is_given(account: Account) -> No
     with told("certificate_expiring") as heard:
         assert services.warn_of_expiry() == 1
     assert [one.days for one in heard] == [7]
+
+
+def test_the_beat_warns_and_ends_overlaps(account: Account, settings: Settings) -> None:
+    """What the schedule names is run as a worker runs it, by its name."""
+    soon, renewed = make_device(account), make_device(account, "Lamp")
+    age(soon.certificates.get(), ends_in=timedelta(days=6))
+    renew_certificate(device=renewed)
+    renewed.certificates.filter(status="retiring").update(retires_at=timezone.now())
+    entry = settings.CELERY_BEAT_SCHEDULE["look-after-certificates"]
+    assert entry["schedule"] <= 3600
+    with told("certificate_expiring") as warned, told("certificate_revoked") as ended:
+        for _ in range(2):
+            app.tasks[entry["task"]]()
+    assert [(one.certificate.device, one.days) for one in warned] == [(soon, 7)]
+    assert [one.device for one in ended] == [renewed]
+    assert EventKind.CERTIFICATE_EXPIRING in kinds(soon)
+    assert kinds(renewed)[-1] == EventKind.CERTIFICATE_RETIRED
 
 
 @pytest.mark.parametrize("change", ["renewed", "revoked", "deleted", "over"])

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import connections
 
 from devices.downloads import device_files
 from devices.models import Device
+from messaging import cache
 from messaging.authorization import Identity, Refusal
 from messaging.broker.limits import Limits
 from messaging.broker.takeovers import Shared
+from messaging.broker.valkey import DISCONNECT_CHANNEL, ValkeyLink
 from messaging.services.broker_access import admit_connection, report_shared
 from messaging.tests.broker.wire import RunningBroker, Wire
 
@@ -80,6 +83,16 @@ class IdentityBroker(RunningBroker):
             await asyncio.get_running_loop().run_in_executor(threads, report_shared, shared)
 
         super().__init__(PortalAuthority(pki), admit=admit, tell_shared=tell_shared, **options)
+        self._link = asyncio.run_coroutine_threadsafe(ValkeyLink(self.broker, settings.VALKEY_URL).run(), self.loop)
+
+    def hears_orders(self) -> bool:
+        """Say whether the broker listens to orders to cut a connection."""
+        return cache.client().pubsub_numsub(DISCONNECT_CHANNEL)[0][1] > 0
+
+    def close(self) -> None:
+        """Stop the line to Valkey, then the rest."""
+        self._link.cancel()
+        super().close()
 
     def board(self, pem: bytes, address: str = "127.0.0.1") -> Wire:
         """Return a client with a certificate and its key that has finished its side of the handshake; from a loopback address."""
