@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 from allauth.account import app_settings as account_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
+from allauth.account.models import EmailAddress
 from allauth.core import context as allauth_context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal.httpkit import is_headless_request
 from allauth.headless.internal.restkit.response import ErrorResponse
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
+from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.forms import BaseForm
@@ -24,9 +26,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.crypto import constant_time_compare
 
-from accounts import known_browsers, mail, services
+from accounts import code_channels, known_browsers, mail, services
+from accounts.code_channels import CodeNotSent, Purpose
 from accounts.models import User
-from accounts.services import codes, tries
+from accounts.services import codes, profile, tries
 from accounts.services.tries import TriesUsedUp, Try
 from accounts.validators import validate_plain_address, validate_user_name
 from iotportal.legacy import is_legacy
@@ -48,6 +51,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         "username_taken": "That user name is taken.",
         "username_blacklisted": "That user name is taken.",
         "email_taken": "That e-mail address is taken.",
+        "duplicate_email": "That is your address already.",
         "incorrect_code": "That code is not right.",
         "rate_limited": "Too many requests. Wait a minute, then try again.",
     }
@@ -139,6 +143,43 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         """Ask again who it is, unless the sign-in itself is recent: nobody wants to type a password twice in a row."""
         records = get_authentication_records(self.request, self.request.user)
         return not any(time.time() - record["at"] < account_settings.REAUTHENTICATION_TIMEOUT for record in records)
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """Confirm an address, all or nothing, unless somebody else did so a moment ago."""
+        try:
+            with transaction.atomic():
+                return bool(super().confirm_email(request, email_address))
+        except IntegrityError:
+            words = {"email": email_address.email}
+            self.add_message(request, messages.ERROR, "account/messages/email_confirmation_failed.txt", words)
+            return False
+
+    def get_phone(self, user: User) -> tuple[str, bool] | None:
+        """Return the number and whether it was confirmed."""
+        return (user.phone, user.phone_verified) if user.phone else None
+
+    def set_phone(self, user: User, phone: str, verified: bool) -> None:
+        """Keep a number."""
+        profile.set_phone(user=user, phone=phone, verified=verified)
+
+    def set_phone_verified(self, user: User, phone: str) -> None:
+        """Keep a number that was confirmed just now."""
+        profile.set_phone(user=user, phone=phone, verified=True)
+
+    def get_user_by_phone(self, phone: str) -> User | None:
+        """Nobody signs in with a number, so several may have the same, and whose it is is nobody's business."""
+        return None
+
+    def send_verification_code_sms(self, user: User, phone: str, code: str, **kwargs: Any) -> None:
+        """Send the code that confirms a number.
+
+        Raises:
+            CodeNotSent: there is nothing on this server that could.
+        """
+        channel = code_channels.find("sms")
+        if channel is None:
+            raise CodeNotSent("SMS is not set up on this server.")
+        channel.send(user=user, address=phone, code=code, purpose=Purpose.CONFIRM_PHONE)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a mail of `templates/emails/`; where the queue is away, the caller's request ends with a page that says so."""

@@ -213,20 +213,6 @@ class NewPasswordForm(allauth_forms.ResetPasswordKeyForm):  # type: ignore[misc]
         dress(self, password1="new-password")
 
 
-class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
-    """What a person can change about themselves; how the portal looks to them is on the Settings page."""
-
-    class Meta:
-        model = User
-        fields = ("first_name", "last_name")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            field.validators.append(validate_visible_text)
-        dress(self, first_name="given-name", last_name="family-name")
-
-
 class TokenForm(forms.Form):
     """Name, scope and end of a new API token."""
 

@@ -9,7 +9,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from accounts import factor_urls
-from accounts.views import account, door, invitations, organisations, sessions, tokens
+from accounts.views import account, credentials, door, invitations, organisations, profile, sessions, tokens
 
 _door = [
     path("login/", door.SignInView.as_view(), name="account_login"),
@@ -22,12 +22,17 @@ _door = [
     path("password/reset/confirm/", door.RecoverCodeView.as_view(), name="account_confirm_password_reset_code"),
     path("password/reset/complete/", door.NewPasswordView.as_view(), name="account_complete_password_reset"),
     path("password/reset/done/", allauth_views.password_reset_from_key_done, name="account_password_reset_completed"),
+    path("confirm-phone/", profile.PhoneCodeView.as_view(), name="account_verify_phone"),
     path("email/", RedirectView.as_view(pattern_name="accounts:account"), name="account_email"),
 ]
 
 _account = [
     path("", account.account, name="account"),
-    path("profile/", account.profile, name="profile"),
+    path("profile/", profile.profile, name="profile"),
+    path("phone/", profile.phone, name="phone"),
+    path("phone/remove/", profile.remove_phone, name="remove_phone"),
+    path("password/", credentials.ChangePasswordView.as_view(), name="change_password"),
+    path("email/", credentials.ChangeEmailView.as_view(), name="change_email"),
     path("sessions/end/", sessions.end_others, name="end_others"),
     path("sessions/<uuid:session_id>/end/", sessions.end_session, name="end_session"),
     path("logins/<uuid:login_id>/end/", sessions.end_login, name="end_login"),

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.http.request import validate_host
+from django.utils.translation import to_locale
 
 from iotportal.login_providers import LoginProvider
 
@@ -29,7 +31,7 @@ _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Check what every process needs."""
-    return [*_portal_url(), *_hosts(), *_addresses(), *_cors_origins(), *_login_providers()]
+    return [*_portal_url(), *_hosts(), *_addresses(), *_cors_origins(), *_login_providers(), *_languages()]
 
 
 def check_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -91,6 +93,16 @@ def _cors_origins() -> list[CheckMessage]:
         for origin in settings.CORS_ORIGINS
         if not _ORIGIN.match(origin)
     ]
+
+
+def _languages() -> list[CheckMessage]:
+    hint = "docs/accounts.md says how a language is added."
+    folders = [Path(folder) for folder in settings.LOCALE_PATHS]
+    return [
+        Error(f"PORTAL_LANGUAGES names {code!r}, but the portal's texts are not there in it.", hint=hint, id="iotportal.E009")
+        for code, _ in settings.LANGUAGES
+        if code != "en" and not any((folder / to_locale(code) / "LC_MESSAGES" / "django.mo").is_file() for folder in folders)
+    ] or ([] if settings.LANGUAGES else [Error("PORTAL_LANGUAGES is empty.", hint="Set it to en.", id="iotportal.E009")])
 
 
 def _is_host(value: str) -> bool:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 
 from iotportal import env, login_providers
@@ -68,6 +69,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.note_session_use",
     "iotportal.middleware.user_time_zone",
+    "iotportal.middleware.user_language",
     "iotportal.middleware.not_stored",
 ]
 
@@ -181,6 +183,9 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = CODE_MINUTES * 60
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_MAX_ATTEMPTS = ACCOUNT_PASSWORD_RESET_BY_CODE_MAX_ATTEMPTS = CODE_TRIES
+ACCOUNT_PHONE_VERIFICATION_TIMEOUT, ACCOUNT_PHONE_VERIFICATION_MAX_ATTEMPTS = CODE_MINUTES * 60, CODE_TRIES
+ACCOUNT_CHANGE_EMAIL = True  # one address each; a new one takes the place of the old one once it is confirmed
+ACCOUNT_EMAIL_CONFIRMATION_AUTHENTICATED_REDIRECT_URL = "/account/"
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = 5  # codes after the first one, in one go
 ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
 ACCOUNT_LOGIN_TIMEOUT = 3600  # a sign-in half done; longer than all codes of one go
@@ -231,6 +236,7 @@ ACCOUNT_RATE_LIMITS = {  # "key" is the e-mail that was typed
     "signup": "20/m/ip",
     "confirm_email": f"1/{CODE_RESEND_S}s/key,10/h/key,30/d/key",
     "reset_password_from_key": "20/m/ip",
+    "verify_phone": f"1/{CODE_RESEND_S}s/key,10/d/key,10/d/user",
 }
 
 # --- mail ----------------------------------------------------------------------------------------------------------------
@@ -353,6 +359,8 @@ FILE_UPLOAD_HANDLERS = [
 
 # --- language, time, files -------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
+LANGUAGES = [(code, LANG_INFO.get(code, {}).get("name_local", code)) for code in env.words("PORTAL_LANGUAGES", "en")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True

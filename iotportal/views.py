@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.http import AuthedRequest
-from iotportal.forms import SettingsForm, time_zones
+from iotportal.forms import SettingsForm
 
 
 @require_GET
@@ -47,12 +47,10 @@ def menu(request: AuthedRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def user_settings(request: AuthedRequest) -> HttpResponse:
-    """Change theme and time zone."""
-    form = SettingsForm(request.POST or None, initial={"theme": request.user.theme, "time_zone": request.user.time_zone})
+    """Change the theme."""
+    form = SettingsForm(request.POST or None, initial={"theme": request.user.theme})
     if request.method == "POST" and form.is_valid():
         form.save(request.user)
         messages.success(request, "Saved.")
         return redirect("settings")
-    return render(
-        request, "pages/settings.html", {"area": "menu", "form": form, "zones": time_zones()}, status=400 if form.errors else 200
-    )
+    return render(request, "pages/settings.html", {"area": "menu", "form": form}, status=400 if form.errors else 200)

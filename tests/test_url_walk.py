@@ -197,6 +197,7 @@ TABLE: dict[str, Row] = {
     "accounts/password/reset/complete/": door(rest="302"),
     "accounts/password/reset/done/": door(GET="200", OPTIONS="200"),
     "accounts/email/": door(rest="302"),
+    "accounts/confirm-phone/": door(rest="302"),
     "accounts/second-factor/": door(rest="302"),
     "accounts/second-factor/send/": door(rest="302"),
     "accounts/passkey/": door(GET="302", POST="302", PUT="302", OPTIONS="200 302", rest="405 302"),
@@ -229,6 +230,10 @@ TABLE: dict[str, Row] = {
     # --- the account, and pages for everybody
     "account/": page(GET="200"),
     "account/profile/": page(GET="200", POST="400"),
+    "account/phone/": page(rest="302"),
+    "account/phone/remove/": page(rest="302"),
+    "account/password/": page(rest="302"),
+    "account/email/": page(rest="302"),
     "account/sessions/end/": page(rest="302"),
     "account/sessions/<uuid:session_id>/end/": own(POST="404 302", fresh=True),
     "account/logins/<uuid:login_id>/end/": own(POST="404 302", fresh=True),

@@ -70,7 +70,7 @@ def test_it_lists_browsers_and_programs_this_one_first(alice: User) -> None:
     lines = listed(here)
 
     assert len(lines) == 3
-    assert re.match(r"Firefox on Linux this one 127\.0\.0\.1 · signed in (just now|.* ago) · used (just now|.* ago)$", lines[0])
+    assert re.match(r"Firefox on Linux 127\.0\.0\.1 · signed in (just now|.* ago) · used (just now|.* ago) this one$", lines[0])
     assert lines[1].startswith("Safari on iPhone 198.51.100.9")
     assert lines[2].startswith("garden-watcher 1.2 Program 203.0.113.5")
     assert key(phone) not in here.get(ACCOUNT).content.decode()

@@ -102,7 +102,10 @@ class CodeTriesMixin:
 class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCodeView):  # type: ignore[misc]
     """The six digits that confirm the address, and the button that sends new ones."""
 
-    start_again = "account_login"
+    @property
+    def start_again(self) -> str:  # type: ignore[override]  # an attribute elsewhere
+        """Lead to where a new code comes from: signing in, or changing the address once more."""
+        return "accounts:change_email" if self.request.user.is_authenticated else "account_login"
 
     def is_guess(self) -> bool:
         """Tell a code from the wish for another one."""
