@@ -25,10 +25,19 @@ class SharedCertificate:
     minutes: int
 
 
+@dataclass(frozen=True, slots=True)
+class RevokedSecret:
+    """A device's password that opens nothing any more, by the hash that was kept of it."""
+
+    device: Device
+    secret_hash: str
+
+
 device_registered: Hook[Device] = Hook()
 device_changed: Hook[Device] = Hook()  # its name or profile
 device_deleted: Hook[Device] = Hook()
 certificate_revoked: Hook[Certificate] = Hook()  # with its device; a deleted device says device_deleted alone
+secret_revoked: Hook[RevokedSecret] = Hook()
 certificate_expiring: Hook[ExpiringCertificate] = Hook()
 certificate_shared: Hook[SharedCertificate] = Hook()
 device_list_shown: Hook[DeviceList] = Hook()  # a page of the Devices page, which apps on the right add to

@@ -255,10 +255,10 @@ class Certificate(models.Model):
 
 
 class DeviceSecret(models.Model):
-    """The password of a device that cannot hold a certificate; it has 256 random bits and is kept as a hash."""
+    """The password of a device that cannot hold a certificate; it has 256 random bits and is kept as a keyed hash."""
 
     device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="secret")
-    secret_hash = models.CharField(max_length=64, editable=False)  # SHA-256, hex
+    secret_hash = models.CharField(max_length=64, editable=False)  # devices.services.secrets.secret_hash
     created_at = models.DateTimeField(default=timezone.now)
     used_at = models.DateTimeField(null=True, blank=True)  # first seen at the broker
 

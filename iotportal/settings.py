@@ -260,6 +260,10 @@ MQTT_PORT = env.integer("MQTT_PORT", 8883, minimum=1, maximum=65535)
 BROKER_BIND = env.text("PORTAL_BROKER_BIND", "127.0.0.1")
 DEVICE_HOST = env.text("PORTAL_DEVICE_HOST", "localhost")  # what devices are told
 DEVICE_PORT = env.integer("PORTAL_DEVICE_PORT", 8883, minimum=1, maximum=65535)
+DEVICE_PASSWORDS = env.boolean(
+    "PORTAL_DEVICE_PASSWORDS", default=False
+)  # devices that cannot hold a certificate may have a password
+DEVICE_PASSWORD_PORT = env.integer("PORTAL_DEVICE_PASSWORD_PORT", 8884, minimum=1, maximum=65535)  # where the broker takes them
 DEMO_PASSWORD = env.secret("PORTAL_DEMO_PASSWORD", "demo-portal")  # of the user that `manage.py setup_demo` makes
 
 # --- commands and history --------------------------------------------------------------------------------------------------

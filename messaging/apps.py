@@ -37,6 +37,7 @@ class MessagingConfig(AppConfig):
         hooks.device_deleted.register(reactions.tell_deletion)
         hooks.device_deleted.register(reactions.cut_deleted)
         hooks.certificate_revoked.register(reactions.cut_revoked)
+        hooks.secret_revoked.register(reactions.cut_password)
         hooks.device_event_recorded.register(reactions.tell_timeline)
         hooks.device_list_shown.register(pages.fill_device_list)
         hooks.device_shown.register(pages.fill_device)

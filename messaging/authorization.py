@@ -12,6 +12,8 @@ from enum import StrEnum
 
 # RabbitMQ's routing keys end at 255 bytes; a topic that one broker takes must not be refused by the other.
 MAX_TOPIC_BYTES = 255
+# What stands in place of a certificate's fingerprint for a device that came with a password; the hash of it follows.
+PASSWORD = "password:"
 PRESENCE_PREFIX = "$SYS/portal/"
 
 _DEVICE_ID = re.compile(r"[0-9a-f]{32}")

@@ -14,8 +14,10 @@ from django.http import HttpRequest
 
 from accounts.hooks import MembershipChange
 from accounts.models import Membership, User
+from devices.hooks import RevokedSecret
 from devices.models import Certificate, Device, DeviceEvent, OwnProfile
 from messaging import cache, events
+from messaging.authorization import PASSWORD
 from messaging.models import Presence
 from messaging.timeline import line_of
 
@@ -83,6 +85,11 @@ def cut_deleted(device: Device) -> None:
 def cut_revoked(certificate: Certificate) -> None:
     """Close the connection that was made with a revoked certificate, now; one made with its successor stays."""
     _cut(certificate.device, "revoked", certificate.fingerprint)
+
+
+def cut_password(revoked: RevokedSecret) -> None:
+    """Close the connection that was made with a device's earlier password, now."""
+    _cut(revoked.device, "revoked", PASSWORD + revoked.secret_hash)
 
 
 def _cut(device: Device, cause: str, fingerprint: str = "") -> None:

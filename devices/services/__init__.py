@@ -15,6 +15,7 @@ from devices.services.errors import (
     ProfileChanged,
     ProfileGone,
     ProfileInUse,
+    SecretsForbidden,
     SlugTaken,
     TooManyProfiles,
     UnknownKeyAlgorithm,
@@ -31,13 +32,14 @@ from devices.services.registration import (
 )
 from devices.services.revocation import end_overlaps, note_expired, note_shared, rescue_certificate, revoke_certificate
 from devices.services.revocation_lists import publish_lists, publish_soon, retire_authorities
+from devices.services.secrets import issue_secret, note_secret_use, revoke_secret, secret_hash
 
 __all__ = [
-    "CsrRefused", "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "KeyInUse",
-    "KeyUnavailable", "NameTaken", "NotExpired", "ProfileChanged", "ProfileGone", "ProfileInUse", "Registered", "SlugTaken",
+    "CsrRefused", "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "KeyInUse", "KeyUnavailable",
+    "NameTaken", "NotExpired", "ProfileChanged", "ProfileGone", "ProfileInUse", "Registered", "SecretsForbidden", "SlugTaken",
     "TooManyProfiles", "UnknownKeyAlgorithm", "UnknownProfile", "UnknownReason", "change_profile", "delete_device",
-    "delete_profile", "device_files", "device_zip", "document_of", "end_overlaps", "forget_key", "make_profile", "name_pin",
-    "note_expired", "note_shared", "note_use", "publish_lists", "publish_soon", "register_device", "rename_device",
-    "renew_certificate", "renew_several", "rescue_certificate", "retire_authorities", "revoke_certificate", "save_profile",
-    "warn_of_expiry",
+    "delete_profile", "device_files", "device_zip", "document_of", "end_overlaps", "forget_key", "issue_secret", "make_profile",
+    "name_pin", "note_expired", "note_secret_use", "note_shared", "note_use", "publish_lists", "publish_soon",
+    "register_device", "rename_device", "renew_certificate", "renew_several", "rescue_certificate", "retire_authorities",
+    "revoke_certificate", "revoke_secret", "save_profile", "secret_hash", "warn_of_expiry",
 ]  # fmt: skip

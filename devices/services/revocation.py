@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from devices import hooks, pki
 from devices.events import record
-from devices.models import Certificate, Device, EventKind
+from devices.models import Certificate, Device, DeviceSecret, EventKind
 from devices.services.certificates import retire, revoke_rows
 from devices.services.errors import NotExpired, UnknownReason
 
@@ -50,6 +50,7 @@ def revoke_all(device: Device) -> None:
         revocation_reason=Certificate.Reason.CESSATION,
         sealed_key=None,
     )
+    DeviceSecret.objects.filter(device=device).delete()
 
 
 def end_overlaps() -> int:

@@ -2,24 +2,27 @@
 
 import asyncio
 import logging
+import math
 import socket
 import ssl
 from enum import Enum, IntFlag, StrEnum, auto
 from typing import TYPE_CHECKING, cast
 
-from messaging.authorization import Action, Identity, Refusal, identify, is_device_id
+from messaging.authorization import PASSWORD, Action, Identity, Refusal, identify, is_device_id
 from messaging.broker import packets
 from messaging.broker.packets import Connect, Message, ProtocolError, Will
 from messaging.broker.session import Session
 from messaging.broker.tls import Channel, Peer
 
 if TYPE_CHECKING:
-    from messaging.broker.server import Broker
+    from messaging.broker.server import Broker, PasswordDoor
 
 logger = logging.getLogger(__name__)
 
 # Topics a connection has published to and may: looked up by their bytes, without decoding them again.
 _KNOWN_TOPICS = 1_024
+MAX_PASSWORD = 128  # bytes; ours have 43
+_NOBODY = "password"  # whose refusals are counted where no name was proven
 
 
 class Reason(StrEnum):
@@ -59,7 +62,7 @@ class _Pause(IntFlag):
 class Connection(asyncio.Protocol):
     """Protocol of one accepted TCP connection; all methods run in the broker's event loop."""
 
-    def __init__(self, broker: "Broker") -> None:
+    def __init__(self, broker: "Broker", door: "PasswordDoor | None" = None) -> None:
         self.writable = True
         self.client_id = ""
         self.session: Session | None = None
@@ -72,7 +75,8 @@ class Connection(asyncio.Protocol):
         self._broker = broker
         self._limits = broker.limits
         self._state = _State.HANDSHAKE
-        self._tls = Channel(broker.tls)
+        self._door = door  # where it came in, if it may come with a password
+        self._tls = Channel(broker.tls if door is None else door.tls)
         self._strict_flags = True
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
@@ -137,10 +141,10 @@ class Connection(asyncio.Protocol):
             self.end(Reason.LOST)
 
     def _greet(self) -> bool:
-        """Look at the certificate after the handshake; False when it is of no use."""
-        self.peer = self._tls.peer()
+        """Look at the certificate after the handshake; False when one is needed and it is of no use."""
+        self.peer = self._tls.peer() if self._door is None else None
         self.tls_version = self._tls.version
-        if self.peer is None:
+        if self.peer is None and self._door is None:
             self._fail("no usable certificate")
             return False
         self._state = _State.WAITING
@@ -361,7 +365,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, action: str, topic: str) -> None:
         """Count a refusal; log the 1st, 2nd, 4th, 8th... of a connection, so that a flood cannot fill the disk."""
-        name = self.peer.common_name if self.peer else ""
+        name = self.identity.name if self.identity else ""
         self._broker.refusals[name] += 1
         self._refused += 1
         if self._refused & (self._refused - 1) == 0:
@@ -370,7 +374,7 @@ class Connection(asyncio.Protocol):
     # Beginning
 
     def _on_connect(self, body: bytes) -> None:
-        """Check that the certificate owns the client id, then ask whether it may come in.
+        """Check that the certificate (or the name given with a password) owns the client id, then ask whether it may come in.
 
         Nothing of the client id's session is looked at before both are answered.
         """
@@ -379,9 +383,10 @@ class Connection(asyncio.Protocol):
         except packets.UnacceptableProtocolError:
             self._turn_away(packets.UNACCEPTABLE_PROTOCOL, "protocol version")
             return
-        peer = self.peer
+        peer = self.peer = self.peer or self._by_password(connect)
         if peer is None:
-            raise ProtocolError("no certificate")
+            self._turn_away(packets.BAD_CREDENTIALS, "no device's name and password")
+            return
         claimed = identify(peer.common_name, connect.client_id)
         if isinstance(claimed, Refusal):
             self._turn_away(packets.IDENTIFIER_REJECTED, claimed.reason)
@@ -395,6 +400,13 @@ class Connection(asyncio.Protocol):
         self._stop_timer()
         self._admission = self._broker.loop.create_task(self._admit(peer, connect, claimed))
         self._admission.add_done_callback(self._after_admission)
+
+    def _by_password(self, connect: Connect) -> Peer | None:
+        """Return who a client without a certificate says it is, and what stands for its password; None if that is nobody."""
+        user_name = packets.text(connect.user_name)
+        if self._door is None or not is_device_id(user_name) or not 0 < len(connect.password) <= MAX_PASSWORD:
+            return None
+        return Peer(user_name, self._door.proof(user_name, connect.password), math.inf)
 
     def _after_admission(self, task: asyncio.Task[None]) -> None:
         self._admission = None
@@ -453,9 +465,14 @@ class Connection(asyncio.Protocol):
             return
         if reason is not None:
             name = self.peer.common_name if self.peer else ""
-            self._broker.refusals[name] += 1
-            logger.warning("refused: connection of %s from %s: %s", name, self.address, reason)
-            if is_device_id(name):
+            proven = self.peer is not None and not self.peer.fingerprint.startswith(PASSWORD)
+            # Whoever comes with a wrong password has proven no name: he fills nobody's timeline, no table of names, and no log.
+            counted = name if proven else _NOBODY
+            self._broker.refusals[counted] += 1
+            count = self._broker.refusals[counted]
+            if proven or count & (count - 1) == 0:
+                logger.warning("refused: connection of %s from %s: %s", name, self.address, reason)
+            if proven and is_device_id(name):
                 self._broker.tell_refusal(name, reason, self.address)
         self._out.append(packets.connack(code))
         self._shut(abort=False)

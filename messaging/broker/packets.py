@@ -4,7 +4,7 @@ Section numbers refer to the OASIS MQTT 3.1.1 standard.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 CONNECT = 1
@@ -23,6 +23,7 @@ ACCEPTED = 0
 UNACCEPTABLE_PROTOCOL = 1
 IDENTIFIER_REJECTED = 2
 SERVER_UNAVAILABLE = 3
+BAD_CREDENTIALS = 4
 NOT_AUTHORISED = 5
 
 REFUSED_SUBSCRIPTION = 0x80
@@ -52,7 +53,7 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """What a CONNECT asks for; user name and password are read over, the certificate says who it is."""
+    """What a CONNECT asks for; user name and password count only where a client cannot have a certificate."""
 
     client_id: str
     clean: bool
@@ -60,6 +61,8 @@ class Connect:
     level: int
     protocol: str
     will: Will | None
+    user_name: bytes = b""
+    password: bytes = field(default=b"", repr=False)
 
 
 class Message:
@@ -193,10 +196,8 @@ def parse_connect(body: bytes) -> Connect:
     elif level == 4 and flags & 0x38:
         raise ProtocolError("will flags without a will")
     # A 3.1 client may set these flags and then leave the fields out.
-    for flag in (0x80, 0x40):
-        if flags & flag and (level == 4 or fields):
-            fields.data()
-    return Connect(client_id, bool(flags & 0x02), keepalive, level, protocol, will)
+    user_name, password = (fields.data() if flags & flag and (level == 4 or fields) else b"" for flag in (0x80, 0x40))
+    return Connect(client_id, bool(flags & 0x02), keepalive, level, protocol, will, user_name, password)
 
 
 def parse_subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:

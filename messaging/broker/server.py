@@ -8,6 +8,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from messaging import authorization
 from messaging.authorization import Action, Identity, Kind, Refusal
@@ -22,6 +23,7 @@ from messaging.broker.topics import SubscriptionTree, matches
 logger = logging.getLogger(__name__)
 
 Admit = Callable[[str, str, str], Awaitable[Identity | Refusal]]
+Proof = Callable[[str, bytes], str]
 May = Callable[[Identity, str, str], bool]
 TellShared = Callable[[Shared], Awaitable[None]]
 
@@ -31,6 +33,19 @@ _KNOWN_ROUTES = 50_000
 _KNOWN_REFUSED = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class PasswordDoor:
+    """A second port, for devices that cannot hold a certificate: TLS with the server's certificate alone.
+
+    `proof(device id, password)` returns what stands for the password in place of a fingerprint, beginning with
+    `messaging.authorization.PASSWORD`; the broker keeps nothing else of it.
+    """
+
+    tls: ssl.SSLContext
+    proof: Proof
+    port: int = 0
+
+
 class Broker:
     """MQTT broker for mutual TLS.
 
@@ -38,6 +53,7 @@ class Broker:
     id, and whether one that has ended is let in; `may(identity, action, topic)` on each topic; both come from outside, so the
     broker knows no database. `tell_shared` is called when a certificate turns out to be in use in two places
     (`messaging.broker.takeovers`).
+    `passwords` opens a second port for devices without a certificate, which `admit` and `may` decide about likewise.
     `standing` names sessions that exist from the start and never expire (client id → topic filters, QoS 1):
     what is published before their client first comes is kept for it.
 
@@ -51,6 +67,7 @@ class Broker:
         admit: Admit,
         may: May = authorization.may,
         tell_shared: TellShared | None = None,
+        passwords: PasswordDoor | None = None,
         host: str | Sequence[str] = "127.0.0.1",
         port: int = 0,
         limits: Limits | None = None,
@@ -60,6 +77,7 @@ class Broker:
         self.admit = admit
         self.may = may
         self.tell_shared = tell_shared
+        self.passwords = passwords
         self.limits = limits or Limits()
         self.loop: asyncio.AbstractEventLoop
         self.sessions: dict[str, Session] = {}
@@ -69,6 +87,7 @@ class Broker:
         self._port = port
         self._standing = dict(standing or {})
         self._server: asyncio.Server | None = None
+        self._password_server: asyncio.Server | None = None
         self._sockets: set[Connection] = set()
         self._clients: dict[str, Connection] = {}
         self._tree: SubscriptionTree[Session] = SubscriptionTree()
@@ -101,6 +120,11 @@ class Broker:
             self._port,
             backlog=512,
         )
+        door = self.passwords
+        if door is not None:
+            self._password_server = await self.loop.create_server(
+                lambda: Connection(self, door), self._host, door.port, backlog=512
+            )
         self._sweep()
 
     async def stop(self) -> None:
@@ -113,8 +137,8 @@ class Broker:
             self._sweeper.cancel()
         if self._ending is not None:
             self._ending.cancel()
-        if self._server is not None:
-            self._server.close()
+        for server in self._listening():
+            server.close()
         draining = [session for session in self.sessions.values() if session.bounds.lossless]
         for connection in list(self._sockets):
             if connection.session not in draining:
@@ -124,8 +148,11 @@ class Broker:
             await asyncio.sleep(0.01)
         for connection in list(self._sockets):
             connection.end(Reason.LOST)
-        if self._server is not None:
-            await self._server.wait_closed()
+        for server in self._listening():
+            await server.wait_closed()
+
+    def _listening(self) -> list[asyncio.Server]:
+        return [server for server in (self._server, self._password_server) if server is not None]
 
     @property
     def port(self) -> int:
@@ -133,6 +160,11 @@ class Broker:
         if self._server is None:
             raise RuntimeError("broker is not started")
         return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def password_port(self) -> int | None:
+        """The TCP port for devices with a password, None if there is none."""
+        return int(self._password_server.sockets[0].getsockname()[1]) if self._password_server is not None else None
 
     def connected(self) -> set[str]:
         """Client ids with an open, admitted connection."""

@@ -26,12 +26,23 @@ _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 class Peer:
     """What the peer's certificate proves: its common name, its SHA-256 fingerprint in lowercase hex, and its end (Unix time).
 
-    The end may be over: whether it is let in nevertheless is for admission to say.
+    The end may be over: whether it is let in nevertheless is for admission to say. For a device with a password: the name that it
+    gives, in place of the fingerprint what stands for its password (`messaging.authorization.PASSWORD`), and no end.
     """
 
     common_name: str
     fingerprint: str
     ends: float
+
+
+def password_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Build the context for clients without a certificate, in which the server alone proves itself. Raises likewise."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 def server_context(certificate: Path, key: Path, authorities: Sequence[Path]) -> ssl.SSLContext:
@@ -42,11 +53,7 @@ def server_context(certificate: Path, key: Path, authorities: Sequence[Path]) ->
     `certificate` holds the server's own certificate followed by the intermediate ones, all of which are sent.
     Raises OSError or ssl.SSLError when a file cannot be read or does not fit.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.load_cert_chain(certificate, key)
+    context = password_context(certificate, key)
     for path in authorities:
         context.load_verify_locations(path)
     context.verify_mode = ssl.CERT_REQUIRED

@@ -6,16 +6,18 @@ and whether it is still good: its dates too, because an owner may let an ended o
 
 from __future__ import annotations
 
+from hmac import compare_digest
 from uuid import UUID
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from devices import pki
-from devices.models import Certificate
-from devices.services import note_expired, note_shared, note_use
-from messaging.authorization import Identity, Kind, Refusal, identify
+from devices.models import Certificate, DeviceSecret
+from devices.services import note_expired, note_secret_use, note_shared, note_use, secret_hash
+from messaging.authorization import PASSWORD, Identity, Kind, Refusal, identify
 from messaging.broker.takeovers import Shared
 
 
@@ -27,8 +29,9 @@ def admit_connection(common_name: str, fingerprint: str, client_id: str) -> Iden
     """Return who connects, or why not (for the log alone: the client is told nothing).
 
     `common_name` and `fingerprint` (SHA-256 of the DER form, 64 lower-case hex digits) are those of the certificate the client
-    proved to hold, `client_id` is its MQTT client id (for AMQP, the common name). One indexed query for a device, none for the
-    portal's services. For threads of long-running processes: a database connection that broke since the last call is replaced.
+    proved to hold, `client_id` is its MQTT client id (for AMQP, the common name). For a device with a password they are the name
+    that it gave and `password_proof`. One indexed query for a device, none for the portal's services. For threads of
+    long-running processes: a database connection that broke since the last call is replaced.
 
     Raises:
         RegistryUnavailable: the database cannot be asked now.
@@ -37,8 +40,38 @@ def admit_connection(common_name: str, fingerprint: str, client_id: str) -> Iden
     identity = identify(common_name, client_id)
     if isinstance(identity, Refusal):
         return identity
-    refusal_of = _device_refusal if identity.kind is Kind.DEVICE else _service_refusal
+    if fingerprint.startswith(PASSWORD):
+        refusal_of = _password_refusal if identity.kind is Kind.DEVICE else _no_device
+    else:
+        refusal_of = _device_refusal if identity.kind is Kind.DEVICE else _service_refusal
     return refusal_of(common_name, fingerprint) or identity
+
+
+def password_proof(device: str, password: bytes) -> str:
+    """Return what stands in place of a fingerprint for a device that comes with a password; `device` is a device id."""
+    return PASSWORD + secret_hash(UUID(hex=device), password)
+
+
+def _no_device(_common_name: str, _fingerprint: str) -> Refusal:
+    return Refusal("a service has no password")
+
+
+def _password_refusal(common_name: str, fingerprint: str) -> Refusal | None:
+    """Say why a device's password is not good. Wrong, revoked and never had are one answer: nobody proved to be the device."""
+    if not settings.DEVICE_PASSWORDS:
+        return Refusal("device passwords are switched off")
+    _drop_broken_connection()
+    try:
+        secret = DeviceSecret.objects.filter(device_id=UUID(hex=common_name), device__deleted_at=None).first()
+        if secret is None or not compare_digest(PASSWORD + secret.secret_hash, fingerprint):
+            return Refusal("wrong password")
+        if secret.used_at is None:
+            note_secret_use(secret=secret)
+    except DatabaseError as error:
+        raise RegistryUnavailable("the registry cannot be asked") from error
+    finally:
+        _drop_broken_connection()
+    return None
 
 
 def report_shared(shared: Shared) -> None:

@@ -20,9 +20,11 @@ from devices.models import Device
 from messaging import cache
 from messaging.authorization import Identity, Refusal
 from messaging.broker.limits import Limits
+from messaging.broker.server import PasswordDoor
 from messaging.broker.takeovers import Shared
+from messaging.broker.tls import password_context
 from messaging.broker.valkey import DISCONNECT_CHANNEL, ValkeyLink
-from messaging.services.broker_access import admit_connection, report_shared
+from messaging.services.broker_access import admit_connection, password_proof, report_shared
 from messaging.tests.broker.wire import RunningBroker, Wire
 
 
@@ -82,8 +84,16 @@ class IdentityBroker(RunningBroker):
         async def tell_shared(shared: Shared) -> None:
             await asyncio.get_running_loop().run_in_executor(threads, report_shared, shared)
 
-        super().__init__(PortalAuthority(pki), admit=admit, tell_shared=tell_shared, **options)
+        server = PortalAuthority(pki).issue("server", server=True)
+        door = PasswordDoor(password_context(*server), password_proof)
+        super().__init__(PortalAuthority(pki), admit=admit, tell_shared=tell_shared, passwords=door, **options)
         self._link = asyncio.run_coroutine_threadsafe(ValkeyLink(self.broker, settings.VALKEY_URL).run(), self.loop)
+
+    def password_board(self) -> Wire:
+        """Return a client at the port for those who have no certificate."""
+        port = self.broker.password_port
+        assert port is not None
+        return self._keep(Wire.open(port, client_context(self.pki, None)))
 
     def hears_orders(self) -> bool:
         """Say whether the broker listens to orders to cut a connection."""

@@ -13,11 +13,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from messaging.authorization import Identity, Refusal
-from messaging.broker.server import Broker
+from messaging.broker.server import Broker, PasswordDoor
 from messaging.broker.takeovers import Shared
-from messaging.broker.tls import server_context
+from messaging.broker.tls import password_context, server_context
 from messaging.broker.valkey import ValkeyLink
-from messaging.services.broker_access import admit_connection, report_shared
+from messaging.services.broker_access import admit_connection, password_proof, report_shared
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +41,13 @@ async def serve(host: str, port: int) -> None:
         async def tell_shared(shared: Shared) -> None:
             await loop.run_in_executor(threads, report_shared, shared)
 
-        broker = Broker(tls=tls, admit=admit, tell_shared=tell_shared, host=host, port=port, standing=STANDING)
+        broker = Broker(
+            tls=tls, admit=admit, tell_shared=tell_shared, passwords=_password_door(), host=host, port=port, standing=STANDING
+        )
         await broker.start()
         logger.info("broker listens on %s port %d", host, broker.port)
+        if broker.password_port is not None:
+            logger.info("devices with a password are let in on %s port %d", host, broker.password_port)
         link = loop.create_task(ValkeyLink(broker, settings.VALKEY_URL).run())
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -57,6 +61,14 @@ async def serve(host: str, port: int) -> None:
         await broker.stop()
         if failure is not None:
             raise failure
+
+
+def _password_door() -> PasswordDoor | None:
+    """Return the port for devices without a certificate, if the operator wants one."""
+    if not settings.DEVICE_PASSWORDS:
+        return None
+    tls = password_context(settings.PKI_DIR / "server.pem", settings.PKI_DIR / "server.key")
+    return PasswordDoor(tls, password_proof, settings.DEVICE_PASSWORD_PORT)
 
 
 def _allow_sockets() -> None:

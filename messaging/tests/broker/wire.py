@@ -143,11 +143,14 @@ def packet(first: int, body: bytes) -> bytes:
 
 
 def connect_packet(client_id: str | bytes, *, clean: bool = True, keepalive: int = 60, **options: Any) -> bytes:
-    """Encode a CONNECT; options: name, level, will=(topic, payload, qos)."""
+    """Encode a CONNECT; options: name, level, will=(topic, payload, qos), login=(user name, password)."""
     flags, tail = 0x02 if clean else 0, b""
     if will := options.get("will"):
         flags |= 0x04 | will[2] << 3
         tail = string(will[0]) + string(will[1])
+    if login := options.get("login"):
+        flags |= 0xC0
+        tail += string(login[0]) + string(login[1])
     head = string(options.get("name", "MQTT")) + bytes([options.get("level", 4), flags]) + keepalive.to_bytes(2, "big")
     return packet(0x10, head + string(client_id) + tail)
 

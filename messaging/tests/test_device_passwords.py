@@ -1,0 +1,131 @@
+"""Devices that cannot hold a certificate, over real sockets: let in by a password, where operator and owner want that."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from devices.models import Device, DeviceSecret, EventKind
+from devices.services import delete_device, issue_secret, revoke_secret
+from devices.tests.factories import make_account, make_device
+from messaging.management.commands import run_broker
+from messaging.tests.broker.wire import Wire, wait_until
+from messaging.tests.identity import IdentityBroker, files_of, identity_broker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ACCEPTED, REJECTED, BAD_CREDENTIALS, NOT_AUTHORISED = 0, 2, 4, 5
+
+
+@pytest.fixture
+def broker(pki: Path, transactional_db: None, clean_valkey: None, settings: Settings) -> Iterator[IdentityBroker]:
+    settings.DEVICE_PASSWORDS = True
+    with identity_broker(pki) as running:
+        wait_until(running.hears_orders, "the line to Valkey")
+        yield running
+
+
+@pytest.fixture
+def pump(broker: IdentityBroker) -> Device:
+    return make_device(make_account("alice"))
+
+
+def sign_in(broker: IdentityBroker, name: str, password: str, client_id: str | None = None) -> tuple[int, Wire]:
+    board = broker.password_board()
+    return board.connect(name if client_id is None else client_id, login=(name, password)), board
+
+
+def test_a_device_comes_in_with_its_password_and_touches_its_own_topics_alone(broker: IdentityBroker, pump: Device) -> None:
+    code, board = sign_in(broker, pump.hex, issue_secret(device=pump))
+    assert code == ACCEPTED
+    assert board.subscribe(f"{pump.hex}/#", "#", "server/#", f"{'0' * 32}/#") == [1, 128, 128, 128]
+    assert DeviceSecret.objects.get().used_at is not None
+    gateway = broker.client("portal.gateway")
+    assert gateway.subscribe(f"server/{pump.hex}/#") == [1]
+    gateway.publish(f"{pump.hex}/get_gpio", b"?")
+    assert board.receive().payload == b"?"
+    board.publish(f"server/{'0' * 32}/get_gpio", b"another's")
+    board.publish(f"server/{pump.hex}/get_gpio", b"!")
+    assert gateway.receive().payload == b"!"
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 43, "no", "x" * 129, "x" * 60_000])
+def test_no_other_password_opens_and_the_owners_timeline_is_not_filled_by_guesses(
+    broker: IdentityBroker, pump: Device, wrong: str
+) -> None:
+    issue_secret(device=pump)
+    assert sign_in(broker, pump.hex, wrong)[0] in (BAD_CREDENTIALS, NOT_AUTHORISED)
+    assert sign_in(broker, pump.hex, DeviceSecret.objects.get().secret_hash)[0] == NOT_AUTHORISED  # what lies in the database
+    assert broker.broker._refusal_told == {}
+    assert broker.broker.connected() == set()
+
+
+def test_a_password_is_one_devices_and_never_a_services(broker: IdentityBroker, pump: Device) -> None:
+    secret, other = issue_secret(device=pump), make_device(make_account("bob"), "Other")
+    assert sign_in(broker, other.hex, secret)[0] == NOT_AUTHORISED  # it has none
+    issue_secret(device=other)
+    assert sign_in(broker, other.hex, secret)[0] == NOT_AUTHORISED
+    assert sign_in(broker, pump.hex, secret, client_id=other.hex)[0] == REJECTED
+    for name in ("portal.bridge", "portal.gateway", "", pump.hex.upper(), str(pump.id)):
+        assert sign_in(broker, name, secret)[0] == BAD_CREDENTIALS
+    assert broker.password_board().connect(pump.hex) == BAD_CREDENTIALS
+
+
+def test_a_password_is_worth_nothing_at_the_door_for_certificates(broker: IdentityBroker, pump: Device) -> None:
+    secret, other = issue_secret(device=pump), make_device(make_account("bob"), "Other")
+    assert broker.board(files_of(other)).connect(pump.hex, login=(pump.hex, secret)) == REJECTED
+    with pytest.raises((ssl.SSLError, AssertionError, OSError)):
+        broker.tls(None).connect(pump.hex, login=(pump.hex, secret))
+
+
+def test_a_new_password_ends_the_old_one_and_its_connection_at_once(broker: IdentityBroker, pump: Device) -> None:
+    old = issue_secret(device=pump)
+    _, board = sign_in(broker, pump.hex, old)
+    new = issue_secret(device=pump)
+    assert board.is_closed()
+    assert sign_in(broker, pump.hex, old)[0] == NOT_AUTHORISED
+    code, board = sign_in(broker, pump.hex, new)
+    assert code == ACCEPTED
+    assert revoke_secret(device=pump)
+    assert board.is_closed()
+    assert sign_in(broker, pump.hex, new)[0] == NOT_AUTHORISED
+    assert not revoke_secret(device=pump)
+    said = list(pump.events.filter(kind__startswith="secret").order_by("time").values_list("kind", "detail__rotated"))
+    assert said == [(EventKind.SECRET_ISSUED, False), (EventKind.SECRET_ISSUED, True), (EventKind.SECRET_REVOKED, None)]
+
+
+def test_revoking_the_password_leaves_a_connection_with_the_certificate_alone(broker: IdentityBroker, pump: Device) -> None:
+    issue_secret(device=pump)
+    board = broker.board(files_of(pump))
+    assert board.connect(pump.hex) == ACCEPTED
+    revoke_secret(device=pump)
+    board.ping()
+
+
+def test_a_deleted_device_has_no_password(broker: IdentityBroker, pump: Device) -> None:
+    secret = issue_secret(device=pump)
+    _, board = sign_in(broker, pump.hex, secret)
+    delete_device(device=pump)
+    assert board.is_closed()
+    assert sign_in(broker, pump.hex, secret)[0] == NOT_AUTHORISED
+    assert not DeviceSecret.objects.exists()
+
+
+def test_the_operators_switch_ends_all_of_them(broker: IdentityBroker, pump: Device, settings: Settings) -> None:
+    secret = issue_secret(device=pump)
+    _, board = sign_in(broker, pump.hex, secret)
+    settings.DEVICE_PASSWORDS = False
+    assert broker.run(broker.broker.recheck()) == 0
+    assert board.is_closed()
+    assert sign_in(broker, pump.hex, secret)[0] == NOT_AUTHORISED
+
+
+def test_there_is_no_such_port_unless_the_operator_wants_one(pki: Path, settings: Settings) -> None:
+    assert run_broker._password_door() is None
+    settings.DEVICE_PASSWORDS = True
+    door = run_broker._password_door()
+    assert door is not None
+    assert door.port == settings.DEVICE_PASSWORD_PORT
