@@ -18,9 +18,20 @@ class MembershipChange:
     role: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A user whose account is being deleted, and the personal account that goes with them."""
+
+    user: User
+    account: Account
+
+
 token_revoked: Hook[str] = Hook()  # the token's hash
 user_deactivated: Hook[User] = Hook()  # nothing of theirs may go on: live pages, commands under way
 password_changed: Hook[User] = Hook()  # all their sessions and tokens ended with the old one
 membership_changed: Hook[MembershipChange] = Hook()
 account_closed: Hook[Account] = Hook()  # its last members are about to leave: what it owns must stop working
+# All that is theirs ended before; what is left is personal data. Called outside of a transaction, so that much can be deleted in
+# steps, and again where a run was broken off.
+person_erased: Hook[Departure] = Hook()
 session_ended: Hook[str] = Hook()  # the session's key

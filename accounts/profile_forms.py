@@ -77,3 +77,13 @@ class PhoneForm(forms.Form):
             except phones.NoPhoneNumber as error:
                 self.add_error("phone", str(error))
         return cleaned
+
+
+class UserNameForm(forms.Form):
+    """One's own user name, typed to confirm."""
+
+    name = forms.CharField(label="User name", max_length=150, error_messages={"required": "Type your user name."})
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        dress(self, name="off")

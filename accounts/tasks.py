@@ -69,6 +69,12 @@ def delete_ended_logins() -> None:
 
 
 @shared_task
+def delete_accounts() -> None:
+    """Take the accounts whose days of grace are over one step further: shut out, then erased."""
+    services.delete_due()
+
+
+@shared_task
 def delete_ended_invitations() -> None:
     """Clear away the invitations that are too old."""
     gone = services.delete_ended_invitations()

@@ -9,7 +9,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from accounts import factor_urls
-from accounts.views import account, credentials, door, invitations, organisations, profile, sessions, tokens
+from accounts.views import account, credentials, door, invitations, leaving, organisations, profile, sessions, tokens
 
 _door = [
     path("login/", door.SignInView.as_view(), name="account_login"),
@@ -33,6 +33,9 @@ _account = [
     path("phone/remove/", profile.remove_phone, name="remove_phone"),
     path("password/", credentials.ChangePasswordView.as_view(), name="change_password"),
     path("email/", credentials.ChangeEmailView.as_view(), name="change_email"),
+    path("delete/", leaving.delete, name="delete"),
+    path("leaving/", leaving.leaving, name="leaving"),
+    path("keep/", leaving.keep, name="keep"),
     path("sessions/end/", sessions.end_others, name="end_others"),
     path("sessions/<uuid:session_id>/end/", sessions.end_session, name="end_session"),
     path("logins/<uuid:login_id>/end/", sessions.end_login, name="end_login"),

@@ -11,13 +11,14 @@ class DevicesConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks and reactions."""
-        from accounts.hooks import account_closed
+        from accounts.hooks import account_closed, person_erased
         from devices import hooks, reactions
         from devices.checks import check_identity, check_profiles, check_seal_key_is_random
         from devices.services import publish_soon
         from iotportal.checks import check_deployment, check_settings
 
         account_closed.register(reactions.delete_devices)
+        person_erased.register(reactions.erase_person)
         hooks.certificate_revoked.register(publish_soon)
         hooks.device_deleted.register(publish_soon)
         register(check_settings, Tags.security)

@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.note_session_use",
+    "accounts.middleware.ask_who_leaves",
     "iotportal.middleware.user_time_zone",
     "iotportal.middleware.user_language",
     "iotportal.middleware.not_stored",
@@ -111,6 +112,7 @@ CELERY_BEAT_SCHEDULE = {
     "clear-ended-sessions": {"task": "accounts.tasks.clear_ended_sessions", "schedule": 3600.0, "options": {"expires": 3600}},
     "delete-ended-logins": {"task": "accounts.tasks.delete_ended_logins", "schedule": 3600.0},
     "delete-ended-invitations": {"task": "accounts.tasks.delete_ended_invitations", "schedule": 3600.0},
+    "delete-accounts": {"task": "accounts.tasks.delete_accounts", "schedule": 600.0, "options": {"expires": 600}},
     "look-after-certificates": {
         "task": "devices.tasks.look_after_certificates",
         "schedule": 3600.0,
@@ -146,6 +148,7 @@ BREACHED_PASSWORDS = env.text("PORTAL_BREACHED_PASSWORDS", "")  # a file of SHA-
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "devices:list"
 LOGOUT_REDIRECT_URL = "account_login"
+DELETE_DAYS = env.integer("PORTAL_DELETE_DAYS", 7, minimum=1, maximum=90)  # from "Delete account" to the deletion
 SESSION_COOKIE_AGE = env.integer("PORTAL_SESSION_HOURS", 12, minimum=1, maximum=720) * 3600  # without "Keep me signed in", unused
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 ACCOUNT_SESSION_COOKIE_AGE = env.integer("PORTAL_SESSION_DAYS", 14, minimum=1, maximum=365) * 86_400  # with it

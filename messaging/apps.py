@@ -23,7 +23,14 @@ class MessagingConfig(AppConfig):
         """Connect what messaging does when devices and tokens change."""
         from django.contrib.auth.signals import user_logged_out
 
-        from accounts.hooks import membership_changed, password_changed, session_ended, token_revoked, user_deactivated
+        from accounts.hooks import (
+            membership_changed,
+            password_changed,
+            person_erased,
+            session_ended,
+            token_revoked,
+            user_deactivated,
+        )
         from devices import hooks
         from messaging import pages, reactions
 
@@ -42,6 +49,7 @@ class MessagingConfig(AppConfig):
         hooks.device_list_shown.register(pages.fill_device_list)
         hooks.device_shown.register(pages.fill_device)
         membership_changed.register(reactions.follow_membership)
+        person_erased.register(reactions.erase_person)
         token_revoked.register(reactions.forget_token)
         user_deactivated.register(reactions.end_user)
         password_changed.register(reactions.end_user)

@@ -12,13 +12,14 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest
 
-from accounts.hooks import MembershipChange
+from accounts.hooks import Departure, MembershipChange
 from accounts.models import Membership, User
 from devices.hooks import RevokedSecret
 from devices.models import Certificate, Device, DeviceEvent, OwnProfile
 from messaging import cache, events
 from messaging.authorization import PASSWORD
-from messaging.models import Presence
+from messaging.models import Presence, PresenceChange, Reading
+from messaging.services import erasure
 from messaging.timeline import line_of
 
 
@@ -114,3 +115,12 @@ def sign_out(sender: object, request: HttpRequest, **kwargs: Any) -> None:
 def end_session(key: str) -> None:
     """End the open pages of a session that was ended, from this or another browser."""
     transaction.on_commit(partial(events.end_pages, events.session_group(key)), robust=True)
+
+
+def erase_person(departure: Departure) -> None:
+    """Erase the history of a person's own devices, and from where they connected."""
+    erasure.erase_history(account_id=departure.account.pk)
+    theirs = Device.objects.filter(account=departure.account)
+    Reading.objects.filter(device__in=theirs).delete()
+    PresenceChange.objects.filter(device__in=theirs).delete()
+    Presence.objects.filter(device__in=theirs).update(address=None)

@@ -1,5 +1,6 @@
 """Writes of accounts that have a consequence, a module a story."""
 
+from accounts.services.deletion import delete_due, keep_account, owned_alone, request_deletion
 from accounts.services.errors import (
     AlreadyInvited,
     AlreadyMember,
@@ -9,8 +10,10 @@ from accounts.services.errors import (
     NoSuchMember,
     NotAnOrganisation,
     NotInvited,
+    OnlyOwner,
     OrganisationError,
     RoleTooLow,
+    StaffStays,
     TooManyInvitations,
     TooManyMembers,
     TooManyOrganisations,
@@ -53,12 +56,12 @@ from accounts.services.users import (
 
 __all__ = [
     "AlreadyInvited", "AlreadyMember", "InvalidName", "LastOwner", "LoginTokens", "NameTaken", "NoSuchInvitation",
-    "NoSuchMember", "NotAnOrganisation", "NotInvited", "OrganisationError", "RefreshTokenJustUsed", "RoleTooLow",
-    "SignInChanged", "TooManyInvitations", "TooManyMembers", "TooManyOrganisations", "TooManyTokens", "UnknownRefreshToken",
-    "WrongName", "abandon_sign_up", "accept_invitation", "change_password", "change_role", "create_organisation",
-    "create_personal_account", "create_token", "create_user", "deactivate_user", "decline_invitation",
-    "delete_ended_invitations", "delete_ended_logins", "delete_organisation", "end_others", "end_session", "find_invitation",
-    "find_token", "invitations_to", "invite", "is_invited", "log_in", "log_out", "open_invitations", "personal_account",
-    "remove_member", "rename_organisation", "renew_login", "resend_invitation", "revoke_all_tokens", "revoke_token",
-    "withdraw_invitation",
+    "NoSuchMember", "NotAnOrganisation", "NotInvited", "OnlyOwner", "OrganisationError", "RefreshTokenJustUsed", "RoleTooLow",
+    "SignInChanged", "StaffStays", "TooManyInvitations", "TooManyMembers", "TooManyOrganisations", "TooManyTokens",
+    "UnknownRefreshToken", "WrongName", "abandon_sign_up", "accept_invitation", "change_password", "change_role",
+    "create_organisation", "create_personal_account", "create_token", "create_user", "deactivate_user", "decline_invitation",
+    "delete_due", "delete_ended_invitations", "delete_ended_logins", "delete_organisation", "end_others", "end_session",
+    "find_invitation", "find_token", "invitations_to", "invite", "is_invited", "keep_account", "log_in", "log_out",
+    "open_invitations", "owned_alone", "personal_account", "remove_member", "rename_organisation", "renew_login",
+    "request_deletion", "resend_invitation", "revoke_all_tokens", "revoke_token", "withdraw_invitation",
 ]  # fmt: skip

@@ -66,6 +66,18 @@ class WrongName(OrganisationError):
     says = "That is not its name. Type it as it stands here."
 
 
+class StaffStays(OrganisationError):
+    """The user works for the portal."""
+
+    says = "You work for this portal. Have that taken from you first, then delete your account."
+
+
+class OnlyOwner(OrganisationError):
+    """The user is the only owner of organisations."""
+
+    says = "You are the only owner of an organisation. Make somebody else an owner, or delete it first."
+
+
 class AlreadyInvited(OrganisationError):
     """There is an open invitation to that address."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts.access import roles_up_to
 from accounts.hooks import MembershipChange, membership_changed
@@ -108,6 +109,12 @@ def tell(membership: Membership) -> None:
     membership_changed(MembershipChange(membership.account_id, membership.user_id, membership.role))
 
 
+def other_owners(membership: Membership) -> QuerySet[Membership]:
+    """Return the owners beside this one who can sign in and are not about to have their account deleted."""
+    owners = Membership.objects.filter(account_id=membership.account_id, role=Role.OWNER)
+    return owners.filter(user__is_active=True, user__delete_at=None).exclude(pk=membership.pk)
+
+
 def _membership(account: Account, user: User) -> Membership:
     membership = Membership.objects.filter(account=account, user=user).first()
     if membership is None:
@@ -116,9 +123,8 @@ def _membership(account: Account, user: User) -> Membership:
 
 
 def _keep_an_owner(membership: Membership) -> None:
-    """Refuse to let the last owner go; one who cannot sign in any more does not count."""
-    others = Membership.objects.filter(account_id=membership.account_id, role=Role.OWNER, user__is_active=True)
-    if membership.role == Role.OWNER and not others.exclude(pk=membership.pk).exists():
+    """Refuse to let the last owner go."""
+    if membership.role == Role.OWNER and not other_owners(membership).exists():
         raise LastOwner
 
 
