@@ -19,7 +19,7 @@ from accounts.models import Account, Membership, User
 from accounts.selectors import memberships_of
 from devices import profile_store
 from devices.access import Described
-from devices.models import Certificate, Device, DeviceQuerySet, OwnProfile
+from devices.models import Certificate, Device, DeviceQuerySet, DeviceSecret, OwnProfile
 from devices.profile_documents import Document
 from devices.profiles import DEFAULT_PROFILE, Profile, UnknownProfile, all_profiles, get_profile
 
@@ -203,6 +203,11 @@ class DevicePage:
 
     device: Device
     more: dict[str, object] = field(default_factory=dict)
+
+
+def secret_of(device: Device) -> DeviceSecret | None:
+    """Return what is known of the device's password, None if it has none."""
+    return DeviceSecret.objects.filter(device=device).first()
 
 
 def device_list(user: User, *, text: str = "", show: str = "", account_id: UUID | None = None, page: int | str = 1) -> DeviceList:

@@ -3,7 +3,7 @@
 from django.urls import path
 
 import devices.converters  # noqa: F401  # makes <device:…> known
-from devices.views import certificates, files, registry
+from devices.views import certificates, files, registry, secrets
 
 app_name = "devices"
 
@@ -23,6 +23,8 @@ urlpatterns = [
     path(_CERTIFICATE, certificates.certificate, name="certificate"),
     path(f"{_CERTIFICATE}revoke/", certificates.revoke, name="revoke"),
     path(f"{_CERTIFICATE}rescue/", certificates.rescue, name="rescue"),
+    path(f"{_DEVICE}password/", secrets.secret, name="secret"),
+    path(f"{_DEVICE}password/revoke/", secrets.revoke_secret, name="revoke_secret"),
     path(f"{_DEVICE}key/forget/", files.forget_key, name="forget_key"),
     path(f"{_DEVICE}files/<str:name>", files.device_file, name="file"),
     path(f"{_DEVICE}pkcs12/", files.pkcs12_file, name="pkcs12"),

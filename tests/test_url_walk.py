@@ -167,6 +167,8 @@ TABLE: dict[str, Row] = {
     DEVICE + "registered/": page(GET="404 200"),
     DEVICE + "name/": page(POST="404 403 403 400"),
     DEVICE + "kind/": page(POST="404 403 403 400"),
+    DEVICE + "password/": page(GET="404 403 403 404", POST="404 403 403 404"),  # switched off
+    DEVICE + "password/revoke/": page(GET="404 403 403 200", POST="404 403 403 302"),
     DEVICE + "key/forget/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
     DEVICE + "renew/": page(GET="404 403 403 200", POST="404 403 403 400"),
     DEVICE + "pkcs12/": page(GET="404 403 403 200", POST="404 403 403 400"),
@@ -286,6 +288,7 @@ TABLE: dict[str, Row] = {
     API_DEVICE: api(GET="404 200", PATCH="404 403 403 200", DELETE="404 403 403 204", fresh=True),
     API_DEVICE + "/profile": api(GET="404 200"),
     API_DEVICE + "/files/<str:name>": api(GET="404 200", DELETE="404 403 403 404"),
+    API_DEVICE + "/password": api(GET="404 200", POST="404 403 403 409", DELETE="404 403 403 204"),
     API_DEVICE + "/pkcs12": api(POST="404 403 403 400"),
     "api/v1/certificates": api(GET="200"),
     API_DEVICE + "/certificates": api(GET="404 200", POST="404 403 403 201", fresh=True),

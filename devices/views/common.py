@@ -46,4 +46,5 @@ def device_page(request: AuthedRequest, device: Device, **forms: Form) -> HttpRe
     page = selectors.DevicePage(device)
     hooks.device_shown(page)
     context |= page.more
+    context |= {"password": selectors.secret_of(device), "passwords": settings.DEVICE_PASSWORDS}
     return render(request, "devices/detail.html", context, status=400 if any(form.errors for form in forms.values()) else 200)

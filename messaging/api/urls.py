@@ -6,6 +6,7 @@ from accounts.api import organisations
 from accounts.api.tokens import TokensView, TokenView
 from devices.api import certificates
 from devices.api.profile_views import DeviceProfileView, ProfileListView, ProfileView
+from devices.api.secrets import SecretView
 from devices.api.views import DeviceFileView
 from messaging.api import legacy_urls, views
 from messaging.api.pages import DocsView, LegacyDocsView, LegacySchemaView, SchemaView
@@ -41,6 +42,7 @@ urlpatterns = [
     path(f"{_DEVICE}/profile", DeviceProfileView.as_view(), name="device-profile"),
     path(f"{_DEVICE}/files/<str:name>", DeviceFileView.as_view(), name="device-file"),
     path(f"{_DEVICE}/pkcs12", certificates.Pkcs12View.as_view(), name="pkcs12"),
+    path(f"{_DEVICE}/password", SecretView.as_view(), name="device-password"),
     path(f"{_DEVICE}/certificates", certificates.CertificateListView.as_view(), name="device-certificates"),
     path(f"{_DEVICE}/certificates/<str:certificate_id>", certificates.CertificateView.as_view(), name="certificate"),
     path(f"{_DEVICE}/certificates/<str:certificate_id>/revoke", certificates.RevokeView.as_view(), name="certificate-revoke"),
