@@ -76,9 +76,9 @@ class Site:
 
 
 @contextmanager
-def running_site() -> Iterator[Site]:
-    """Run a provider until the end of the block."""
-    with oidc_provider_mock.run_server_in_thread(issue_refresh_token=False) as server:
+def running_site(port: int = 0) -> Iterator[Site]:
+    """Run a provider until the end of the block, on a free port unless one is named."""
+    with oidc_provider_mock.run_server_in_thread(port=port, issue_refresh_token=False) as server:
         yield Site(f"http://localhost:{server.server_port}")
 
 

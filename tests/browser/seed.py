@@ -9,19 +9,20 @@ import django
 from django.core.management import call_command
 
 PASSWORD = "correct horse battery"
+OTHERS = ("rose", "felix", "petra", "olga", "ines", "sam")  # each for one story that changes how they sign in or what they have
 
 
 def main() -> None:
-    """Make Alice, who owns everything, Vera, who may look at it, and Mallory, whom it does not concern."""
+    """Make Alice, who owns everything, Vera, who may look at it, and others, whom it does not concern."""
     django.setup()
     call_command("migrate", verbosity=0)
     call_command("setup_pki", "--name", "localhost", "--name", "127.0.0.1", verbosity=0)
     from accounts.models import ApiToken, Membership, Role
     from accounts.services import create_token, create_user, personal_account
 
-    alice, vera, _ = (
+    alice, vera, *_ = (
         create_user(username=name, email=f"{name}@example.com", password=PASSWORD, first_name=name.title(), last_name="Example")
-        for name in ("alice", "vera", "mallory")
+        for name in ("alice", "vera", "mallory", *OTHERS)
     )
     Membership.objects.create(user=vera, account=personal_account(alice), role=Role.VIEWER)
     sys.stdout.write(create_token(user=alice, name="tests", scopes=[ApiToken.Scope.MANAGE])[1])

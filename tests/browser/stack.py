@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 import redis
+from playwright.sync_api import BrowserContext
 
 from iotportal.embedded import children
 from iotportal.embedded.children import Child
@@ -58,8 +59,8 @@ class Portal:
         self._processes: dict[str, tuple[subprocess.Popen[bytes], Child]] = {}
         self._asked = 0
         self.folder = self._servers.state.root
-        self.web_port, self.mqtt_port, self._smtp_port, self._mail_port = (free_port() for _ in range(4))
-        self.url = f"http://127.0.0.1:{self.web_port}"
+        self.web_port, self.mqtt_port, self.site_port, self._smtp_port, self._mail_port = (free_port() for _ in range(5))
+        self.url = f"http://localhost:{self.web_port}"  # a name: passkeys do not belong to numbers
         try:
             self._begin()
         except BaseException:
@@ -82,13 +83,17 @@ class Portal:
             "PORTAL_DEVICE_PORT": str(self.mqtt_port),
             "PORTAL_EMAIL_HOST": "127.0.0.1",
             "PORTAL_EMAIL_PORT": str(self._smtp_port),
+            "PORTAL_LOGIN_OIDC_URL": f"http://localhost:{self.site_port}",  # where a test may run a provider
+            "PORTAL_LOGIN_OIDC_ID": "portal",
+            "PORTAL_LOGIN_OIDC_SECRET": "not a secret",
+            "PORTAL_LOGIN_OIDC_NAME": "Home SSO",
+            "PORTAL_LOGIN_OIDC_TRUST_EMAIL": "true",
             "PORTAL_COMMAND_TIMEOUT": str(COMMAND_TIMEOUT_S),
             "PORTAL_THROTTLE_USER": "100000/min",
             "PORTAL_THROTTLE_TOKEN": "100000/min",
             "PORTAL_LOG_LEVEL": "WARNING",
         }
-        seed = [sys.executable, "-m", "tests.browser.seed"]
-        self.token = subprocess.run(seed, env=self._env, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+        self.token = self._run("tests.browser.seed")
         self.start_broker()
         mail = ("--smtp-port", str(self._smtp_port), "--page-port", str(self._mail_port))
         self._start("mail", "-m", "iotportal.embedded.mailcatcher", *mail)
@@ -142,6 +147,10 @@ class Portal:
     def log(self, name: str) -> str:
         """Return what a process has printed."""
         return (self.folder / "log" / f"{name}.log").read_text(errors="replace")
+
+    def _run(self, module: str, *argv: str) -> str:
+        command = [sys.executable, "-m", module, *argv]
+        return subprocess.run(command, env=self._env, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def _start(self, name: str, *argv: str, **more: str) -> subprocess.Popen[bytes]:
         env = {**self._env, **more, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -216,6 +225,17 @@ class Portal:
         found = re.search(r"\b\d{6}\b", mail["text"])
         assert found, mail["text"]
         return found[0]
+
+    def mailed(self, to: str, subject: str) -> dict[str, Any]:
+        """Return the newest mail to an address that has these words in its subject, once it is there."""
+        found: list[dict[str, Any]] = until(
+            lambda: [mail for mail in self.mails(to) if subject in mail["subject"]], f"a mail to {to}: {subject}"
+        )
+        return found[0]
+
+    def let_sign_ins_grow_old(self, context: BrowserContext) -> None:
+        """Have what is signed in in a browser have signed in an hour earlier."""
+        self._run("tests.browser.grow_old", next(one["value"] for one in context.cookies() if one["name"] == "sessionid"))
 
     def register(self, name: str = "", profile: str = "standard") -> Board:
         """Register a device of Alice's; it is not started yet."""
