@@ -9,7 +9,8 @@ import django
 from django.core.management import call_command
 
 PASSWORD = "correct horse battery"
-OTHERS = ("rose", "felix", "petra", "olga", "ines", "sam")  # each for one story that changes how they sign in or what they have
+# Each for one story that changes how they sign in or what they have.
+OTHERS = ("rose", "felix", "petra", "olga", "ines", "sam", "theo")
 
 
 def main() -> None:

@@ -96,9 +96,9 @@ def _is_out(page: Page) -> None:
 
 def test_a_session_that_is_ended_from_the_list_is_over_in_its_open_page(desk: Desk) -> None:
     desk.expect("WebSocket", "status of 40[13]")
-    phone = desk.page("mallory", "/devices/", own_session=True, user_agent=PHONE)
+    phone = desk.page("theo", "/devices/", own_session=True, user_agent=PHONE)
     is_live(phone)
-    page = desk.page("mallory", "/account/", own_session=True)
+    page = desk.page("theo", "/account/", own_session=True)
     sessions = page.locator("#sessions-list li")
     expect(sessions.filter(has_text="this one")).to_have_count(1)
     page.get_by_role("button", name=re.compile("^Sign out .*iPhone")).click()

@@ -40,7 +40,7 @@ def test_an_app_guards_the_sign_in_a_recovery_code_stands_in_once_and_a_trusted_
     expect(door.locator(".err")).to_contain_text("not right")
 
     door.get_by_role("link", name="Use it").first.click()
-    door.get_by_label(re.compile("^Trust this browser")).check()
+    door.get_by_role("checkbox", name="Trust this browser").check()
     door.locator(".six").fill(app_code(secret, 1))  # the present one was used to set it up
     door.get_by_role("button", name="Sign in", exact=True).click()
     _is_in(door)
