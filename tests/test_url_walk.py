@@ -350,7 +350,7 @@ TABLE: dict[str, Row] = {
     "admin/autocomplete/": desk(GET=403, OPTIONS=200, staff=405),
     "admin/jsi18n/": desk(GET=200, OPTIONS=200, staff=405),
     "admin/r/<path:content_type_id>/<path:object_id>/": desk(404),
-    "admin/^(?P<app_label>auth|account|accounts|devices)/$": desk(),
+    "admin/^(?P<app_label>auth|account|accounts|devices|messaging)/$": desk(),
     "admin/(?P<url>.*)$": desk(404),
 }
 # What the staff may do with each kind of row: list and history always; add, change, delete where nothing else takes care of it.
@@ -364,6 +364,7 @@ ADMIN = {
     "devices/device": "change delete",
     "devices/certificate": "",
     "devices/ownprofile": "",
+    "messaging/presence": "",
 }
 for model, may in ADMIN.items():
     base = f"admin/{model}/"
