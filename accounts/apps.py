@@ -13,11 +13,12 @@ class AccountsConfig(AppConfig):
         from allauth.account.signals import email_confirmed, user_logged_in
         from django.contrib.auth.signals import user_logged_out
 
-        from accounts import audit, code_channels, reactions
+        from accounts import audit, code_channels, exports, hooks, reactions
         from accounts.headless import end_login
         from accounts.services.codes import EmailChannel
 
         code_channels.register(EmailChannel())
+        hooks.account_exported.register(exports.add_own)
         user_logged_out.connect(end_login)
         audit.connect()
         email_confirmed.connect(reactions.on_email_confirmed)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from accounts.models import Account, User
 from iotportal.hooks import Hook
+
+if TYPE_CHECKING:  # it reads what services say, which call these hooks
+    from accounts.exports import Export
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +38,5 @@ account_closed: Hook[Account] = Hook()  # its last members are about to leave: w
 # All that is theirs ended before; what is left is personal data. Called outside of a transaction, so that much can be deleted in
 # steps, and again where a run was broken off.
 person_erased: Hook[Departure] = Hook()
+account_exported: Hook[Export] = Hook()  # add the files of what is theirs
 session_ended: Hook[str] = Hook()  # the session's key

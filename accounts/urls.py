@@ -33,6 +33,7 @@ _account = [
     path("phone/remove/", profile.remove_phone, name="remove_phone"),
     path("password/", credentials.ChangePasswordView.as_view(), name="change_password"),
     path("email/", credentials.ChangeEmailView.as_view(), name="change_email"),
+    path("export/", leaving.export, name="export"),
     path("delete/", leaving.delete, name="delete"),
     path("leaving/", leaving.leaving, name="leaving"),
     path("keep/", leaving.keep, name="keep"),

@@ -11,12 +11,13 @@ class DevicesConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks and reactions."""
-        from accounts.hooks import account_closed, person_erased
-        from devices import hooks, reactions
+        from accounts.hooks import account_closed, account_exported, person_erased
+        from devices import exports, hooks, reactions
         from devices.checks import check_identity, check_profiles, check_seal_key_is_random
         from devices.services import publish_soon
         from iotportal.checks import check_deployment, check_settings
 
+        account_exported.register(exports.add_registry)
         account_closed.register(reactions.delete_devices)
         person_erased.register(reactions.erase_person)
         hooks.certificate_revoked.register(publish_soon)

@@ -24,6 +24,7 @@ class MessagingConfig(AppConfig):
         from django.contrib.auth.signals import user_logged_out
 
         from accounts.hooks import (
+            account_exported,
             membership_changed,
             password_changed,
             person_erased,
@@ -32,7 +33,7 @@ class MessagingConfig(AppConfig):
             user_deactivated,
         )
         from devices import hooks
-        from messaging import pages, reactions
+        from messaging import exports, pages, reactions
 
         post_migrate.connect(_make_partitions, sender=self)
         hooks.device_registered.register(reactions.make_presence)
@@ -49,6 +50,7 @@ class MessagingConfig(AppConfig):
         hooks.device_list_shown.register(pages.fill_device_list)
         hooks.device_shown.register(pages.fill_device)
         membership_changed.register(reactions.follow_membership)
+        account_exported.register(exports.add_history)
         person_erased.register(reactions.erase_person)
         token_revoked.register(reactions.forget_token)
         user_deactivated.register(reactions.end_user)

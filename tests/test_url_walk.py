@@ -232,6 +232,7 @@ TABLE: dict[str, Row] = {
     # --- the account, and pages for everybody
     "account/": page(GET="200"),
     "account/profile/": page(GET="200", POST="400"),
+    "account/export/": page(rest="302"),
     "account/delete/": page(rest="302"),
     "account/leaving/": page(GET="302"),
     "account/keep/": page(POST="302"),

@@ -1,19 +1,42 @@
-"""Deleting one's account, and thinking better of it."""
+"""One's data as a file; deleting one's account, and thinking better of it."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import services
+from accounts.exports import Export, zipped
 from accounts.forms import focus_first_error
+from accounts.hooks import account_exported
 from accounts.http import AREA, AuthedRequest, recent_sign_in
 from accounts.profile_forms import UserNameForm
+
+
+@recent_sign_in
+@require_safe
+def export(request: AuthedRequest) -> HttpResponseBase:
+    """Stream everything that is the user's as a zip file."""
+    what = Export(request.user, services.personal_account(request.user))
+    account_exported(what)
+    name = f"iot-portal-{timezone.localtime():%Y-%m-%d}.zip"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingHttpResponse(_sent(zipped(what)), content_type="application/zip", headers=headers)
+
+
+async def _sent(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Make each piece when the server has sent the one before."""
+    while (piece := await sync_to_async(lambda: next(pieces, None))()) is not None:
+        yield piece
 
 
 @recent_sign_in

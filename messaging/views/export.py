@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from uuid import UUID
@@ -18,6 +16,7 @@ from django.views.decorators.http import require_GET
 from accounts.http import AuthedRequest
 from accounts.models import User
 from devices.models import Device
+from iotportal.csv_text import csv_lines
 from messaging import selectors
 from messaging.forms import RANGE_WORDS, HistoryForm
 from messaging.models import Message
@@ -39,7 +38,7 @@ def export(request: AuthedRequest) -> HttpResponseBase:
         return render(request, "messaging/history.html", context, status=400)
     write = _csv if kind == "csv" else _ndjson
     wanted = form.wanted()
-    body = _stream(request.user, wanted, write, head=_csv_lines([COLUMNS]) if kind == "csv" else "")
+    body = _stream(request.user, wanted, write, head=csv_lines([COLUMNS]) if kind == "csv" else "")
     name = f"history-{timezone.localtime():%Y-%m-%d-%H%M}.{kind}"
     return StreamingHttpResponse(
         body, content_type=TYPES[kind], headers={"Content-Disposition": f'attachment; filename="{name}"'}
@@ -67,11 +66,6 @@ async def _stream(user: User, wanted: MessageFilter, write: Writer, head: str) -
             return
 
 
-def csv_safe(text: str) -> str:
-    """Keep a spreadsheet from taking a cell for a formula (OWASP, "CSV injection")."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
-
-
 def _values(message: Message, names: dict[UUID, Device]) -> dict[str, str | int | bool]:
     device = names.get(message.device_id)
     return {
@@ -88,15 +82,7 @@ def _values(message: Message, names: dict[UUID, Device]) -> dict[str, str | int 
 
 
 def _csv(messages: Iterable[Message], names: dict[UUID, Device]) -> str:
-    return _csv_lines(
-        [csv_safe(value) if isinstance(value, str) else value for value in _values(m, names).values()] for m in messages
-    )
-
-
-def _csv_lines(rows: Iterable[Iterable[object]]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerows(rows)
-    return out.getvalue()
+    return csv_lines(_values(message, names).values() for message in messages)
 
 
 def _ndjson(messages: Iterable[Message], names: dict[UUID, Device]) -> str:

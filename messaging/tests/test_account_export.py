@@ -1,0 +1,129 @@
+"""The zip of everything that is one's own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+import time_machine
+from asgiref.sync import async_to_sync
+from django.http import StreamingHttpResponse
+from django.test import Client
+from django.utils import timezone
+
+from accounts import exports as exporting
+from accounts.hooks import account_exported
+from accounts.models import Account, ApiToken, Membership, Role, User
+from accounts.services import create_organisation, create_token
+from devices.models import Certificate, Device
+from devices.profile_documents import blank
+from devices.services import make_profile
+from devices.tests.factories import make_account, make_device, make_user
+from messaging import exports
+from messaging.tests.history import asked, exchange, said
+
+EXPORT = "/account/export/"
+
+
+@pytest.fixture
+def account(clean_valkey: None, db: None, pki: Path) -> Account:
+    return make_account("alice")
+
+
+@pytest.fixture
+def alice(account: Account) -> User:
+    return account.members.get()
+
+
+def download(user: User) -> bytes:
+    client = Client()
+    client.force_login(user)
+    session = client.session  # as after typing the password
+    session["account_authentication_methods"] = [{"method": "password", "at": timezone.now().timestamp()}]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
+    response = client.get(EXPORT)
+    assert response.status_code == 200
+    assert response["Content-Disposition"].startswith('attachment; filename="iot-portal-')
+    body = cast("AsyncIterator[bytes]", cast(StreamingHttpResponse, response).streaming_content)
+
+    async def read() -> bytes:
+        return b"".join([piece async for piece in body])
+
+    return async_to_sync(read)()
+
+
+def table(archive: zipfile.ZipFile, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(archive.read(name).decode(), newline="")))
+
+
+def test_it_has_everything_of_ones_own_and_nothing_of_others(
+    alice: User, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "PIECE", 3)
+    monkeypatch.setattr(exporting, "PIECE", 3)
+    pump = make_device(account, "Pump")
+    make_profile(account=account, name="My pump", document=blank("My pump", ""))
+    _, token = create_token(user=alice, name="ci")
+    for _ in range(4):
+        exchange(pump, answer='{"value": 1}')
+    asked(pump, "get_gpio", "{}", "{}")
+    stranger = make_account("mallory")
+    works = create_organisation(user=make_user("bob"), name="Waterworks")
+    Membership.objects.create(account=works, user=alice, role=Role.ADMIN)
+    for other in (stranger, works):
+        exchange(make_device(other, "Secret pump"), answer='{"value": 7}')
+    data = download(alice)
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    assert archive.testzip() is None
+    assert json.loads(archive.read("profile.json"))["email"] == "alice@example.org"
+    assert json.loads(archive.read("profiles/my-pump.json"))["name"] == "My pump"
+    assert [row["name"] for row in table(archive, "devices.csv")] == ["Pump"]
+    assert len(table(archive, "history.csv")) == 8
+    assert len({tuple(row.values()) for row in table(archive, "history.csv")}) == 8, "no row twice where pieces meet"
+    assert [row["outcome"] for row in table(archive, "commands.csv")][0] == "answered"
+    assert [row["name"] for row in table(archive, "api_tokens.csv")] == ["ci"]
+    assert {row["name"] for row in table(archive, "accounts.csv")} == {"alice", "Waterworks"}
+    assert "BEGIN CERTIFICATE" in table(archive, "certificates.csv")[0]["pem"]
+    everything = "".join(archive.read(name).decode() for name in archive.namelist())
+    hidden = ApiToken.objects.get().token_hash
+    for secret in (token, hidden, alice.password, "PRIVATE KEY", "Secret pump", "mallory", '"value": 7'):
+        assert secret not in everything, secret
+    assert Certificate.objects.filter(sealed_key__isnull=False).exists(), "there was a key that could have come along"
+
+
+def test_a_spreadsheet_takes_nothing_in_it_for_a_formula(alice: User, account: Account) -> None:
+    pump = make_device(account, "Pump")
+    Device.objects.filter(pk=pump.pk).update(name="=HYPERLINK(1)")
+    said(pump, "from", "note", "+1+1")
+    said(pump, "from", "note", "@SUM(A1)")
+    archive = zipfile.ZipFile(io.BytesIO(download(alice)))
+    assert table(archive, "devices.csv")[0]["name"] == "'=HYPERLINK(1)"
+    assert {row["payload"] for row in table(archive, "history.csv")} == {"'+1+1", "'@SUM(A1)"}
+
+
+def test_it_is_made_piece_by_piece(alice: User, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "PIECE", 20)
+    monkeypatch.setattr(exporting, "PIECE", 20)
+    pump = make_device(account, "Pump")
+    for number in range(60):
+        said(pump, "from", "note", f"{number:x}" * 9_000)
+    what = exporting.Export(alice, account)
+    account_exported(what)
+    held = [len(piece) for piece in exporting.zipped(what)]
+    assert len(held) > len(what.files)
+    assert max(held) < sum(held)
+
+
+def test_it_asks_first_who_it_is(alice: User) -> None:
+    client = Client()
+    client.force_login(alice)
+    with time_machine.travel(timezone.now() + timedelta(minutes=6)):
+        assert client.get(EXPORT).status_code == 302
