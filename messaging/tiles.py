@@ -20,6 +20,7 @@ from devices.models import Device
 from devices.profiles import Api, Field, Profile
 from iotportal.problems import Problem
 from iotportal.words import seconds
+from messaging import own_tiles
 from messaging.dialling import COUNTRIES
 from messaging.gateway.core import CommandResult
 from messaging.models import Direction, Message, Reading
@@ -81,15 +82,30 @@ class Tile:
 
 def tiles_of(profile: Profile) -> dict[str, Tile]:
     """Return the tiles that this kind of device has; its status is no tile, but the head of the page."""
-    found = {}
+    found: dict[str, Tile] = {}
     for key in ("status", *KINDS):
+        if key == "custom":
+            found |= _own_tiles(profile)
         apis = profile.tile(key)  # type: ignore[arg-type]  # the keys are tiles
         if not apis and not (key == "custom" and profile.open):
             continue
-        get = next((api for api in apis if api.kind == "get"), None)
-        set_ = next((api for api in apis if api.kind == "set"), None)
-        found[key] = Tile(KINDS.get(key, TileKind(key, "Status", "activity", "")), get, set_, apis)
+        found[key] = _tile(KINDS.get(key, TileKind(key, "Status", "activity", "")), apis)
     return found
+
+
+def _own_tiles(profile: Profile) -> dict[str, Tile]:
+    """Return the tiles that the profile makes by itself, named by what they are about."""
+    found = {}
+    for key, apis in own_tiles.grouped(profile.tile("form")).items():
+        title = next((api.title for api in apis if api.kind == "get"), apis[0].title)
+        found[key] = _tile(TileKind(key, title, "adjustments", ""), tuple(apis))
+    return found
+
+
+def _tile(kind: TileKind, apis: tuple[Api, ...]) -> Tile:
+    get = next((api for api in apis if api.kind == "get"), None)
+    set_ = next((api for api in apis if api.kind == "set"), None)
+    return Tile(kind, get, set_, apis)
 
 
 # --- what became of a question, on the page that answers it ------------------------------------------------------------------
@@ -323,6 +339,8 @@ def uart_text(payload: str) -> str:
 def asks(tile: Tile, post: Mapping[str, str], device: Device) -> list[Ask]:
     """Return the commands that a tile's form stands for. Raises BadInput."""
     match tile.kind.key:
+        case key if key.startswith(own_tiles.PREFIX):
+            return [_own(tile, post)]
         case "gpio":
             return _gpio(tile, post, device)
         case "ethernet":
@@ -400,6 +418,13 @@ def recipient(post: Mapping[str, str]) -> str:
             if "@" not in email:
                 raise BadInput(email="An e-mail address has an @." if email else "To whom?")
             return email
+
+
+def _own(tile: Tile, post: Mapping[str, str]) -> Ask:
+    api = next((one for one in tile.apis if one.name == post.get("api") and one.kind != "event"), None)
+    if api is None:
+        raise BadInput(tile="The device's profile has changed. Load the page again.")
+    return api.name, own_tiles.arguments(api, post)
 
 
 def _custom(post: Mapping[str, str]) -> Ask:

@@ -21,10 +21,11 @@ from devices.access import access_device
 from devices.downloads import active_certificate
 from devices.forms import PinNameForm
 from devices.models import Device
+from devices.profiles import Profile
 from devices.selectors import lamp, powers, profile_of
 from iotportal.problems import Problem
 from iotportal.words import ms
-from messaging import tiles
+from messaging import own_tiles, tiles
 from messaging.charts import spark
 from messaging.dialling import CHOICES
 from messaging.gateway.core import CommandResult
@@ -137,6 +138,9 @@ def _context(request: AuthedRequest, device: Device, outcomes: Mapping[str, Outc
         "pin_error": outcomes.get("pin-name"),
         "traces": rail(device, fresh),
         "now": now,
+        "own_tiles": [
+            _own(profile, key, one, readings, outcomes.get(key)) for key, one in found.items() if key.startswith(own_tiles.PREFIX)
+        ],
     }
     for key, one in found.items():
         context |= _tile_context(request, device, key, one, readings, outcomes.get(key))
@@ -169,6 +173,18 @@ def _tile_context(
             return {"restarted": _last_restart(request, device, tile)}
         case _:
             return {}
+
+
+def _own(profile: Profile, key: str, tile: Tile, readings: Mapping[str, Reading], outcome: Outcome | None) -> dict[str, object]:
+    """Return what a tile that the profile made shows."""
+    forms = own_tiles.forms(key, tile.apis, outcome.values if outcome else {}, outcome.errors if outcome else {})
+    return {
+        "tile": tile,
+        "outcome": outcome,
+        "rows": own_tiles.shown(profile, tile.apis, readings, outcome.results if outcome else ()),
+        "plain": [form for form in forms if form.api.kind == "get" and not form.inputs],
+        "forms": [form for form in forms if form.api.kind != "get" or form.inputs],
+    }
 
 
 def _presence(device: Device, asked: Outcome | None) -> Presence | None:

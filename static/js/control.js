@@ -321,6 +321,17 @@ const TILES = {
     const heard = asked ? ` and answered get_status ${words.ago(asked.dateTime)}` : "";
     say(form, "bad", wordsOf(problem)[1], `The device is connected${heard}, so it may not know ${api}.`);
   },
+  async own(form, data, button) {
+    const args = {};
+    for (const input of form.querySelectorAll("[data-field]")) {
+      const { field, type, required } = input.dataset;
+      if (input.value !== "" || required !== undefined) args[field] = typed(input.value, type);
+    }
+    const result = await busy(button, "Asking…", () => send(form.dataset.api, args));
+    if (!result.ok) return fail(form, result.problem);
+    say(form, "live", `Answered in ${words.ms(result.command.timeline.delivered)}.`);
+    refresh(form.closest(".panel").querySelector("[data-own]").id);
+  },
   async restart(form) {
     form.closest("dialog").close();
     const steps = document.querySelector("[data-restart]"), args = {};
@@ -342,6 +353,17 @@ const TILES = {
     if (restart && restart.gone === null) restartStep("gone", "now", "waiting for it to go");
   },
 };
+
+// What a form's text stands for; what cannot be read stays text, and the portal says what is wrong with it.
+function typed(text, type) {
+  if (type === "string" || (type === "number" && text.trim() === "")) return text;
+  if (type === "integer") return /^-?\d{1,15}$/.test(text.trim()) ? Number(text) : text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
 
 let restart = null;
 function restartStep(step, state, text) {
@@ -375,6 +397,8 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("live:reading", ({ detail }) => {
   if (detail.device !== device) return;
+  const own = document.getElementById(`own-${detail.key.replace(/^api:(set_)?/, "").replace(/\/\d+$/, "")}-values`);
+  if (own) return refresh(own.id);
   const pin = detail.key.match(/^gpio\/(\d+)$/);
   if (!pin) return showReading(detail.key, detail.value, detail.at, detail.elapsed_ms);
   const row = pinRow(pin[1]), shown = row?.querySelector("[data-sub] time")?.dateTime;
