@@ -8,10 +8,12 @@ from typing import Any
 from django import forms
 
 from accounts.models import Account
+from devices.access import Described
 from devices.downloads import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from devices.models import Certificate
-from devices.names import DEVICE_NAME_LENGTH, PIN_NAME_LENGTH, InvalidName, clean_name
+from devices.names import DEVICE_NAME_LENGTH, PIN_NAME_LENGTH, PROFILE_NAME_LENGTH, InvalidName, clean_name
 from devices.pki import MAX_CSR_BYTES, KeyAlgorithm
+from devices.profile_check import MAX_BYTES
 from devices.profiles import DEFAULT_PROFILE, Profile
 from devices.selectors import HIGHEST_PIN, owner_word
 
@@ -91,8 +93,8 @@ class KeyForm(forms.Form):
         return {"key_algorithm": self.cleaned_data["key_algorithm"]}
 
 
-class RegisterForm(NameForm, ProfileForm, KeyForm):
-    """A new device, and to which of `owners` it will belong: to the first one unless they choose."""
+class OwnedForm(forms.Form):
+    """Something new, and to which of `owners` it will belong: to the first one unless they choose."""
 
     account = forms.ChoiceField(
         label="Owner",
@@ -109,14 +111,39 @@ class RegisterForm(NameForm, ProfileForm, KeyForm):
 
     @property
     def owner(self) -> Account:
-        """Whose device it will be, once the form is valid."""
+        """Whose it will be, once the form is valid."""
         chosen = self.cleaned_data["account"]
         return next((one for one in self.owners if one.pk.hex == chosen), self.owners[0])
+
+
+class RegisterForm(OwnedForm, NameForm, ProfileForm, KeyForm):
+    """A new device."""
 
     @property
     def described(self) -> dict[str, str]:
         """What the device is, beside its key."""
         return {name: self.cleaned_data[name] for name in ("name", "profile")}
+
+
+class NewProfileForm(OwnedForm):
+    """A new profile: its name, and the one of `profiles` that it begins as a copy of."""
+
+    name = NameField(longest=PROFILE_NAME_LENGTH, error_messages={"required": "Give the profile a name."})
+    begin = forms.ChoiceField(label="Begin with", required=False)
+
+    def __init__(self, *args: Any, profiles: Iterable[Described], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["begin"]
+        if isinstance(field, forms.ChoiceField):
+            copies = [(one.key, f"a copy of {one.profile.name}") for one in profiles]
+            field.choices = [*copies, ("", "nothing: no api yet")]
+
+
+class DocumentForm(forms.Form):
+    """A profile's document as people write it, and the version that it was made from."""
+
+    document = forms.CharField(strip=False, max_length=4 * MAX_BYTES, error_messages={"required": "The document is empty."})
+    version = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
 
 
 class RenewForm(KeyForm):

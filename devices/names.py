@@ -4,6 +4,7 @@ import unicodedata
 
 DEVICE_NAME_LENGTH = 80
 PIN_NAME_LENGTH = 60
+PROFILE_NAME_LENGTH = 60
 
 # These turn the reading direction of what follows, so that one name can pass for another.
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

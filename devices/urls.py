@@ -3,17 +3,24 @@
 from django.urls import path
 
 import devices.converters  # noqa: F401  # makes <device:…> known
-from devices.views import certificates, files, registry, secrets
+from devices.views import certificates, files, profiles, registry, secrets
 
 app_name = "devices"
 
 _DEVICE = "<device:device_id>/"
 _CERTIFICATE = f"{_DEVICE}certificates/<uuid:certificate_id>/"
+_PROFILE = "profiles/<slug:key>/"
 
 urlpatterns = [
     path("", registry.device_list, name="list"),
     path("register/", registry.register, name="register"),
     path("certificates/", certificates.forecast, name="forecast"),
+    path("profiles/", profiles.profile_list, name="profiles"),
+    path("profiles/new/", profiles.make, name="new_profile"),
+    path(_PROFILE, profiles.profile, name="profile"),
+    path(f"{_PROFILE}profile.json", profiles.profile_file, name="profile_file"),
+    path(f"{_PROFILE}edit/", profiles.edit, name="edit_profile"),
+    path(f"{_PROFILE}delete/", profiles.delete, name="delete_profile"),
     path(_DEVICE, registry.detail, name="detail"),
     path(f"{_DEVICE}registered/", registry.registered, name="registered"),
     path(f"{_DEVICE}name/", registry.rename, name="rename"),

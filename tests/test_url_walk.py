@@ -112,6 +112,7 @@ def desk(staff: int = 200, **named: int) -> Row:
 
 
 DEVICE = "devices/<device:device_id>/"
+PROFILE = "devices/profiles/<slug:key>/"
 CERTIFICATE = DEVICE + "certificates/<uuid:certificate_id>/"
 API_DEVICE = "api/v1/devices/<str:device_id>"
 ORGANISATION = "account/organisations/<uuid:account_id>/"
@@ -176,6 +177,12 @@ TABLE: dict[str, Row] = {
     CERTIFICATE + "revoke/": page(GET="404 403 403 200", POST="404 403 403 400"),
     CERTIFICATE + "rescue/": page(GET="404 403 403 200", POST="404 403 403 302"),
     "devices/certificates/": page(GET="200", POST="400"),
+    "devices/profiles/": page(GET="200"),
+    "devices/profiles/new/": page(GET="200", POST="400"),
+    PROFILE: page(GET="404 200"),
+    PROFILE + "profile.json": page(GET="404 200"),
+    PROFILE + "edit/": page(GET="404 403 403 200", POST="404 403 403 400"),
+    PROFILE + "delete/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
     DEVICE + "delete/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
     DEVICE + "files/<str:name>": page(GET="404 200"),
     DEVICE + "control/": page(GET="404 200"),
@@ -510,7 +517,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
     elif found:
         named = str(apps.get_model(found[1], found[2])._default_manager.order_by("pk")[0].pk)
     device = fresh_device(people.portal) if fresh and "device_id" in pattern else people.portal.device.hex
-    profile = fresh_profile(people.portal) if fresh and "slug>" in pattern else people.profile
+    profile = fresh_profile(people.portal) if fresh and re.search("slug>|slug:key", pattern) else people.profile
     if re.search("(account|invitation)_id", pattern):
         people.organisation = people.organisation or fresh_organisation(people)
         for name, key in zip(("account_id", "user_id", "invitation_id"), people.organisation, strict=True):
@@ -527,6 +534,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<str:secret>", "s" * 43)
         .replace("<int:number>", "3")
         .replace("<str:slug>", profile)
+        .replace("<slug:key>", profile)
         .replace("<slug:provider_id>", "nothing")
         .replace("<uuid:passkey_id>", str(UUID(int=0)))
         .replace("<uuid:login_id>", str(fresh_login(people)) if "login_id" in pattern else "")

@@ -7,7 +7,11 @@ from django.forms import Form
 from django.http import HttpResponse
 from django.shortcuts import render
 
+from accounts.access import Action
 from accounts.http import AuthedRequest
+from accounts.models import Account, User
+from accounts.selectors import memberships_of
+from accounts.services import personal_account
 from devices import hooks, selectors
 from devices.certificates import shelf
 from devices.downloads import slug
@@ -15,6 +19,14 @@ from devices.forms import NameForm, ProfileForm
 from devices.models import Device
 
 AREA = {"area": "devices"}
+
+
+def owners_for(user: User) -> list[Account]:
+    """Return the accounts in which `user` may register devices, the personal one first."""
+    found = [one.account for one in memberships_of(user, Action.MANAGE)]
+    if not found or found[0].kind != Account.Kind.PERSONAL:
+        found.insert(0, personal_account(user))
+    return found
 
 
 def device_context(request: AuthedRequest, device: Device) -> dict[str, object]:
@@ -25,6 +37,7 @@ def device_context(request: AuthedRequest, device: Device) -> dict[str, object]:
         **AREA,
         "device": device,
         "profile": selectors.profile_of(device),
+        "profile_key": device.profile if device.own_profile_id is None else device.own_profile_id.hex,
         "lamp": selectors.lamp(device),
         "may": selectors.powers(request.user, device),
         "certificate": active,

@@ -11,14 +11,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import Action, access_account
 from accounts.http import AuthedRequest
-from accounts.models import Account, User
-from accounts.selectors import memberships_of
-from accounts.services import personal_account
 from devices import hooks, selectors, services
 from devices.access import access_device, parse_device_id
 from devices.downloads import CSR_COMMAND
 from devices.forms import NameForm, ProfileForm, RegisterForm, SearchForm
-from devices.views.common import AREA, device_context, device_page
+from devices.views.common import AREA, device_context, device_page, owners_for
 
 
 @login_required
@@ -38,7 +35,7 @@ def device_list(request: AuthedRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def register(request: AuthedRequest) -> HttpResponse:
     """Register a device and show what to take to it."""
-    owners = _owners(request.user)
+    owners = owners_for(request.user)
     offered = selectors.profiles_offered(owners)
     form = RegisterForm(
         request.POST or None,
@@ -60,14 +57,6 @@ def register(request: AuthedRequest) -> HttpResponse:
             return redirect("devices:registered", made.device.hex)
     context = {**AREA, "form": form, "offered": offered, "csr_command": CSR_COMMAND}
     return render(request, "devices/register.html", context, status=400 if form.errors else 200)
-
-
-def _owners(user: User) -> list[Account]:
-    """Return the accounts in which `user` may register devices, the personal one first."""
-    found = [one.account for one in memberships_of(user, Action.MANAGE)]
-    if not found or found[0].kind != Account.Kind.PERSONAL:
-        found.insert(0, personal_account(user))
-    return found
 
 
 def _wanted(request: AuthedRequest) -> str:
