@@ -357,6 +357,7 @@ def test_the_beat_warns_and_ends_overlaps(account: Account, settings: Settings) 
     renew_certificate(device=renewed)
     renewed.certificates.filter(status="retiring").update(retires_at=timezone.now())
     entry = settings.CELERY_BEAT_SCHEDULE["look-after-certificates"]
+    app.loader.import_default_modules()  # as a worker does when it starts
     assert entry["schedule"] <= 3600
     with told("certificate_expiring") as warned, told("certificate_revoked") as ended:
         for _ in range(2):
