@@ -26,7 +26,7 @@ def test_a_stranger_signs_up_confirms_the_mailed_code_and_signs_in_again_by_emai
         "Password": "a long way to Tipperary",
     }.items():
         page.get_by_label(re.compile(f"^{label}")).fill(value)
-    page.get_by_role("button", name="Sign up").click()
+    page.get_by_role("button", name="Sign up", exact=True).click()
 
     expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
     page.locator(".six").fill(portal.mailed_code("nora@example.com"))
@@ -51,7 +51,7 @@ def test_a_wrong_code_and_a_wrong_password_are_said_where_they_were_typed(portal
         page.get_by_label(re.compile(f"^{label}")).fill("olaf")
     page.get_by_label(re.compile("^E-mail")).fill("olaf@example.com")
     page.get_by_label(re.compile("^Password")).fill("a long way to Tipperary")
-    page.get_by_role("button", name="Sign up").click()
+    page.get_by_role("button", name="Sign up", exact=True).click()
     right = portal.mailed_code("olaf@example.com")
     page.locator(".six").fill("000000" if right != "000000" else "000001")
     page.get_by_role("button", name="Confirm").click()
