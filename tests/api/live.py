@@ -145,6 +145,7 @@ def _environment(broker_port: int, url: str) -> dict[str, str]:
         "DATABASE_URL": database.geturl(),
         "MQTT_HOST": "localhost",
         "MQTT_PORT": str(broker_port),
+        "PORTAL_DEVICE_PORT": str(broker_port),  # what new devices are told
         "PORTAL_URL": url,
         "PORTAL_THROTTLE_ANON": "100000/min",
         "PORTAL_THROTTLE_USER": "100000/min",

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md run as they stand."""
+"""The examples of the guides run as they stand."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ def test_an_example_of_the_guide_works(portal: LivePortal, tmp_path: Path, examp
     until(lambda: portal.ask("GET", f"{portal.device_path}/status?timeout=1").ok, "the device, which one example restarts")
     said = run(portal, tmp_path, example)
     assert json.loads(said) if said else "DELETE" in example or any(file.stat().st_size > 1000 for file in tmp_path.iterdir())
+
+
+def test_the_guide_to_profiles_works_from_its_first_line_to_its_last(portal: LivePortal, tmp_path: Path) -> None:
+    guide = (settings.BASE_DIR / "docs" / "profiles.md").read_text()
+    said = run(portal, tmp_path, "\n".join(re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)))
+    for text in ('"moisture":', '"value": "half"', '\\"ajar\\" is not possible here'):
+        assert text in said
 
 
 def test_the_guide_lists_every_error_that_the_api_knows() -> None:
