@@ -12,13 +12,14 @@ from accounts.access import Action, role_may
 from accounts.models import Membership, User
 from accounts.services import personal_account
 from devices import profile_store
-from devices.models import Device, OwnProfile
+from devices.models import Device, DeviceJob, OwnProfile
 from devices.names import InvalidName, clean_name
 from devices.profile_documents import Document
 from devices.profiles import SLUG, Profile, UnknownProfile, get_profile
 
 __all__ = [
-    "Action", "AmbiguousName", "Described", "access_device", "access_named_device", "access_profile", "parse_device_id",
+    "Action", "AmbiguousName", "Described", "access_device", "access_job", "access_named_device", "access_profile",
+    "parse_device_id",
 ]  # fmt: skip
 
 
@@ -72,6 +73,23 @@ def access_device(user: User, device_id: UUID | str, action: Action = Action.REA
     if not role_may(role, action):
         raise PermissionDenied("Your role in this account does not allow that.")
     return device
+
+
+def access_job(user: User, job_id: UUID | str, action: Action = Action.READ) -> DeviceJob:
+    """Return the registration of many devices if `user` may do `action` with it.
+
+    Raises:
+        Http404: there is no such job, or it is another's; both look the same.
+        PermissionDenied: the user may see it, but not do this.
+    """
+    key = parse_device_id(job_id) if isinstance(job_id, str) else job_id
+    job = DeviceJob.objects.select_related("account", "by").filter(pk=key).first() if key else None
+    role = Membership.objects.filter(user=user, account_id=job.account_id).values_list("role", flat=True).first() if job else None
+    if job is None or role is None:
+        raise Http404("No such job.")
+    if not role_may(role, action):
+        raise PermissionDenied("Your role in this account does not allow that.")
+    return job
 
 
 def access_profile(user: User, key: str, action: Action = Action.READ) -> Described:

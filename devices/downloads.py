@@ -26,6 +26,7 @@ CSR_COMMAND = (
     "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout device.key -subj / -out device.csr"
 )
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 128  # of a PKCS #12 file
+SHORTEST_ARCHIVE_PASSWORD = 12  # of many devices' keys in one file
 NOT_KEPT = "The portal does not keep this device's private key."
 
 
@@ -197,7 +198,7 @@ def device_zip(device: Device) -> bytes:
     files = device_files(device)
     extra = profile_file(device)
     if files.private_key is not None:
-        extra[str(File.HEADER)] = _header(device, files, files.private_key).encode("ascii")
+        extra[str(File.HEADER)] = header_of(device, files, files.private_key).encode("ascii")
     return build_device_zip(device_config(device), files.root_ca, files.certificate, files.private_key, extra)
 
 
@@ -210,10 +211,11 @@ def header(device: Device) -> str:
     files = device_files(device)
     if files.private_key is None and _certificate(device).key_origin == Certificate.KeyOrigin.PORTAL:
         raise KeyUnavailable(NOT_KEPT)
-    return _header(device, files, files.private_key)
+    return header_of(device, files, files.private_key)
 
 
-def _header(device: Device, files: DeviceFiles, key: bytes | None) -> str:
+def header_of(device: Device, files: DeviceFiles, key: bytes | None) -> str:
+    """Return `iot_config.h` with these files in it."""
     values = HeaderValues(
         device_id=device.hex,
         name=device.name,

@@ -9,7 +9,7 @@ from django import forms
 
 from accounts.models import Account
 from devices.access import Described
-from devices.downloads import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from devices.downloads import LONGEST_PASSWORD, SHORTEST_ARCHIVE_PASSWORD, SHORTEST_PASSWORD
 from devices.models import Certificate
 from devices.names import DEVICE_NAME_LENGTH, PIN_NAME_LENGTH, PROFILE_NAME_LENGTH, InvalidName, clean_name
 from devices.pki import MAX_CSR_BYTES, KeyAlgorithm
@@ -165,6 +165,18 @@ class PasswordForm(forms.Form):
         min_length=SHORTEST_PASSWORD,
         max_length=LONGEST_PASSWORD,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+
+class ArchivePasswordForm(forms.Form):
+    """The password of an archive of many devices, which the portal proposes."""
+
+    password = forms.CharField(
+        label="Password of the archive",
+        strip=True,
+        min_length=SHORTEST_ARCHIVE_PASSWORD,
+        max_length=LONGEST_PASSWORD,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
 
 

@@ -22,6 +22,9 @@ An **OwnProfile** is a kind of device that an account has described itself; each
 changes, so that what was begun by one version can be ended by it, and an older one can be had back. A device names its kind by
 slug; with `own_profile` that is the slug of the account's own one, otherwise of a shipped one (`devices.profiles`).
 
+A **DeviceJob** registers many devices, one for each of its **DeviceJobLine**s; it ends by itself, or is cancelled, and what it
+made until then stays.
+
 A **DeviceEvent** is one line of a device's timeline: what happened to it besides messages and connections (`devices.events`).
 """
 
@@ -292,6 +295,62 @@ class Pin(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"GPIO {self.number}"
+
+
+class DeviceJob(models.Model):
+    """The registration of many devices of one account."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+        CANCELLED = "cancelled"
+        STOPPED = "stopped"  # it could not go on; `why` says why
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="device_jobs")
+    by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    status = models.CharField(max_length=9, choices=Status, default=Status.RUNNING)
+    why = models.CharField(max_length=200, blank=True)
+    archive_sha256 = models.CharField(max_length=64, blank=True)  # of the newest archive, hex
+    created_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account"], name="device_job_one_running", condition=Q(status="running")),
+            models.CheckConstraint(condition=Q(status="running") ^ Q(ended_at__isnull=False), name="device_job_ends"),
+        ]
+
+    def __str__(self) -> str:
+        return f"job {self.hex}: {self.status}"
+
+    @property
+    def hex(self) -> str:
+        """The id as addresses spell it: 32 lower-case hex digits."""
+        return self.id.hex
+
+
+class DeviceJobLine(models.Model):
+    """One device that a job is to register: it has the device, or says why there is none, or is still to be done."""
+
+    job = models.ForeignKey(DeviceJob, on_delete=models.CASCADE, related_name="lines")
+    number = models.PositiveIntegerField()
+    name = models.CharField(max_length=80)
+    profile = models.CharField(max_length=40)
+    # With the device goes the line, which would look undone without it.
+    device = models.OneToOneField(Device, on_delete=models.CASCADE, null=True, blank=True, related_name="job_line")
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["job", "number"], name="device_job_line_once"),
+            models.CheckConstraint(condition=Q(device=None) | Q(error=""), name="device_job_line_made_or_not"),
+        ]
+
+    def __str__(self) -> str:
+        return f"line {self.number}: {self.name}"
 
 
 class EventKind(models.TextChoices):

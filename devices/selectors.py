@@ -14,12 +14,12 @@ from django.db.models.functions import Cast, Lower, Replace
 from django.http import Http404
 from django.urls import reverse
 
-from accounts.access import Action, role_may
+from accounts.access import Action, role_may, roles_for
 from accounts.models import Account, Membership, User
 from accounts.selectors import memberships_of
 from devices import profile_store
 from devices.access import Described
-from devices.models import Certificate, Device, DeviceQuerySet, DeviceSecret, OwnProfile
+from devices.models import Certificate, Device, DeviceJob, DeviceJobLine, DeviceQuerySet, DeviceSecret, OwnProfile
 from devices.profile_documents import Document
 from devices.profiles import DEFAULT_PROFILE, Profile, UnknownProfile, all_profiles, get_profile
 
@@ -109,6 +109,33 @@ def lamp(device: Device) -> str:
     if presence is None or (not presence.connected and presence.connected_at is None):
         return "wait"
     return "on" if presence.connected else ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How many lines a job has, and what became of them."""
+
+    total: int
+    registered: int
+    failed: int
+    errors: list[DeviceJobLine]  # the first of those that failed
+
+    @property
+    def done(self) -> int:
+        """The lines that are over."""
+        return self.registered + self.failed
+
+
+def job_progress(job: DeviceJob) -> JobProgress:
+    """Return how far a job is."""
+    made, failed = Count("pk", filter=~Q(device=None)), Count("pk", filter=~Q(error=""))
+    counts = job.lines.aggregate(total=Count("pk"), registered=made, failed=failed)
+    return JobProgress(**counts, errors=list(job.lines.exclude(error="")[:100]) if counts["failed"] else [])
+
+
+def job_may_manage(user: User, job: DeviceJob) -> bool:
+    """Say whether `user` may cancel the job and take its archive."""
+    return user.memberships.filter(account=job.account_id, role__in=roles_for(Action.MANAGE)).exists()
 
 
 _ANY = "0" * 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from uuid import UUID
 
 from celery import shared_task
 
@@ -22,3 +23,16 @@ def look_after_certificates() -> None:
 def publish_revocation_lists() -> None:
     """Sign the revocation lists anew."""
     services.publish_lists()
+
+
+@shared_task
+def register_devices(job_id: str) -> None:
+    """Register what is left of a job's devices."""
+    services.work_on(job_id=UUID(hex=job_id))
+
+
+@shared_task
+def look_after_jobs() -> None:
+    """Have somebody go on with jobs whose worker died, and forget old ones."""
+    services.continue_jobs()
+    services.forget_jobs()

@@ -123,6 +123,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
+    "look-after-jobs": {"task": "devices.tasks.look_after_jobs", "schedule": 30.0, "options": {"expires": 30}},
     # A run that could not begin in time is left out: the next one tells the same.
     "tell-outages": {"task": "messaging.tasks.tell_outages", "schedule": 15.0, "options": {"expires": 30}},
     "forget-old-presence": {"task": "messaging.tasks.forget_old_presence", "schedule": 3600.0, "options": {"expires": 3600}},
@@ -257,6 +258,7 @@ PKI_DIR = Path(env.text("PORTAL_PKI_DIR", str(STATE_DIR / "pki")))
 SEAL_KEY = env.secret("PORTAL_SEAL_KEY")  # base64 of 32 bytes: seals the device keys that the portal keeps for their owners
 CERTIFICATE_DAYS = env.integer("PORTAL_CERTIFICATE_DAYS", 365, minimum=1, maximum=3650)
 RENEWAL_OVERLAP_DAYS = env.integer("PORTAL_RENEWAL_OVERLAP_DAYS", 14, minimum=0, maximum=365)  # the old one beside the new one
+DEVICE_JOB_DAYS = 7  # how long a registration of many devices, and so their archive, can be had after its end
 CRL_IN_CERTIFICATES = env.boolean("PORTAL_CRL_IN_CERTIFICATES", default=False)  # certificates say where their CRL is
 MQTT_HOST = env.text("MQTT_HOST", "localhost")  # where the portal's own processes find the broker
 MQTT_PORT = env.integer("MQTT_PORT", 8883, minimum=1, maximum=65535)

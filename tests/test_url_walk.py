@@ -38,7 +38,7 @@ from django.utils import timezone
 from accounts.models import Account, ApiToken, Invitation, Membership, Role, User
 from accounts.services import create_token, create_user, log_in
 from accounts.services.sessions import session_id
-from devices.models import Certificate
+from devices.models import Certificate, DeviceJob
 from devices.profile_documents import blank
 from devices.services import make_profile
 from messaging import cache
@@ -114,6 +114,8 @@ def desk(staff: int = 200, **named: int) -> Row:
 DEVICE = "devices/<device:device_id>/"
 PROFILE = "devices/profiles/<slug:key>/"
 CERTIFICATE = DEVICE + "certificates/<uuid:certificate_id>/"
+JOB = "devices/jobs/<device:job_id>/"
+API_JOB = "api/v1/device-jobs/<str:job_id>"
 API_DEVICE = "api/v1/devices/<str:device_id>"
 ORGANISATION = "account/organisations/<uuid:account_id>/"
 API_ACCOUNT = "api/v1/accounts/<str:account_id>"
@@ -176,6 +178,11 @@ TABLE: dict[str, Row] = {
     CERTIFICATE: page(GET="404 200"),
     CERTIFICATE + "revoke/": page(GET="404 403 403 200", POST="404 403 403 400"),
     CERTIFICATE + "rescue/": page(GET="404 403 403 200", POST="404 403 403 302"),
+    "devices/register/many/": page(GET="200", POST="400"),
+    JOB: page(GET="404 200"),
+    JOB + "cancel/": page(POST="404 403 403 302"),
+    JOB + "result/": page(GET="404 200"),
+    JOB + "archive/": page(POST="404 403 403 400"),
     "devices/certificates/": page(GET="200", POST="400"),
     "devices/profiles/": page(GET="200"),
     "devices/profiles/new/": page(GET="200", POST="400"),
@@ -298,6 +305,9 @@ TABLE: dict[str, Row] = {
     API_DEVICE + "/files/<str:name>": api(GET="404 200", DELETE="404 403 403 404"),
     API_DEVICE + "/password": api(GET="404 200", POST="404 403 403 409", DELETE="404 403 403 204"),
     API_DEVICE + "/pkcs12": api(POST="404 403 403 400"),
+    "api/v1/device-jobs": api(GET="200", POST="400"),
+    API_JOB: api(GET="404 200", DELETE="404 403 403 204"),
+    API_JOB + "/archive": api(POST="404 403 403 400"),
     "api/v1/certificates": api(GET="200"),
     API_DEVICE + "/certificates": api(GET="404 200", POST="404 403 403 201", fresh=True),
     API_CERTIFICATE: api(GET="404 200"),
@@ -474,6 +484,11 @@ def fresh_profile(portal: LivePortal) -> str:
     return committed(lambda: make_profile(account=portal.device.account, name=name, document=blank(name, ""))).hex
 
 
+def fresh_job(portal: LivePortal) -> str:
+    over = {"status": DeviceJob.Status.DONE, "ended_at": timezone.now()}
+    return committed(lambda: DeviceJob.objects.create(account=portal.device.account, by=portal.user, **over)).hex
+
+
 def fresh_login(people: People) -> UUID:
     user = people.portal.user
     committed(lambda: log_in(user=user, ip=None, user_agent="walk"))
@@ -522,6 +537,8 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         people.organisation = people.organisation or fresh_organisation(people)
         for name, key in zip(("account_id", "user_id", "invitation_id"), people.organisation, strict=True):
             pattern = pattern.replace(f"<uuid:{name}>", str(key)).replace(f"<str:{name}>", key.hex)
+    if "job_id" in pattern:
+        pattern = re.sub("<(device|str):job_id>", fresh_job(people.portal), pattern)
     return "/" + (
         pattern.replace("<device:device_id>", device)
         .replace("<str:device_id>", device)
@@ -627,7 +644,7 @@ ID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]
 UNKNOWN = UUID("01234567-89ab-cdef-0123-456789abcdef")
 
 
-@pytest.mark.parametrize("pattern", [pattern for pattern in TABLE if re.search(r"(device|account|invitation)_id", pattern)])
+@pytest.mark.parametrize("pattern", [pattern for pattern in TABLE if re.search(r"(device|account|invitation|job)_id", pattern)])
 def test_a_strangers_answer_is_the_one_to_an_unknown_id(people: People, pattern: str) -> None:
     session = people.session("stranger")
     path = address(people, pattern, fresh=False)

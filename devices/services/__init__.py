@@ -9,6 +9,7 @@ from devices.services.errors import (
     InvalidName,
     InvalidPin,
     InvalidProfile,
+    JobUnderWay,
     KeyInUse,
     NameTaken,
     NotExpired,
@@ -22,6 +23,7 @@ from devices.services.errors import (
     UnknownReason,
 )
 from devices.services.expiry import warn_of_expiry
+from devices.services.jobs import begin_job, cancel_job, continue_jobs, forget_jobs, work_on
 from devices.services.profiles import delete_profile, document_of, make_profile, save_profile
 from devices.services.registration import (
     change_profile,
@@ -35,11 +37,12 @@ from devices.services.revocation_lists import publish_lists, publish_soon, retir
 from devices.services.secrets import issue_secret, note_secret_use, revoke_secret, secret_hash
 
 __all__ = [
-    "CsrRefused", "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "KeyInUse", "KeyUnavailable",
-    "NameTaken", "NotExpired", "ProfileChanged", "ProfileGone", "ProfileInUse", "Registered", "SecretsForbidden", "SlugTaken",
-    "TooManyProfiles", "UnknownKeyAlgorithm", "UnknownProfile", "UnknownReason", "change_profile", "delete_device",
-    "delete_profile", "device_files", "device_zip", "document_of", "end_overlaps", "forget_key", "issue_secret", "make_profile",
-    "name_pin", "note_expired", "note_secret_use", "note_shared", "note_use", "publish_lists", "publish_soon",
-    "register_device", "rename_device", "renew_certificate", "renew_several", "rescue_certificate", "retire_authorities",
-    "revoke_certificate", "revoke_secret", "save_profile", "secret_hash", "warn_of_expiry",
+    "CsrRefused", "DeviceFiles", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "JobUnderWay", "KeyInUse",
+    "KeyUnavailable", "NameTaken", "NotExpired", "ProfileChanged", "ProfileGone", "ProfileInUse", "Registered",
+    "SecretsForbidden", "SlugTaken", "TooManyProfiles", "UnknownKeyAlgorithm", "UnknownProfile", "UnknownReason", "begin_job",
+    "cancel_job", "change_profile", "continue_jobs", "delete_device", "delete_profile", "device_files", "device_zip",
+    "document_of", "end_overlaps", "forget_jobs", "forget_key", "issue_secret", "make_profile", "name_pin", "note_expired",
+    "note_secret_use", "note_shared", "note_use", "publish_lists", "publish_soon", "register_device", "rename_device",
+    "renew_certificate", "renew_several", "rescue_certificate", "retire_authorities", "revoke_certificate", "revoke_secret",
+    "save_profile", "secret_hash", "warn_of_expiry", "work_on",
 ]  # fmt: skip

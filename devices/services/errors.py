@@ -5,9 +5,9 @@ from devices.pki import CsrRefused
 from devices.profile_check import InvalidProfile
 
 __all__ = [
-    "CsrRefused", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "KeyInUse", "NameTaken", "NotExpired",
-    "ProfileChanged", "ProfileGone", "ProfileInUse", "SecretsForbidden", "SlugTaken", "TooManyProfiles", "UnknownKeyAlgorithm",
-    "UnknownReason",
+    "CsrRefused", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "JobUnderWay", "KeyInUse", "NameTaken",
+    "NotExpired", "ProfileChanged", "ProfileGone", "ProfileInUse", "SecretsForbidden", "SlugTaken", "TooManyProfiles",
+    "UnknownKeyAlgorithm", "UnknownReason",
 ]  # fmt: skip
 
 
@@ -86,3 +86,10 @@ class ProfileInUse(Exception):
     def __str__(self) -> str:
         number = self.args[0]
         return f"{number:,} {'device has' if number == 1 else 'devices have'} this profile. Give them another one first."
+
+
+class JobUnderWay(Exception):
+    """The account has a job that is not done yet."""
+
+    def __str__(self) -> str:
+        return "Devices of this account are being registered right now. Wait until that is done, or cancel it."

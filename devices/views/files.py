@@ -30,7 +30,7 @@ def device_file(request: AuthedRequest, device_id: str, name: str) -> HttpRespon
         raise Http404("No such file.") from None
     device = access_device(request.user, device_id, Action.READ if file in PUBLIC_FILES else Action.MANAGE)
     try:
-        return _as_response(download(device, file))
+        return as_response(download(device, file))
     except services.KeyUnavailable as error:
         return _refused(request, device, name, error)
 
@@ -44,7 +44,7 @@ def pkcs12_file(request: AuthedRequest, device_id: str) -> HttpResponse:
     form = PasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            return _as_response(pkcs12(device, form.cleaned_data["password"]))
+            return as_response(pkcs12(device, form.cleaned_data["password"]))
         except services.KeyUnavailable as error:
             return _refused(request, device, "the PKCS #12 file", error)
     context = {**AREA, "device": device, "form": form}
@@ -69,6 +69,7 @@ def _refused(request: AuthedRequest, device: Device, name: str, error: Exception
     return render(request, "devices/no_file.html", context, status=409)
 
 
-def _as_response(made: Download) -> HttpResponse:
+def as_response(made: Download) -> HttpResponse:
+    """Return a file that is saved."""
     headers = {"Content-Disposition": f'attachment; filename="{made.filename}"', "X-Content-Type-Options": "nosniff"}
     return HttpResponse(made.content, content_type=made.content_type, headers=headers)
