@@ -19,7 +19,7 @@ from devices.views.common import AREA, owners_for
 from devices.views.files import as_response
 from devices.wanted import LinesRefused, ListRefused
 
-PROBLEMS_SHOWN = 100
+PROBLEMS_SHOWN = 30
 
 
 @login_required
