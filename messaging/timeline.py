@@ -207,7 +207,7 @@ def _away(detail: Mapping[str, Any]) -> str:
 def _shared(detail: Mapping[str, Any]) -> str:
     places = f"From {detail['addresses']}. " if detail.get("addresses") else ""
     times = detail.get("times")
-    often = f"One pushed out the other {plural(times, 'time')}. " if isinstance(times, int) else ""
+    often = f"One pushed out the other {'once' if times == 1 else plural(times, 'time')}. " if isinstance(times, int) else ""
     return f"{places}{often}Renew the certificate, so that only one of them has it."
 
 
@@ -228,6 +228,10 @@ _EVENTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     EventKind.REFUSED: ("Not let in", _refused),
     EventKind.OFFLINE: ("Offline for too long", _minutes),
     EventKind.BACK: ("Back again", _away),
+    EventKind.SECRET_ISSUED: (
+        "Device password issued",
+        lambda detail: "An earlier one ended." if detail.get("rotated") else "",
+    ),
     EventKind.SECRET_REVOKED: ("Device password revoked", _nothing),
 }
 _ICONS: dict[str, str] = {

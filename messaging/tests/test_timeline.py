@@ -106,7 +106,8 @@ def test_a_place_that_nobody_gave_out_is_refused(device: Device) -> None:
         (EventKind.BACK, {"seconds": 7200}, "Back again", "It was away for 2 h."),
         (EventKind.CUT, {"why": "asked to", "by": "root"}, "Connection cut", "why: asked to. By root."),
         (EventKind.CLAIMED, {"code": "", "place": 4}, "Claimed", "place: 4."),
-        (EventKind.SECRET_ISSUED, {}, "Device password issued", ""),
+        (EventKind.SECRET_ISSUED, {"rotated": False}, "Device password issued", ""),
+        (EventKind.SECRET_ISSUED, {"rotated": True}, "Device password issued", "An earlier one ended."),
     ],
 )  # fmt: skip
 def test_an_event_is_told_in_a_sentence(device: Device, kind: EventKind, detail: dict[str, Detail], what: str, more: str) -> None:
