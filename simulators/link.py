@@ -239,6 +239,8 @@ class Link:
     def _new_client(self) -> HandedClient:
         protocol = MQTTProtocolVersion.MQTTv31 if self._shared.options.mqtt31 else MQTTProtocolVersion.MQTTv311
         client = HandedClient(self.settings.device_id, protocol)
+        if self.settings.password:
+            client.username_pw_set(self.settings.device_id, self.settings.password)
         client.max_inflight_messages_set(200)
         client.max_queued_messages_set(1000)
         if self._presence:

@@ -21,7 +21,7 @@ from simulators.device import Device, Setup, parse_pins
 from simulators.faults import FaultInjector, Faults
 from simulators.link import Link, LinkOptions, Shared
 from simulators.profiles import PROFILES, ProfileProblem, fetch_profile, find_profile
-from simulators.settings import DeviceSettings, Overrides, SettingsError, from_files, load, load_fleet
+from simulators.settings import PASSWORD_PORT, DeviceSettings, Overrides, SettingsError, from_files, load, load_fleet
 from simulators.transport import make_context
 
 EXIT_SETTINGS, EXIT_REFUSED = 2, 3
@@ -247,7 +247,9 @@ def _allow_sockets(count: int) -> None:
 def _devices(arguments: argparse.Namespace) -> list[tuple[DeviceSettings, ssl.SSLContext]]:
     """Return the devices with their TLS contexts; what was unpacked from zips is removed again before returning."""
     profile = find_profile(arguments.profile) if arguments.profile else None
-    overrides = Overrides(arguments.host, arguments.port, profile, arguments.ca, arguments.cert, arguments.key)
+    password = _password(arguments.password_file)
+    port = arguments.port or (PASSWORD_PORT if password else None)
+    overrides = Overrides(arguments.host, port, profile, arguments.ca, arguments.cert, arguments.key, password)
     # mkdtemp makes it 0700: only this user may look in.
     with tempfile.TemporaryDirectory(prefix="device-") as scratch:
         found = [load(path, overrides, Path(scratch)) for path in arguments.zip]
@@ -255,11 +257,24 @@ def _devices(arguments: argparse.Namespace) -> list[tuple[DeviceSettings, ssl.SS
             found += load_fleet(folder, overrides, Path(scratch))
         if arguments.id:
             found.append(from_files(arguments.id, arguments.name, overrides))
-        if len(found) > 1 and (arguments.cert or arguments.key):
-            raise SettingsError("--cert and --key are one device's: give them with one device only")
+        if len(found) > 1 and (arguments.cert or arguments.key or password):
+            raise SettingsError("--cert, --key and --password-file are one device's: give them with one device only")
         if len({settings.device_id for settings in found}) < len(found):
             raise SettingsError("the same device is given twice; only one connection of a device can be open")
         return [(_as_the_portal_says(settings, arguments), make_context(settings)) for settings in found]
+
+
+def _password(file: Path | None) -> str | None:
+    """Return the password in a file; on the command line everybody on this machine could read it."""
+    if file is None:
+        return None
+    try:
+        password = file.read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{file} cannot be read: {error}") from error
+    if not password:
+        raise SettingsError(f"{file} is empty: it must hold the password that the portal showed")
+    return password
 
 
 def _as_the_portal_says(settings: DeviceSettings, arguments: argparse.Namespace) -> DeviceSettings:
@@ -312,11 +327,14 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--fleet", type=Path, action="append", default=[], metavar="FOLDER", help="a folder of such zips and folders"
     )
-    which.add_argument("--id", metavar="ID", help="one device by its files: needs --ca, --cert and --key")
+    which.add_argument("--id", metavar="ID", help="one device by its files: needs --ca, and --cert and --key or --password-file")
     which.add_argument("--name", default="", help="what --id is called on the terminal")
     which.add_argument("--ca", type=Path, metavar="FILE", help="root CA of the portal")
     which.add_argument("--cert", type=Path, metavar="FILE", help="the device's certificate")
     which.add_argument("--key", type=Path, metavar="FILE", help="the device's private key")
+    which.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="the device's password, in place of --cert and --key; port 8884"
+    )
     which.add_argument("--host", help="broker, in place of the one in config.json")
     which.add_argument("--port", type=_port, help="broker's port (8883)")
     _add_device_options(parser.add_argument_group("what the device is like"))

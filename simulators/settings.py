@@ -6,7 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from simulators.profiles import STANDARD, ProfileProblem, find_profile, read_pro
 CONFIG_FILE, CA_FILE, CERTIFICATE_FILE, KEY_FILE = "config.json", "root-ca.pem", "device.crt", "device.key"
 PROFILE_FILE = "profile.json"  # of a device whose profile is not a shipped one
 DEFAULT_PORT = 8883
+PASSWORD_PORT = 8884  # of the broker, for devices without a certificate
 # Certificates and a small JSON file: anything larger is not ours.
 LARGEST_FILE_BYTES = 256 * 1024
 
@@ -36,6 +37,8 @@ class DeviceSettings:
     ca: Path
     certificate: Path
     key: Path
+    password: str | None = field(default=None, repr=False)
+    """For a device that cannot hold a certificate: in place of certificate and key."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Overrides:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 def load(path: Path, overrides: Overrides, scratch: Path) -> DeviceSettings:
@@ -81,8 +85,9 @@ def from_files(device_id: str, name: str, overrides: Overrides) -> DeviceSetting
 
     Raises: SettingsError.
     """
-    if overrides.ca is None or overrides.certificate is None or overrides.key is None:
-        raise SettingsError("--id also needs --ca, --cert and --key (the files of the portal's download)")
+    proof = overrides.password or (overrides.certificate and overrides.key)
+    if overrides.ca is None or not proof:
+        raise SettingsError("--id also needs --ca, --cert and --key (the files of the portal's download), or --password-file")
     empty = Path()
     settings = DeviceSettings(device_id, name or device_id[:8], "localhost", DEFAULT_PORT, STANDARD, empty, empty, empty)
     return _checked(_overridden(settings, overrides), Path("--id"))
@@ -162,10 +167,11 @@ def _checked(settings: DeviceSettings, path: Path) -> DeviceSettings:
         raise SettingsError(f"{settings.device_id!r} is not a device id: the portal shows it on the device's page")
     if not settings.host or not 0 < settings.port < 65536:
         raise SettingsError(f"{settings.host}:{settings.port} is not an address: give --host and --port")
-    for what, file in (("root CA", settings.ca), ("certificate", settings.certificate)):
+    needed = {"root CA": settings.ca} if settings.password else {"root CA": settings.ca, "certificate": settings.certificate}
+    for what, file in needed.items():
         if not file.is_file():
             raise SettingsError(f"{path} has no {what} ({file.name}); download it from the device's page")
-    if not settings.key.is_file():
+    if not settings.password and not settings.key.is_file():
         raise SettingsError(
             f"{path} has no private key ({settings.key.name}). The portal keeps none for a device registered with a signing"
             " request: the key is on the machine that made the request. Give it with --key FILE."

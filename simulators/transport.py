@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 
 
 def make_context(settings: DeviceSettings) -> ssl.SSLContext:
-    """Return the TLS context of one device: 1.2 or newer, its own certificate, the portal's root and no other.
+    """Return the TLS context of one device: 1.2 or newer, its own certificate (none with a password), the portal's root alone.
 
     Raises: SettingsError when a file is not what it should be.
     """
@@ -27,6 +27,8 @@ def make_context(settings: DeviceSettings) -> ssl.SSLContext:
         context.load_verify_locations(cafile=str(settings.ca))
     except (ssl.SSLError, OSError) as error:
         raise SettingsError(f"{settings.name}: {settings.ca.name} is not a PEM certificate ({error})") from error
+    if settings.password:
+        return context
     files = f"{settings.certificate.name} and {settings.key.name}"
     try:
         # The empty password keeps OpenSSL from asking for one at the terminal.

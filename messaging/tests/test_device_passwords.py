@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from pytest_django import Settings
 
 from devices.models import Device, DeviceSecret, EventKind
@@ -129,3 +132,25 @@ def test_there_is_no_such_port_unless_the_operator_wants_one(pki: Path, settings
     door = run_broker._password_door()
     assert door is not None
     assert door.port == settings.DEVICE_PASSWORD_PORT
+
+
+def test_the_simulator_is_a_device_with_a_password(broker: IdentityBroker, pump: Device, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(issue_secret(device=pump) + "\n")
+    files = ["--ca", str(broker.pki / "root-ca.pem"), "--password-file", str(tmp_path / "password")]
+    where = ["--host", "localhost", "--port", str(broker.broker.password_port)]
+    command = [sys.executable, "-m", "simulators.mqtt", "--id", pump.hex, *files, *where, "-q"]
+    gateway = broker.client("portal.gateway")
+    gateway.subscribe(f"server/{pump.hex}/#")
+    board = subprocess.Popen(command, cwd=settings.BASE_DIR, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: bool(broker.call(subscriptions, broker, pump)), "the device listens")
+        gateway.publish(f"{pump.hex}/get_status", b"{}")
+        assert gateway.receive().payload == b'{"value": "running"}'
+    finally:
+        board.terminate()
+        board.wait(20)
+
+
+def subscriptions(broker: IdentityBroker, device: Device) -> list[str]:
+    session = broker.broker.sessions.get(device.hex)
+    return list(session.subscriptions) if session else []

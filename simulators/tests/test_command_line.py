@@ -17,6 +17,8 @@ from simulators.tests.pki import Authority, write
         (["--zip", "/nonexistent.zip"], "does not exist"),
         (["--id", "a" * 32], "also needs --ca"),
         (["--id", "a" * 32, "--gpio", "2=up"], "NUMBER=in"),
+        (["--id", "a" * 32, "--password-file", "/nonexistent"], "cannot be read"),
+        (["--id", "a" * 32, "--password-file", "/dev/null"], "is empty"),
         (["--fleet", "/nonexistent"], "not a folder"),
         (["--profile", "x"], "no profile is named x: there are ft900"),
         (["--profile", "/nonexistent.json"], "cannot be read"),
