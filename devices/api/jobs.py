@@ -58,7 +58,7 @@ class JobListView(StrictQuery, GenericAPIView[DeviceJob]):
         operation_id="device_jobs_list",
         summary="List the registrations of many devices",
         tags=["devices"],
-        parameters=PAGE_PARAMETERS,
+        parameters=[*PAGE_PARAMETERS],
         responses={200: shapes.JobPageSerializer},
     )
     def get(self, request: Request) -> Response:
