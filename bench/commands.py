@@ -188,11 +188,16 @@ async def load(tally: Tally, asks: list[Ask], devices: list[str], seconds: float
     tally.seconds += time.perf_counter() - start
 
 
-async def measure(arguments: argparse.Namespace, token: str, cookie: str, port: int, devices: list[str]) -> None:
-    """Let the ways take turns and print the table."""
+async def measure(
+    arguments: argparse.Namespace, token: str, cookie: str, port: int, devices: list[str], bare_devices: list[str]
+) -> None:
+    """Let the ways take turns and print the table.
+
+    The bare way has devices of its own: what those of the portal say, its web process hears too.
+    """
     tallies: dict[tuple[str, int], Tally] = defaultdict(Tally)
     bare = await Bare().open()
-    await bare.bind(devices)
+    await bare.bind(bare_devices)
     https = [await Http(port, token).open() for _ in range(max(CALLERS))]
     sockets = [await Socket(port, cookie).open() for _ in range(5)]
     for http in https[:1]:
@@ -206,7 +211,8 @@ async def measure(arguments: argparse.Namespace, token: str, cookie: str, port: 
                 "WebSocket": [sockets[number % len(sockets)].ask for number in range(callers)],
             }
             for way, asks in ways.items():
-                await load(tallies[way, callers], asks, devices, arguments.seconds, round_number)
+                asked = bare_devices if way == "bare broker" else devices
+                await load(tallies[way, callers], asks, asked, arguments.seconds, round_number)
     await bare.close()
     print_table(tallies)
 
@@ -279,12 +285,13 @@ def main() -> None:
     parser.add_argument("--no-bridge", action="store_true", help="write no history meanwhile")
     arguments = parser.parse_args()
     with FleetPortal() as portal:
-        devices = portal.start_simulators(arguments.devices)
+        started = portal.start_simulators(2 * arguments.devices)
+        devices, bare_devices = started[: arguments.devices], started[arguments.devices :]
         (deaf_device,) = portal.start_simulators(1, "ft900")
         if not arguments.no_bridge:
             portal.start_worker()
         port = portal.start_web()
-        uvloop.run(measure(arguments, portal.token, portal.cookie(), port, devices))
+        uvloop.run(measure(arguments, portal.token, portal.cookie(), port, devices, bare_devices))
         second = portal.start_web("web2")
         uvloop.run(one_device_two_processes([port, second], portal.token, devices[0], arguments.seconds))
         uvloop.run(deaf(port, portal.token, deaf_device, arguments.deaf))
