@@ -279,16 +279,7 @@ async def _learn(valkey: Valkey, caller: Caller, device: str, reply: list[str]) 
     """
     match reply:
         case ["need_token", buried]:
-            window = await _count_failure(valkey, caller)  # until the token proves good
-            try:
-                entry = await _look_up_token(caller.token_hash or "")
-            except DatabaseError:
-                valkey.post("DECR", window.key)
-                raise
-            await _fill(valkey, cache.token_key(caller.token_hash or ""), entry, buried=bool(buried))
-            if entry is None:
-                raise _refusal("unknown_token")
-            valkey.post("DECR", window.key)
+            await _learn_token(valkey, caller, buried=bool(buried))
         case ["no_token"]:
             await _count_failure(valkey, caller)
             raise _refusal("unknown_token")
@@ -304,6 +295,38 @@ async def _learn(valkey: Valkey, caller: Caller, device: str, reply: list[str]) 
             await _learn_version(valkey, profile, buried=bool(buried))
         case [reason, *_]:
             raise _refusal(reason)
+
+
+# Look-ups of tokens under way. Of many who come with one token at once, one asks and is counted: a good token that is not kept
+# yet must not look like a flood of bad ones.
+_asking: dict[tuple[Valkey, str], asyncio.Task[None]] = {}
+
+
+async def _learn_token(valkey: Valkey, caller: Caller, *, buried: bool) -> None:
+    key = (valkey, caller.token_hash or "")
+    task = _asking.get(key)
+    if task is None:
+        task = _asking[key] = asyncio.get_running_loop().create_task(_ask_for_token(valkey, caller, buried=buried))
+        task.add_done_callback(lambda done: (_asking.pop(key), done.cancelled() or done.exception()))  # nobody may be waiting
+    await asyncio.shield(task)  # the one who came first may leave
+
+
+async def _ask_for_token(valkey: Valkey, caller: Caller, *, buried: bool) -> None:
+    """Look a token up. It counts as a failure until it proves good.
+
+    Raises:
+        Problem: 401, there is none; 429, its address has brought too many that there are not.
+    """
+    window = await _count_failure(valkey, caller)
+    try:
+        entry = await _look_up_token(caller.token_hash or "")
+    except DatabaseError:
+        valkey.post("DECR", window.key)
+        raise
+    await _fill(valkey, cache.token_key(caller.token_hash or ""), entry, buried=buried)
+    if entry is None:
+        raise _refusal("unknown_token")
+    valkey.post("DECR", window.key)
 
 
 async def _learn_version(valkey: Valkey, profile: str, *, buried: bool) -> None:

@@ -212,6 +212,18 @@ async def test_good_tokens_do_not_count_as_failures(world: World, settings: Sett
         await gateway.send(Caller(None, token.token_hash, address="192.0.2.1"), device.device.hex, "get_gpio", PIN)
 
 
+async def test_a_crowd_with_one_good_token_is_no_flood(world: World, settings: Settings, tokens_asked: Spy) -> None:
+    throttle(settings, "2/day")
+    device, gateway = await world.device(), await world.gateway()
+    caller = Caller(None, world.token.token_hash, address="192.0.2.1")
+    first, *others = [asyncio.ensure_future(gateway.send(caller, device.device.hex, "get_gpio", PIN)) for _ in range(50)]
+    await asyncio.sleep(0)
+    first.cancel()  # who asked for all of them leaves
+    answers = await asyncio.gather(*others)
+    assert {result.answer["value"] for result in answers} == {1}
+    assert tokens_asked.count == 1
+
+
 async def test_one_unknown_token_is_looked_up_once(world: World, tokens_asked: Spy) -> None:
     gateway, caller = await world.gateway(), Caller(None, hash_token(new_token()), address="192.0.2.1")
     for _ in range(10):
