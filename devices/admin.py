@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.forms import ChoiceField, ModelForm
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 
-from accounts.admin import ReadOnlyAdmin
+from accounts.admin import Acting, ReadOnlyAdmin, Shelf, asks_why
+from accounts.admin.base import NarrowLookups, WhyForm
+from accounts.admin.organisations import AccountAdmin
+from accounts.admin.people import UserAdmin
+from accounts.models import Account, User
 from devices import services
 from devices.access import parse_device_id
 from devices.models import Certificate, Device, OwnProfile, Pin
@@ -82,9 +88,10 @@ class DeviceForm(ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Device)
-class DeviceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class DeviceAdmin(NarrowLookups, admin.ModelAdmin):  # type: ignore[type-arg]
     """Devices: find by name, id or owner; rename, re-profile, delete."""
 
+    lookups = ("account",)
     list_display = ("name", "hex", "account", "profile", "created_at", "deleted_at")
     list_filter = (LiveFilter, "profile", "account__kind")
     list_select_related = ("account",)
@@ -148,9 +155,40 @@ class DeviceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return lines, {"devices": len(lines)}, set(), []
 
 
+_SHOWN = 20
+
+
+def devices_of_account(account: Account) -> Shelf:
+    """Return the devices of an account."""
+    rows = [(one.name, one.hex, one.profile, one.created_at) for one in account.devices.live()[:_SHOWN]]
+    more = f"{reverse('admin:devices_device_changelist')}?account__id__exact={account.pk}"
+    return Shelf("Devices", ("Name", "Device id", "Kind", "Registered"), rows, more)
+
+
+def devices_of_user(user: User) -> Shelf:
+    """Return the devices that a user sees."""
+    devices = Device.objects.for_user(user).select_related("account")[:_SHOWN]
+    rows = [(one.name, one.hex, one.profile, one.account.name, one.created_at) for one in devices]
+    more = f"{reverse('admin:devices_device_changelist')}?q={user.username}"
+    return Shelf("Devices that they see", ("Name", "Device id", "Kind", "Owner", "Registered"), rows, more)
+
+
+AccountAdmin.shelves.append(devices_of_account)
+UserAdmin.shelves.append(devices_of_user)
+
+
+class RevokeForm(WhyForm):
+    """What a revocation list says of the reason, and the operator's own words."""
+
+    reason = forms.ChoiceField(choices=Certificate.Reason.choices, initial=Certificate.Reason.KEY_COMPROMISE)
+
+
 @admin.register(Certificate)
-class CertificateAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
+class CertificateAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no parameters at run time
     """Certificates by device, serial number or fingerprint; no key."""
+
+    act_permission = "devices.change_certificate"
+    actions = ("revoke",)
 
     list_display = ("serial", "device", "account", "key_algorithm", "status", "not_after", "revoked_at")
     list_filter = ("status", "key_algorithm")
@@ -168,6 +206,15 @@ class CertificateAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-ar
     def get_queryset(self, request: HttpRequest) -> QuerySet[Certificate]:
         """Leave the long columns out of the list; the page of one certificate reads them by itself."""
         return super().get_queryset(request).defer("pem", "sealed_key")
+
+    @asks_why(
+        "Revoke",
+        says="It opens nothing any more, for ever, and a connection made with it is cut. The device needs a new one.",
+        form=RevokeForm,
+    )
+    def revoke(self, request: HttpRequest, certificate: Certificate, reason: str) -> None:
+        """Revoke a certificate as its owner could."""
+        services.revoke_certificate(certificate=certificate, reason=reason, by=request.user)  # type: ignore[arg-type]  # users alone get here
 
     @admin.display(ordering="device__account__name")
     def account(self, certificate: Certificate) -> str:

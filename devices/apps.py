@@ -11,6 +11,7 @@ class DevicesConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks and reactions."""
+        from accounts import operators
         from accounts.hooks import account_closed, account_exported, person_erased
         from devices import exports, hooks, reactions
         from devices.checks import check_identity, check_profiles, check_seal_key_is_random
@@ -20,6 +21,7 @@ class DevicesConfig(AppConfig):
         account_exported.register(exports.add_registry)
         account_closed.register(reactions.delete_devices)
         person_erased.register(reactions.erase_person)
+        operators.need("devices.view_device", "devices.view_certificate", "devices.change_certificate", "devices.view_ownprofile")
         hooks.certificate_revoked.register(publish_soon)
         hooks.device_deleted.register(publish_soon)
         register(check_settings, Tags.security)

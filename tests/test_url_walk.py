@@ -31,6 +31,7 @@ import pytest
 import requests
 from allauth.usersessions.models import UserSession
 from django.apps import apps
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
@@ -368,17 +369,18 @@ TABLE: dict[str, Row] = {
     "admin/autocomplete/": desk(GET=403, OPTIONS=200, staff=405),
     "admin/jsi18n/": desk(GET=200, OPTIONS=200, staff=405),
     "admin/r/<path:content_type_id>/<path:object_id>/": desk(404),
-    "admin/^(?P<app_label>auth|account|accounts|devices|messaging)/$": desk(),
+    "admin/^(?P<app_label>auth|accounts|usersessions|admin|devices|messaging)/$": desk(),
     "admin/(?P<url>.*)$": desk(404),
 }
 # What the staff may do with each kind of row: list and history always; add, change, delete where nothing else takes care of it.
 ADMIN = {
     "auth/group": "add change delete",
-    "account/emailaddress": "add change delete",
+    "admin/logentry": "",
+    "usersessions/usersession": "",
     "accounts/user": "change",
     "accounts/account": "",
     "accounts/membership": "",
-    "accounts/apitoken": "delete",
+    "accounts/apitoken": "",
     "devices/device": "change delete",
     "devices/certificate": "",
     "devices/ownprofile": "",
@@ -451,9 +453,11 @@ def people(
         User.objects.filter(pk=staff.pk).update(is_staff=True, is_superuser=True)
         guest = create_user(username="guest", email="guest@example.com", password="x", first_name="Guest", last_name="G")
         Group.objects.create(name="Helpers")
+        LogEntry.objects.create(user=staff, action_flag=CHANGE, object_repr="Helpers", change_message="Made for the walk")
         with live_portal(pki, tmp_path_factory.mktemp("portal"), organisation="Waterworks") as portal:
             yield People(portal, User.objects.get(pk=staff.pk), guest, fresh_profile(portal))
-        Group.objects.all().delete()
+        Group.objects.filter(name="Helpers").delete()
+        LogEntry.objects.all().delete()
         User.objects.filter(pk__in=[staff.pk, guest.pk]).delete()
 
 

@@ -96,6 +96,28 @@ def forget_addresses(*, names: tuple[str, ...]) -> None:
     cache.delete_many([_address_key(name_hash(name)) for name in names])
 
 
+def forget(*, names: tuple[str, ...]) -> None:
+    """Count anew for these names: what strangers used up together, and each address from which their owner has signed in."""
+    for kind in settings.TRIES:
+        for hashed in map(name_hash, names):
+            ratelimit.clear(None, key=hashed, **_limit(kind, "strangers"))
+            for address in _addresses(hashed):
+                ratelimit.clear(None, key=f"{hashed}:{address}", **_limit(kind, "known"))
+
+
+def used_up(kind: str, names: list[str]) -> set[str]:
+    """Return those of the names with which strangers may try no more now; all are looked up at once."""
+    limit = _limit(kind, "strangers")
+    counters: dict[tuple[str, str], ratelimit.Rate] = {}
+    for name in names:
+        for rate in ratelimit.get_rates(**limit):
+            where = {"app": limit["app"], "action": limit["action"], "rate": rate, "key": name_hash(name)}
+            counters[name, ratelimit.get_cache_key(None, **where)] = rate
+    kept, now = cache.get_many([key for _, key in counters]), time.time()
+    counted = {(name, key): sum(at > now - rate.duration for at in kept.get(key, [])) for (name, key), rate in counters.items()}
+    return {name for (name, key), rate in counters.items() if counted[name, key] >= rate.amount}
+
+
 def network(address: str) -> str:
     """Return what counts as one address: of IPv6 the network, in which one household has as many addresses as it likes."""
     return str(ratelimit.truncate_ip(str(ipaddress.ip_address(address.partition("%")[0]))))

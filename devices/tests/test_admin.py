@@ -1,6 +1,8 @@
 import re
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -9,7 +11,7 @@ from django.urls import reverse
 from accounts.models import Account, User
 from devices.models import Certificate, Device
 from devices.services import delete_device
-from devices.tests.factories import make_account, make_device
+from devices.tests.factories import make_account, make_device, make_user
 
 
 @pytest.fixture
@@ -122,6 +124,43 @@ def test_a_deleted_device_can_only_be_looked_at(operator: Client, account: Accou
     delete_device(device=device)
     assert 'name="_save"' not in get(operator, "devices_device_change", device.pk)
     assert operator.post(reverse("admin:devices_device_delete", args=[device.pk]), {"post": "yes"}).status_code == 403
+
+
+def revoke(client: Client, certificate: Certificate, **words: str) -> str:
+    data = {"action": "revoke", "_selected_action": str(certificate.pk), "confirmed": "yes", **words}
+    return client.post(reverse("admin:devices_certificate_changelist"), data, follow=True).content.decode()
+
+
+def test_a_certificate_is_revoked_with_a_reason_that_stands_in_the_log(client: Client, account: Account) -> None:
+    device, other = make_device(account, "Pump"), make_device(account, "Fan")
+    olga = make_user("olga")
+    olga.groups.add(Group.objects.get(name="Operators"))
+    User.objects.filter(pk=olga.pk).update(is_staff=True)
+    client.force_login(olga)
+    certificate = device.certificates.get()
+    for words in ({"why": "", "reason": "key_compromise"}, {"why": "Stolen", "reason": "no such"}, {"why": "Stolen"}):
+        assert "submit-row" in revoke(client, certificate, **words)
+    assert certificate.status == Certificate.Status.ACTIVE
+    revoke(client, certificate, why="Board stolen from the shed", reason="key_compromise")
+    certificate.refresh_from_db()
+    assert (certificate.status, certificate.revocation_reason) == (Certificate.Status.REVOKED, "key_compromise")
+    assert other.certificates.get().status == Certificate.Status.ACTIVE
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.get_change_message()) == (olga, "Revoke: Board stolen from the shed; reason key_compromise")
+    assert device.events.filter(kind="certificate_revoked").exists()
+
+
+def test_the_pages_of_a_user_and_an_account_show_the_devices(operator: Client, account: Account) -> None:
+    device, other = make_device(account, "Pump"), make_device(make_account("bob"), "Fan")
+    for page in (
+        get(operator, "accounts_user_change", account.members.get().pk),
+        get(operator, "accounts_account_change", account.pk),
+    ):
+        assert device.hex in page
+        assert other.hex not in page
+    listed = get(operator, "devices_device_changelist", account__id__exact=str(account.pk))
+    assert device.hex in listed
+    assert other.hex not in listed
 
 
 def test_the_admin_is_for_operators(client: Client, account: Account) -> None:

@@ -1,0 +1,57 @@
+"""What people are signed in with: browsers and tokens, and their end."""
+
+from __future__ import annotations
+
+from allauth.usersessions.models import UserSession
+from django.contrib import admin
+from django.http import HttpRequest
+
+from accounts import services
+from accounts.admin.base import Acting, ReadOnlyAdmin, asks_why
+from accounts.models import ApiToken
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no parameters at run time
+    """Tokens by their first letters, and logins over the API; neither secret nor hash."""
+
+    act_permission = "accounts.delete_apitoken"
+    actions = ("revoke",)
+    lookups = ("user",)
+    list_display = ("name", "kind", "prefix", "user", "scopes", "created_at", "expires_at", "last_used_at")
+    list_filter = ("kind",)
+    list_select_related = ("user",)
+    search_fields = ("name", "prefix", "user__username", "user__email")
+    show_full_result_count = False
+    fields = ("name", "kind", "prefix", "user", "scopes", "created_at", "expires_at", "last_used_at", "ip", "user_agent")
+
+    @asks_why("Revoke", says="The program can do nothing more with it, from now on. Nothing brings it back.")
+    def revoke(self, request: HttpRequest, token: ApiToken) -> None:
+        """End a token."""
+        services.revoke_token(token=token)
+
+
+admin.site.unregister(UserSession)  # allauth's page would show the key
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no parameters at run time
+    """Who signed in when, from where, with what, and used it last when; never the key, which would let anybody in."""
+
+    act_permission = "usersessions.delete_usersession"
+    actions = ("end",)
+    lookups = ("user",)
+    list_display = ("user", "ip", "user_agent", "created_at", "last_seen_at")
+    list_filter = ("created_at", "last_seen_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email", "ip")
+    search_help_text = "User name, e-mail or address"
+    ordering = ("-created_at",)
+    date_hierarchy = "created_at"
+    show_full_result_count = False
+    fields = ("user", "ip", "user_agent", "created_at", "last_seen_at")
+
+    @asks_why("End", says="The browser is signed out at once, and its open pages close.")
+    def end(self, request: HttpRequest, session: UserSession) -> None:
+        """Sign a browser out."""
+        services.end_session(session=session)
