@@ -564,7 +564,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<str:token_id>", fresh_token(people).hex if "<str:token_id" in pattern else "")
         .replace("<path:content_type_id>", "1")
         .replace("<path:object_id>", named)
-        .replace("^(?P<app_label>auth|account|accounts|devices)/$", "accounts/")
+        .replace("^(?P<app_label>auth|accounts|usersessions|admin|devices|messaging)/$", "accounts/")
         .replace("(?P<url>.*)$", "nothing")
         .replace(r"^[\s\S]*\Z", "nothing")
         if "/?" not in pattern

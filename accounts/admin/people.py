@@ -162,7 +162,7 @@ class UserAdmin(Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no param
     def reactivate(self, request: HttpRequest, user: User) -> None:
         """Let in again."""
         _within_reach(request, user)
-        support.reactivate_user(user=user)
+        _helped(support.reactivate_user, user)
 
     @asks_why("End all sessions", says="They are signed out of every browser and program. Personal tokens go on working.")
     def end_sessions(self, request: HttpRequest, user: User) -> None:

@@ -11,6 +11,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
 
 from accounts import mail
 from accounts.limits import Limit
@@ -33,8 +34,14 @@ class TooManyMails(Exception):
 
 
 def reactivate_user(*, user: User) -> None:
-    """Let `user` in again, with the password as it was. Sessions and tokens stay ended."""
-    User.objects.filter(pk=user.pk).update(is_active=True)
+    """Let `user` in again, with the password as it was. Sessions and tokens stay ended.
+
+    Raises:
+        NothingToDo: the account is being deleted; what it had is revoked already.
+    """
+    staying = Q(delete_at=None) | Q(delete_at__gt=timezone.now())
+    if not User.objects.filter(staying, pk=user.pk).update(is_active=True):
+        raise NothingToDo("The account is being deleted, and its devices are revoked.")
     user.is_active = True
     logger.info("User %s was reactivated", user.pk)
 

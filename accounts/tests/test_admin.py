@@ -8,6 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.core.mail import EmailMessage
 from django.test import Client
+from django.utils import timezone
 
 from accounts import operators
 from accounts.models import Account, ApiToken, Membership, User
@@ -129,6 +130,13 @@ def test_an_operator_shuts_a_user_out_and_in_again_and_it_is_logged(
     act(operator, "reactivate", alice)
     assert User.objects.get(pk=alice.pk).is_active
     assert find_token(secret) is None
+
+
+def test_who_is_being_deleted_does_not_come_back(operator: Client, alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(is_active=False, delete_at=timezone.now())
+    assert "is being deleted" in act(operator, "reactivate", alice)
+    assert not User.objects.get(pk=alice.pk).is_active
+    assert not LogEntry.objects.exists()
 
 
 def test_an_action_asks_first_and_is_not_done_without_a_reason(operator: Client, alice: User) -> None:
