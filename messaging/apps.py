@@ -23,6 +23,7 @@ class MessagingConfig(AppConfig):
         """Connect what messaging does when devices and tokens change."""
         from django.contrib.auth.signals import user_logged_out
 
+        from accounts import operators
         from accounts.hooks import (
             account_exported,
             membership_changed,
@@ -54,6 +55,7 @@ class MessagingConfig(AppConfig):
         person_erased.register(reactions.erase_person)
         token_revoked.register(reactions.forget_token)
         user_deactivated.register(reactions.end_user)
+        operators.need("messaging.view_presence")
         password_changed.register(reactions.end_user)
         session_ended.register(reactions.end_session)
         user_logged_out.connect(reactions.sign_out)
