@@ -180,6 +180,14 @@ class ArchivePasswordForm(forms.Form):
     )
 
 
+class ClaimForm(forms.Form):
+    """The code of a device."""
+
+    code = forms.CharField(
+        label="Code", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "characters"})
+    )
+
+
 class PinNameForm(forms.Form):
     """A pin's name; empty takes it away."""
 

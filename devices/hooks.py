@@ -36,6 +36,8 @@ class RevokedSecret:
 device_registered: Hook[Device] = Hook()
 device_changed: Hook[Device] = Hook()  # its name or profile
 device_deleted: Hook[Device] = Hook()
+device_moving: Hook[Device] = Hook()  # it is about to leave its account for another
+device_moved: Hook[Device] = Hook()  # it has come into its account from another
 certificate_revoked: Hook[Certificate] = Hook()  # with its device; a deleted device says device_deleted alone
 secret_revoked: Hook[RevokedSecret] = Hook()
 certificate_expiring: Hook[ExpiringCertificate] = Hook()

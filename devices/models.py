@@ -22,6 +22,8 @@ An **OwnProfile** is a kind of device that an account has described itself; each
 changes, so that what was begun by one version can be ended by it, and an older one can be had back. A device names its kind by
 slug; with `own_profile` that is the slug of the account's own one, otherwise of a shipped one (`devices.profiles`).
 
+A **ClaimCode** gives a device to whoever types it in: once, and not for ever; its hash alone is kept.
+
 A **DeviceJob** registers many devices, one for each of its **DeviceJobLine**s; it ends by itself, or is cancelled, and what it
 made until then stays.
 
@@ -37,7 +39,7 @@ from typing import ClassVar, Self
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import RangeOperators
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -131,6 +133,7 @@ class Device(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    moved_at = models.DateTimeField(null=True, blank=True, editable=False)  # to this account; what was before is another's
 
     objects = DeviceQuerySet.as_manager()
 
@@ -150,6 +153,7 @@ class Device(models.Model):
             models.Index(
                 fields=["account", "created_at", "id"], name="device_of_account", condition=Q(deleted_at=None)
             ),  # the Devices page
+            models.Index(fields=["moved_at"], name="device_moved_lately", condition=Q(moved_at__isnull=False)),  # the bridge
         ]
 
     def __str__(self) -> str:
@@ -295,6 +299,24 @@ class Pin(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"GPIO {self.number}"
+
+
+class ClaimCode(models.Model):
+    """The code by which somebody can make a device theirs; it goes when it is used."""
+
+    device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="claim_code")
+    code_hash = models.CharField(max_length=64, unique=True)  # SHA-256, hex
+    made_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="claim_code_lasts"),
+        ]
+
+    def __str__(self) -> str:
+        return f"claim code of {self.device_id}"
 
 
 class DeviceJob(models.Model):

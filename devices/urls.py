@@ -3,7 +3,7 @@
 from django.urls import path
 
 import devices.converters  # noqa: F401  # makes <device:…> known
-from devices.views import certificates, files, jobs, profiles, registry, secrets
+from devices.views import certificates, claims, files, jobs, profiles, registry, secrets
 
 app_name = "devices"
 
@@ -15,11 +15,14 @@ _PROFILE = "profiles/<slug:key>/"
 urlpatterns = [
     path("", registry.device_list, name="list"),
     path("register/", registry.register, name="register"),
+    path("claim/", claims.claim_device, name="claim"),
     path("register/many/", jobs.register_many, name="register_many"),
     path(_JOB, jobs.job, name="job"),
     path(f"{_JOB}cancel/", jobs.cancel_job, name="cancel_job"),
     path(f"{_JOB}result/", jobs.job_result, name="job_result"),
     path(f"{_JOB}archive/", jobs.job_archive, name="job_archive"),
+    path(f"{_JOB}claim-codes/", claims.job_claim_codes, name="job_claim_codes"),
+    path(f"{_DEVICE}claim-code/", claims.claim_code, name="claim_code"),
     path("certificates/", certificates.forecast, name="forecast"),
     path("profiles/", profiles.profile_list, name="profiles"),
     path("profiles/new/", profiles.make, name="new_profile"),

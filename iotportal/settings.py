@@ -258,6 +258,8 @@ PKI_DIR = Path(env.text("PORTAL_PKI_DIR", str(STATE_DIR / "pki")))
 SEAL_KEY = env.secret("PORTAL_SEAL_KEY")  # base64 of 32 bytes: seals the device keys that the portal keeps for their owners
 CERTIFICATE_DAYS = env.integer("PORTAL_CERTIFICATE_DAYS", 365, minimum=1, maximum=3650)
 RENEWAL_OVERLAP_DAYS = env.integer("PORTAL_RENEWAL_OVERLAP_DAYS", 14, minimum=0, maximum=365)  # the old one beside the new one
+CLAIM_CODE_DAYS = 90  # how long a code by which somebody can make a device theirs works
+CLAIM_TRIES = {"user": (10, 3600), "address": (30, 3600)}  # codes that do not work, in so many seconds
 DEVICE_JOB_DAYS = 7  # how long a registration of many devices, and so their archive, can be had after its end
 CRL_IN_CERTIFICATES = env.boolean("PORTAL_CRL_IN_CERTIFICATES", default=False)  # certificates say where their CRL is
 MQTT_HOST = env.text("MQTT_HOST", "localhost")  # where the portal's own processes find the broker
@@ -324,7 +326,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"AccountKindEnum": "accounts.models.Account.Kind", "RoleEnum": "accounts.models.Role"},
+    "ENUM_NAME_OVERRIDES": {
+        "AccountKindEnum": "accounts.models.Account.Kind",
+        "RoleEnum": "accounts.models.Role",
+        "DeviceJobStatusEnum": "devices.models.DeviceJob.Status",
+    },
 }
 
 # --- security --------------------------------------------------------------------------------------------------------------

@@ -103,3 +103,32 @@ def _rate(text: str) -> tuple[int, int]:
     """Read a rate as DRF writes it: "60/min" is (60, 60 s)."""
     number, _, period = text.partition("/")
     return int(number), _SECONDS[period[0]]
+
+
+def count_tries(kind: str, limits: dict[str, tuple[int, int]], who: dict[str, str]) -> list[Window]:
+    """Count a try of something that can be guessed, for each of `who`, before it is looked at; so many at once get no more.
+
+    Args:
+        kind: what is tried, in the keys' names.
+        limits: tries and seconds, by the same names as `who`; "address" is counted by its neighbourhood.
+        who: whose tries these are.
+
+    Raises:
+        Problem: 429 with the time to wait.
+    """
+    now, windows = time.time(), []
+    for name, (limit, seconds) in limits.items():
+        key = _neighbourhood(who[name]) if name == "address" else who[name]
+        counter = f"tries:{kind}:{name}:{key}:{int(now // seconds)}"
+        window = Window(counter, limit, seconds, max(1, int(seconds - now % seconds)))
+        cache.add(window.name, 0, window.kept_s)
+        if cache.incr(window.name) > limit:
+            raise Problem(429, "throttled", "Too many tries. Wait before the next one.", retry_after_s=window.left_s)
+        windows.append(window)
+    return windows
+
+
+def take_back(windows: list[Window]) -> None:
+    """Count a try no longer: it was right."""
+    for window in windows:
+        cache.decr(window.name)

@@ -48,6 +48,8 @@ class MessagingConfig(AppConfig):
         hooks.certificate_revoked.register(reactions.cut_revoked)
         hooks.secret_revoked.register(reactions.cut_password)
         hooks.device_event_recorded.register(reactions.tell_timeline)
+        hooks.device_moving.register(reactions.leave_account)
+        hooks.device_moved.register(reactions.join_account)
         hooks.device_list_shown.register(pages.fill_device_list)
         hooks.device_shown.register(pages.fill_device)
         membership_changed.register(reactions.follow_membership)

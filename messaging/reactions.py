@@ -68,6 +68,21 @@ def follow_membership(change: MembershipChange) -> None:
     transaction.on_commit(partial(events.review_access, change.user_id, change.account_id), robust=True)
 
 
+def leave_account(device: Device) -> None:
+    """Take a device that another account gets from those who had it: their commands, at once, and their open pages."""
+    forget_access(device)
+    _tell_pages(device, "deleted")
+    for user_id in Membership.objects.filter(account_id=device.account_id).values_list("user_id", flat=True):
+        transaction.on_commit(partial(events.review_access, user_id, device.account_id), robust=True)
+
+
+def join_account(device: Device) -> None:
+    """Show a device that came from another account to those who have it now; what it last said was said to the others."""
+    device.readings.all().delete()
+    forget_access(device)
+    _tell_pages(device, "registered")
+
+
 def forget_profile(profile: OwnProfile) -> None:
     """Make every process ask which version of the profile is in force."""
     transaction.on_commit(partial(cache.forget_profile, profile.hex), robust=True)

@@ -95,7 +95,7 @@ def _page(sources: list[_Source], device: Device, text: str | None, limit: int) 
 
 
 def _changes(device: Device, place: Cursor | None) -> Iterable[Line]:
-    rows = PresenceChange.objects.filter(device=device).exclude(state=PresenceState.UNKNOWN)
+    rows = _owners(PresenceChange.objects.filter(device=device), device).exclude(state=PresenceState.UNKNOWN)
     if place is not None and place.id.int > _HIGHEST:  # an event: every change of its time comes before it
         rows = rows.filter(time__gt=place.time) if place.back else rows.filter(time__lte=place.time)
     else:
@@ -105,8 +105,13 @@ def _changes(device: Device, place: Cursor | None) -> Iterable[Line]:
 
 
 def _events(device: Device, place: Cursor | None) -> Iterable[Line]:
-    for row in _ordered(_beyond(DeviceEvent.objects.filter(device=device), place, place and place.id), place):
+    for row in _ordered(_beyond(_owners(DeviceEvent.objects.filter(device=device), device), place, place and place.id), place):
         yield line_of(row)
+
+
+def _owners(rows: QuerySet[Any], device: Device) -> QuerySet[Any]:
+    """Leave out what happened before the device came to its account: that is another's business."""
+    return rows if device.moved_at is None else rows.filter(time__gte=device.moved_at)
 
 
 def _beyond(rows: QuerySet[Any], place: Cursor | None, key: object) -> QuerySet[Any]:
@@ -214,6 +219,7 @@ def _shared(detail: Mapping[str, Any]) -> str:
 _EVENTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     EventKind.REGISTERED: ("Registered", lambda detail: f"As {detail['name']}." if detail.get("name") else ""),
     EventKind.RENAMED: ("Renamed", _changed),
+    EventKind.CLAIMED: ("Claimed", lambda detail: "It came from another account; what was before is not shown."),
     EventKind.PROFILE_CHANGED: ("Kind changed", _changed),
     EventKind.CERTIFICATE_ISSUED: ("Certificate issued", _until),
     EventKind.CERTIFICATE_RENEWED: ("Certificate renewed", _until),
@@ -239,6 +245,7 @@ _ICONS: dict[str, str] = {
     PresenceState.DISCONNECTED: "plug-connected-x",
     EventKind.REGISTERED: "cpu",
     EventKind.RENAMED: "pencil",
+    EventKind.CLAIMED: "tag",
     EventKind.PROFILE_CHANGED: "settings",
     EventKind.CERTIFICATE_SHARED: "alert-triangle",
     EventKind.KEY_FORGOTTEN: "key",

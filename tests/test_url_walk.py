@@ -181,6 +181,9 @@ TABLE: dict[str, Row] = {
     CERTIFICATE + "rescue/": page(GET="404 403 403 200", POST="404 403 403 302"),
     "devices/register/many/": page(GET="200", POST="400"),
     JOB: page(GET="404 200"),
+    "devices/claim/": page(GET="200", POST="400"),
+    DEVICE + "claim-code/": page(POST="404 403 403 200"),
+    JOB + "claim-codes/": page(POST="404 403 403 409"),  # it made no devices
     JOB + "cancel/": page(POST="404 403 403 302"),
     JOB + "result/": page(GET="404 200"),
     JOB + "archive/": page(POST="404 403 403 400"),
@@ -306,6 +309,8 @@ TABLE: dict[str, Row] = {
     API_DEVICE + "/files/<str:name>": api(GET="404 200", DELETE="404 403 403 404"),
     API_DEVICE + "/password": api(GET="404 200", POST="404 403 403 409", DELETE="404 403 403 204"),
     API_DEVICE + "/pkcs12": api(POST="404 403 403 400"),
+    "api/v1/claims": api(POST="400"),
+    API_DEVICE + "/claim-code": api(POST="404 403 403 201", DELETE="404 403 403 204"),
     "api/v1/device-jobs": api(GET="200", POST="400"),
     API_JOB: api(GET="404 200", DELETE="404 403 403 204"),
     API_JOB + "/archive": api(POST="404 403 403 400"),

@@ -5,9 +5,9 @@ from devices.pki import CsrRefused
 from devices.profile_check import InvalidProfile
 
 __all__ = [
-    "CsrRefused", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "JobUnderWay", "KeyInUse", "NameTaken",
-    "NotExpired", "ProfileChanged", "ProfileGone", "ProfileInUse", "SecretsForbidden", "SlugTaken", "TooManyProfiles",
-    "UnknownKeyAlgorithm", "UnknownReason",
+    "ClaimRefused", "CsrRefused", "DeviceGone", "InvalidName", "InvalidPin", "InvalidProfile", "JobUnderWay", "KeyInUse",
+    "NameTaken", "NotExpired", "ProfileChanged", "ProfileGone", "ProfileInUse", "SecretsForbidden", "SlugTaken",
+    "TooManyProfiles", "UnknownKeyAlgorithm", "UnknownReason",
 ]  # fmt: skip
 
 
@@ -93,3 +93,10 @@ class JobUnderWay(Exception):
 
     def __str__(self) -> str:
         return "Devices of this account are being registered right now. Wait until that is done, or cancel it."
+
+
+class ClaimRefused(Exception):
+    """A code that opens nothing: wrong, used, withdrawn or over, which are not told apart."""
+
+    def __str__(self) -> str:
+        return "This code does not work. Look whether it is typed as printed; each works once, and not for ever."

@@ -4,7 +4,7 @@ from django.urls import path, re_path
 
 from accounts.api import organisations
 from accounts.api.tokens import TokensView, TokenView
-from devices.api import certificates, jobs
+from devices.api import certificates, claims, jobs
 from devices.api.profile_views import DeviceProfileView, ProfileListView, ProfileView
 from devices.api.secrets import SecretView
 from devices.api.views import DeviceFileView
@@ -47,6 +47,8 @@ urlpatterns = [
     path(f"{_DEVICE}/certificates/<str:certificate_id>", certificates.CertificateView.as_view(), name="certificate"),
     path(f"{_DEVICE}/certificates/<str:certificate_id>/revoke", certificates.RevokeView.as_view(), name="certificate-revoke"),
     path(f"{_DEVICE}/certificates/<str:certificate_id>/rescue", certificates.RescueView.as_view(), name="certificate-rescue"),
+    path("v1/claims", claims.ClaimsView.as_view(), name="claims"),
+    path(f"{_DEVICE}/claim-code", claims.ClaimCodeView.as_view(), name="claim-code"),
     path("v1/device-jobs", jobs.JobListView.as_view(), name="device-jobs"),
     path("v1/device-jobs/<str:job_id>", jobs.JobView.as_view(), name="device-job"),
     path("v1/device-jobs/<str:job_id>/archive", jobs.JobArchiveView.as_view(), name="device-job-archive"),

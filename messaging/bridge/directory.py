@@ -25,6 +25,9 @@ FIND_DOCUMENTS = """
     SELECT v.profile_id, v.number, v.document FROM devices_profileversion v
     JOIN devices_ownprofile p ON p.id = v.profile_id AND p.version = v.number WHERE p.id = ANY(%s)
 """
+# Who moved lately: what a device says belongs to its new account a second after it was claimed, whatever is remembered.
+FIND_MOVED = "SELECT id FROM devices_device WHERE moved_at > now() - interval '90 seconds'"
+MOVED_EVERY_S = 1.0
 FIND_USERS = "SELECT id, username FROM accounts_user WHERE id = ANY(%s)"
 
 Key = TypeVar("Key", bound=Hashable)
@@ -62,6 +65,10 @@ class _Memory(Generic[Key, Value]):
         while len(self._entries) > max(self._size, keep):
             self._entries.popitem(last=False)
 
+    def forget(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._entries.pop(key, None)
+
     def get(self, key: Key) -> Value | None:
         entry = self._entries.get(key)
         return None if entry is None else entry[1]
@@ -73,10 +80,12 @@ class Directory:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._devices: _Memory[UUID, KnownDevice] = _Memory(MAX_DEVICES, clock)
         self._users: _Memory[int, str] = _Memory(MAX_USERS, clock)
+        self._clock, self._moved_at = clock, -MOVED_EVERY_S
 
     def devices(self, cursor: Cursor, ids: Iterable[UUID]) -> Callable[[UUID], KnownDevice | None]:
         """Return a look-up that knows these devices; None for one that is unknown or deleted."""
         wanted = set(ids)
+        self._forget_moved(cursor)
         missing = self._devices.missing(wanted)
         if missing:
             cursor.execute(FIND_DEVICES, [missing])
@@ -86,6 +95,15 @@ class Directory:
             self._devices.trim(len(wanted))
         own = {known.own_profile_id for key in wanted if (known := self._devices.get(key)) and known.own_profile_id}
         return self._with_own_profiles(_own_profiles(cursor, own)) if own else self._devices.get
+
+    def _forget_moved(self, cursor: Cursor) -> None:
+        """Forget whose the devices were that moved lately."""
+        now = self._clock()
+        if now - self._moved_at < MOVED_EVERY_S:
+            return
+        self._moved_at = now
+        cursor.execute(FIND_MOVED)
+        self._devices.forget(row[0] for row in cursor)
 
     def _with_own_profiles(self, profiles: Mapping[UUID, Profile]) -> Callable[[UUID], KnownDevice | None]:
         """Return a look-up in which devices of people's own profiles have what is in force of them."""

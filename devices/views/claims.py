@@ -1,0 +1,80 @@
+"""Making devices theirs who have a code, and making the codes."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import qr
+from accounts.access import Action
+from accounts.http import AuthedRequest
+from devices import services
+from devices.access import access_device, access_job
+from devices.claiming import claim
+from devices.downloads import Download
+from devices.forms import ClaimForm
+from devices.models import Device
+from devices.services.claims import Code
+from devices.views.common import AREA
+from devices.views.files import as_response
+from iotportal.csv_text import csv_lines
+from iotportal.problems import Problem
+from iotportal.throttle import client_address
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def claim_device(request: AuthedRequest) -> HttpResponse:
+    """Ask for a code, and move its device to the user's personal account."""
+    form = ClaimForm(request.POST or None)
+    status = 400
+    if request.method == "POST" and form.is_valid():
+        address = client_address(request.META.get("REMOTE_ADDR"), request.META.get("HTTP_X_FORWARDED_FOR"))
+        try:
+            device = claim(request.user, form.cleaned_data["code"], address)
+        except (services.ClaimRefused, services.NameTaken) as error:
+            form.add_error("code", str(error))
+        except Problem as problem:
+            form.add_error("code", problem.detail)
+            status = problem.status
+        else:
+            messages.success(request, f"{device.name} is yours now.")
+            return redirect("devices:detail", device.hex)
+    return render(request, "devices/claim.html", {**AREA, "form": form}, status=status if form.errors else 200)
+
+
+@login_required
+@require_POST
+@never_cache
+def job_claim_codes(request: AuthedRequest, job_id: str) -> HttpResponse:
+    """Make a code for each device of a job, and show them this once: to print, or as CSV."""
+    job = access_job(request.user, job_id, Action.MANAGE)
+    devices = Device.objects.filter(job_line__job=job)
+    return _shown(request, services.make_claim_codes(account=job.account, devices=devices, by=request.user))
+
+
+@login_required
+@require_POST
+@never_cache
+def claim_code(request: AuthedRequest, device_id: str) -> HttpResponse:
+    """Make a code for one device, and show it this once."""
+    device = access_device(request.user, device_id, Action.MANAGE)
+    return _shown(request, services.make_claim_codes(account=device.account, devices=[device], by=request.user))
+
+
+def _shown(request: AuthedRequest, codes: list[Code]) -> HttpResponse:
+    address = settings.PORTAL_URL + reverse("devices:claim")
+    if "csv" in request.POST:
+        rows = [(one.device.name, one.device.hex, one.text, f"{address}#{one.text}") for one in codes]
+        content = csv_lines([("name", "device_id", "claim_code", "address"), *rows])
+        return as_response(Download("claim-codes.csv", "text/csv; charset=utf-8", content.encode()))
+    cards = [{"code": one, "qr": qr.draw(f"{address}#{one.text}")} for one in codes]
+    context = {**AREA, "cards": cards, "address": address, "days": settings.CLAIM_CODE_DAYS}
+    return render(request, "devices/claim_codes.html", context, status=200 if codes else 409)
