@@ -261,7 +261,7 @@ TABLE: dict[str, Row] = {
     "account/sessions/end/": page(rest="302"),
     "account/sessions/<uuid:session_id>/end/": own(POST="404 302", fresh=True),
     "account/logins/<uuid:login_id>/end/": own(POST="404 302", fresh=True),
-    "account/tokens/new/": page(GET="200", POST="400"),
+    "account/tokens/new/": page(rest="302"),
     "account/tokens/<uuid:token_id>/revoke/": own(GET="404 200", POST="404 302", fresh=True),
     # --- organisations
     "account/organisations/new/": page(GET="200", POST="400"),
@@ -288,7 +288,9 @@ TABLE: dict[str, Row] = {
     "api/v1/": door(GET="302", rest="404"),
     "api/v1/schema": door(GET="200", OPTIONS="200"),
     "api/v1/docs": door(GET="200", OPTIONS="200"),
-    "api/v1/account": api(GET="200"),
+    "api/v1/account": api(GET="200", PATCH="200"),
+    "api/v1/sessions": api(GET="200", DELETE="403"),  # a browser that has not just signed in
+    "api/v1/sessions/<str:session_id>": api(fresh=True, DELETE="404 404 404 204"),
     "api/v1/tokens": api(GET="200", POST="400"),
     "api/v1/tokens/<str:token_id>": api(fresh=True, GET="404 404 404 200", DELETE="404 404 404 204"),
     "api/v1/profiles": api(GET="200", POST="400"),
@@ -564,7 +566,8 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<slug:provider_id>", "nothing")
         .replace("<uuid:passkey_id>", str(UUID(int=0)))
         .replace("<uuid:login_id>", str(fresh_login(people)) if "login_id" in pattern else "")
-        .replace("<uuid:session_id>", str(fresh_session(people)) if "session_id" in pattern else "")
+        .replace("<uuid:session_id>", str(fresh_session(people)) if "<uuid:session_id" in pattern else "")
+        .replace("<str:session_id>", fresh_session(people).hex if "<str:session_id" in pattern else "")
         .replace("<uuid:token_id>", str(fresh_token(people)) if "<uuid:token_id" in pattern else "")
         .replace("<str:token_id>", fresh_token(people).hex if "<str:token_id" in pattern else "")
         .replace("<path:content_type_id>", "1")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from django.conf import settings
 from rest_framework import serializers
 
 from accounts.models import Account, ApiToken, Role, User
+from accounts.validators import validate_visible_text
+from iotportal.serializers import ChoiceField, StrictSerializer, TextField
+from iotportal.time_zones import time_zones
 
 
 class UserSerializer(serializers.ModelSerializer[User]):
@@ -14,8 +18,46 @@ class UserSerializer(serializers.ModelSerializer[User]):
 
     class Meta:
         model = User
-        fields = ("username", "email", "first_name", "last_name", "time_zone")
+        fields = ("username", "email", "first_name", "last_name", "time_zone", "language", "theme", "delete_at")
         read_only_fields = fields
+        extra_kwargs: ClassVar = {"delete_at": {"help_text": "When the account is to be deleted; null: never."}}
+
+
+class ProfileSerializer(StrictSerializer):
+    """What you can change about yourself; what is left out stays."""
+
+    first_name = TextField(max_length=150, validators=[validate_visible_text], required=False)
+    last_name = TextField(max_length=150, validators=[validate_visible_text], required=False)
+    time_zone = TextField(max_length=64, required=False, help_text='As the tz database names it: "Europe/Stockholm".')
+    language = TextField(max_length=12, required=False, help_text="One of those that the portal has.")
+    theme = ChoiceField(choices=["", "light", "dark"], required=False, help_text="Empty: as the system.")
+
+    def validate_first_name(self, value: str) -> str:
+        """Refuse blanks."""
+        return _named(value)
+
+    def validate_last_name(self, value: str) -> str:
+        """Refuse blanks."""
+        return _named(value)
+
+    def validate_time_zone(self, value: str) -> str:
+        """Take those that people choose from."""
+        if value not in dict(time_zones()):
+            raise serializers.ValidationError("There is no such time zone.")
+        return value
+
+    def validate_language(self, value: str) -> str:
+        """Take those that the portal has."""
+        if value not in dict(settings.LANGUAGES):
+            raise serializers.ValidationError("The portal does not have that language.")
+        return value
+
+
+def _named(value: str) -> str:
+    name = value.strip()
+    if not name:
+        raise serializers.ValidationError("Give it a name that can be read.")
+    return name
 
 
 class TokenSerializer(serializers.Serializer[Any]):

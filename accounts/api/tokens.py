@@ -11,13 +11,13 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, status
 from rest_framework.generics import GenericAPIView
-from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts import services
 from accounts.api.authentication import user_of
+from accounts.api.permissions import SignedInPerson, require_recent_sign_in
 from accounts.models import ApiToken
 from accounts.validators import validate_visible_text
 from iotportal.openapi import problems
@@ -30,16 +30,6 @@ _HEX = re.compile(r"[0-9a-f]{32}\Z")
 TOKEN_ID = OpenApiParameter(
     "token_id", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, OpenApiParameter.PATH, description="32 hex digits."
 )
-
-
-class SignedInPerson(BasePermission):
-    """A person who has signed in, in a browser or a program; a personal token that fell into other hands must not multiply."""
-
-    message = "A personal API token cannot look after tokens. Sign in instead."
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        """Refuse personal tokens."""
-        return not isinstance(request.auth, ApiToken) or request.auth.kind == ApiToken.Kind.LOGIN
 
 
 class ApiTokenSerializer(serializers.ModelSerializer[ApiToken]):
@@ -136,9 +126,10 @@ class TokensView(OwnTokens):
         responses={201: MadeTokenSerializer, **problems(409)},
     )
     def post(self, request: Request) -> Response:
-        """Make a token for a program. The answer has it, this once; only its hash is kept."""
+        """Make a token for a program. The answer has it, this once; only its hash is kept. A browser needs a recent sign-in."""
         form = NewTokenSerializer(data=request.data)
         form.is_valid(raise_exception=True)
+        require_recent_sign_in(request)
         try:
             token, secret = services.create_token(user=user_of(request), **form.validated_data)
         except services.NameTaken as error:

@@ -31,3 +31,16 @@ def set_phone(*, user: User, phone: str, verified: bool) -> None:
     user.phone_verified = locked.phone_verified = verified
     locked.save(update_fields=["phone", "phone_verified"])
     logger.info("The phone number of user %s was changed", user.pk)
+
+
+def change_profile(*, user: User, **fields: str) -> None:
+    """Set names, time zone, language or theme of `user`: checked values of those that change.
+
+    Raises:
+        ValueError: a field is none of these.
+    """
+    if not fields.keys() <= {"first_name", "last_name", "time_zone", "language", "theme"}:
+        raise ValueError(", ".join(fields))
+    for name, value in fields.items():
+        setattr(user, name, value)
+    user.save(update_fields=[*fields])

@@ -79,10 +79,13 @@ def end_all(*, user: User) -> None:
 
 
 @transaction.atomic
-def end_others(*, user: User, keep: str | None) -> int:
-    """Sign `user` out everywhere but in the session with the key `keep`; returns how many browsers and programs that were."""
+def end_others(*, user: User, keep: str | None, keep_login: UUID | None = None) -> int:
+    """Sign `user` out everywhere but in the session with the key `keep` or the program's login `keep_login`.
+
+    Returns how many browsers and programs that were.
+    """
     browsers = UserSession.objects.filter(user=user).exclude(session_key=keep or "")
-    programs = list(live_logins(user))
+    programs = [login for login in live_logins(user) if login.pk != keep_login]
     alive = set(live_sessions(user).values_list("session_key", flat=True))
     ended: int = 0
     for session in browsers:

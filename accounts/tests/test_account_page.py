@@ -5,14 +5,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
+import time_machine
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, ApiToken, User
 from accounts.services import create_token, find_token, personal_account
+from accounts.tests.helpers import PASSWORD, SIGN_IN
 
 ACCOUNT, PROFILE, NEW = "/account/", "/account/profile/", "/account/tokens/new/"
+
+
+@pytest.fixture
+def as_alice(alice: User) -> Client:
+    """Return a browser in which Alice has just signed in, as making a token needs."""
+    client = Client()
+    client.post(SIGN_IN, {"login": "alice", "password": PASSWORD})
+    return client
 
 
 def make(client: Client, **changes: str) -> str:
@@ -107,6 +117,17 @@ def test_a_token_is_shown_once_and_works(as_alice: Client, alice: User) -> None:
     assert token.token_hash not in listed
     assert f"{token.prefix}…" in listed
     assert "never used" not in listed, "find_token used it"
+
+
+def test_a_token_is_not_made_where_nobody_signed_in_lately(as_alice: Client) -> None:
+    with time_machine.travel(timezone.now() + timedelta(minutes=6)):
+        response = as_alice.post(NEW, {"name": "grafana", "scopes": ["read"], "lifetime": ""})
+        body = '{"name": "grafana", "scopes": ["read"]}'
+        in_api = as_alice.post("/api/v1/tokens", body, content_type="application/json")
+
+    assert response["Location"].startswith("/accounts/confirm/")
+    assert (in_api.status_code, in_api.json()["code"]) == (403, "sign_in_again")
+    assert not ApiToken.objects.exists()
 
 
 def test_a_token_without_end_says_nothing_of_one(as_alice: Client) -> None:

@@ -127,6 +127,10 @@ def test_nobody_is_told_to_sign_in() -> None:
 def test_a_browsers_session_needs_its_csrf_token(alice: User) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(alice)
+    session = browser.session  # as after typing the password
+    session["account_authentication_methods"] = [{"method": "password", "at": timezone.now().timestamp()}]
+    session["account_authentication_methods_user"] = str(alice.pk)
+    session.save()
     body = {"name": "ci", "scopes": ["read"]}
     assert browser.get(TOKENS).status_code == 200
     assert browser.post(TOKENS, body, "application/json").status_code == 403

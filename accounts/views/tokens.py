@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts import services
 from accounts.forms import TokenForm, focus_first_error
-from accounts.http import AREA, AuthedRequest
+from accounts.http import AREA, AuthedRequest, recent_sign_in
 from accounts.models import ApiToken
 
 
@@ -22,9 +22,8 @@ def section(request: AuthedRequest) -> dict[str, object]:
     return {"tokens": request.user.api_tokens.filter(kind=ApiToken.Kind.PERSONAL)}
 
 
-@login_required
+@recent_sign_in
 @require_http_methods(["GET", "POST"])
-@never_cache
 def new_token(request: AuthedRequest) -> HttpResponse:
     """Make an API token and show it, this once; it is never stored, so there is no page to come back to."""
     form = TokenForm(request.POST or None)

@@ -3,6 +3,7 @@
 from django.urls import path, re_path
 
 from accounts.api import organisations
+from accounts.api.sessions import SessionsView, SessionView
 from accounts.api.tokens import TokensView, TokenView
 from devices.api import certificates, claims, jobs
 from devices.api.profile_views import DeviceProfileView, ProfileListView, ProfileView
@@ -33,6 +34,8 @@ urlpatterns = [
     path("v1/invitations", organisations.ReceivedListView.as_view(), name="received-invitations"),
     path("v1/invitations/<str:invitation_id>", organisations.ReceivedView.as_view(), name="received-invitation"),
     path("v1/invitations/<str:invitation_id>/accept", organisations.AcceptView.as_view(), name="accept"),
+    path("v1/sessions", SessionsView.as_view(), name="sessions"),
+    path("v1/sessions/<str:session_id>", SessionView.as_view(), name="session"),
     path("v1/tokens", TokensView.as_view(), name="tokens"),
     path("v1/tokens/<str:token_id>", TokenView.as_view(), name="token"),
     path("v1/profiles", ProfileListView.as_view(), name="profiles"),

@@ -18,14 +18,17 @@ from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
-from rest_framework.permissions import AllowAny
+from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.access import Action
 from accounts.api.authentication import user_of
+from accounts.api.permissions import SignedInPerson
+from accounts.api.serializers import ProfileSerializer
 from accounts.models import Account, ApiToken
+from accounts.services.profile import change_profile
 from billing.services import message_limit, messages_used
 from devices.access import access_device, parse_device_id
 from devices.api.common import DEVICE_ID
@@ -405,6 +408,28 @@ class AccountView(StrictQuery):
     )
     def get(self, request: Request) -> Response:
         """Return the user, the accounts whose devices you see, and the messages that each has used and may use this month."""
+        return self._shown(request)
+
+    @extend_schema(
+        operation_id="account_update",
+        summary="Change your profile",
+        tags=["about"],
+        request=ProfileSerializer,
+        responses={200: shapes.AccountSerializer},
+    )
+    def patch(self, request: Request) -> Response:
+        """Change names, time zone, language or theme. A personal token cannot; e-mail and password have ways of their own."""
+        form = ProfileSerializer(data=request.data, partial=True)
+        form.is_valid(raise_exception=True)
+        if form.validated_data:
+            change_profile(user=user_of(request), **form.validated_data)
+        return self._shown(request)
+
+    def get_permissions(self) -> list[Any]:
+        """Let tokens read, and people change."""
+        return [IsAuthenticated(), SignedInPerson()] if self.request.method == "PATCH" else [*super().get_permissions()]
+
+    def _shown(self, request: Request) -> Response:
         period = f"{timezone.now():%Y-%m}"
         accounts = [
             {**_named(one.account), "role": one.role, "messages": {"period": period, **_usage(one.account)}}

@@ -11,7 +11,7 @@ from tests.browser.stack import Board
 
 
 def test_a_token_is_shown_once_works_for_a_program_and_is_dead_once_it_is_revoked(desk: Desk, board: Board) -> None:
-    page, control = desk.page("alice", "/account/"), desk.control(board)
+    page, control = desk.page("alice", "/account/", own_session=True), desk.control(board)  # a recent sign-in
     page.get_by_role("link", name="New token").click()
     page.get_by_label(re.compile("^Name")).fill("grafana")
     page.get_by_role("button", name="Make the token").click()
