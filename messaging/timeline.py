@@ -219,7 +219,6 @@ def _shared(detail: Mapping[str, Any]) -> str:
 _EVENTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     EventKind.REGISTERED: ("Registered", lambda detail: f"As {detail['name']}." if detail.get("name") else ""),
     EventKind.RENAMED: ("Renamed", _changed),
-    EventKind.CLAIMED: ("Claimed", lambda detail: "It came from another account; what was before is not shown."),
     EventKind.PROFILE_CHANGED: ("Kind changed", _changed),
     EventKind.CERTIFICATE_ISSUED: ("Certificate issued", _until),
     EventKind.CERTIFICATE_RENEWED: ("Certificate renewed", _until),
