@@ -1,6 +1,6 @@
 """What a registration of many devices gives to take home: the result as CSV, and one encrypted archive of the devices' files.
 
-The archive is what `openssl enc -aes-256-cbc -pbkdf2` writes, so that the tool that every desk has opens it (docs/adr/0004).
+The archive is what `openssl enc -aes-256-cbc -pbkdf2` writes, so that the tool that every desk has opens it (docs/adr/0005).
 It is made when somebody asks for it, and kept nowhere.
 """
 

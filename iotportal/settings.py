@@ -330,6 +330,7 @@ SPECTACULAR_SETTINGS = {
         "AccountKindEnum": "accounts.models.Account.Kind",
         "RoleEnum": "accounts.models.Role",
         "DeviceJobStatusEnum": "devices.models.DeviceJob.Status",
+        "CertificateStatusEnum": "devices.models.Certificate.Status",
     },
 }
 
