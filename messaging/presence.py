@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 
 from devices.models import Device
 from iotportal.words import seconds
@@ -239,7 +239,11 @@ def drops(changes: Iterable[Change], now: datetime) -> Drops:
 def drops_of(devices: Iterable[UUID], now: datetime) -> dict[UUID, Drops]:
     """Return how often the connection of each device ended in the last hour and day; those where it did."""
     ended = PresenceChange.objects.filter(
-        device_id__in=list(devices), state=PresenceState.DISCONNECTED, time__gt=now - DAY, time__lte=now
+        Q(device__moved_at=None) | Q(time__gte=F("device__moved_at")),
+        device_id__in=list(devices),
+        state=PresenceState.DISCONNECTED,
+        time__gt=now - DAY,
+        time__lte=now,
     ).order_by()
     counted = ended.values("device_id", "reason").annotate(day=Count("pk"), hour=Count("pk", filter=Q(time__gt=now - HOUR)))
     days: dict[UUID, Counter[str]] = defaultdict(Counter)
@@ -341,7 +345,7 @@ def known(devices: Sequence[Device], now: datetime) -> dict[UUID, Known]:
 
 def report(device: Device, now: datetime) -> Report:
     """Return all that is known of a device's presence."""
-    since = max(now - WEEK, device.created_at)
+    since = max(now - WEEK, device.moved_at or device.created_at)  # what was before is another's business
     found, whole = _changes(device.pk, since)
     seen = watching(now)
     spans_of = _watches(since, now, seen)
@@ -349,7 +353,8 @@ def report(device: Device, now: datetime) -> Report:
         oldest = min(change.time for change in found)
         spans_of = [(max(began, oldest), ended) for began, ended in spans_of]
     day, week = (Uptime(start, now, spans(found, spans_of, start, now)) for start in (max(now - DAY, since), since))
-    return Report(getattr(device, "presence", None), seen, drops(found, now), day, week)
+    dropped = drops([change for change in found if change.time >= since], now)
+    return Report(getattr(device, "presence", None), seen, dropped, day, week)
 
 
 def _changes(device: UUID, since: datetime) -> tuple[list[Change], bool]:

@@ -15,7 +15,7 @@ from devices.models import Device
 from devices.tests.factories import make_account, make_device
 from messaging import presence as presence_module
 from messaging.models import Presence, PresenceChange, PresenceState, PresenceWatch
-from messaging.presence import Change, Span, Uptime, drops, report, spans
+from messaging.presence import Change, Span, Uptime, drops, known, report, spans
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ON, OFF, UNKNOWN = PresenceState.CONNECTED, PresenceState.DISCONNECTED, PresenceState.UNKNOWN
@@ -183,6 +183,15 @@ class TestReport:
         self.changed(device, came(-10))
         found = report(device, NOON)
         assert (found.day.since, found.week.words) == (at(-10), "Online the whole time.")
+
+    def test_what_was_before_a_device_came_to_its_owner_is_not_told(self, device: Device) -> None:
+        self.watched(-60 * 48, 0)
+        Device.objects.filter(pk=device.pk).update(moved_at=at(-10))
+        device.refresh_from_db()
+        self.changed(device, came(-60 * 30), went(-60), came(-50), went(-40), came(-30))
+        found = report(device, NOON)
+        assert (found.day.since, found.week.words, found.drops.day) == (at(-10), "Online the whole time.", 0)
+        assert known([device], NOON)[device.pk].drops.day == 0
 
     def test_of_more_changes_than_are_read_the_newest_count(self, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(presence_module, "MAX_CHANGES", 4)
