@@ -2,7 +2,7 @@
 // The page's one WebSocket. Events become DOM events on `document` ("live:message", "live:presence" …); commands become promises.
 // While it is down the page asks for itself every 5 s, and after each reconnection once: `refresh` swaps every [data-refresh].
 
-const live = { socket: null, open: false, tries: 0, refs: 0, waiting: new Map() };
+const live = { socket: null, open: false, seen: false, tries: 0, refs: 0, waiting: new Map() };
 
 function lamp(state, text) {
   const link = document.getElementById("link");
@@ -31,7 +31,8 @@ function connect() {
       waiting({ ok: false, problem: { status: 0, code: "link_lost", detail: "The page lost its connection to the portal. The device may or may not have got the command." } });
     }
     document.dispatchEvent(new CustomEvent("live:down"));
-    if (event.code === 4401) return lamp("", "Signed out"); // trying again would not help
+    // Trying again would not help, and what the page shows is no longer this person's to see: the server asks who is there.
+    if (event.code === 4401) return live.seen ? location.reload() : lamp("", "Signed out");
     retry();
   };
 }
@@ -51,7 +52,7 @@ function retry() {
 function receive(frame) {
   if (frame.kind === "watching") { // subscribed first, so nothing falls between the refreshed page and the first event
     const again = live.tries > 0;
-    live.open = true;
+    live.open = live.seen = true;
     live.tries = 0;
     lamp("on", "Live");
     document.dispatchEvent(new CustomEvent("live:up"));
