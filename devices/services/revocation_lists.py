@@ -39,7 +39,7 @@ def publish_soon(_subject: object = None) -> None:
 def _ask_for_lists() -> None:
     from devices.tasks import publish_revocation_lists  # tasks call services
 
-    if cache.add("revocation lists wanted", True, timeout=1):
+    if cache.add("revocation-lists-wanted", True, timeout=1):
         publish_revocation_lists.apply_async(countdown=1)
 
 

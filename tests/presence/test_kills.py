@@ -84,7 +84,7 @@ def test_the_broker_is_killed(portal: Portal, here: Board, gone: Board) -> None:
     assert story(here) == [CAME, BROKER, CAME]
     assert story(gone) == [CAME, GOODBYE]
     assert report(here)["presence"]["drops"]["day"] == 0  # not its doing
-    assert here.command("get_status")[0] == 200
+    until(lambda: here.command("get_status")[0] == 200, "the web server is back at the broker too")
 
 
 def test_the_worker_is_killed_while_devices_come_and_go(portal: Portal, here: Board, gone: Board) -> None:

@@ -31,6 +31,9 @@ def test_it_says_who_asks_with_what_and_what_is_left(alice: User, pump: Device, 
         "first_name": "Alice",
         "last_name": "T",
         "time_zone": "UTC",
+        "language": "en",
+        "theme": "",
+        "delete_at": None,
     }
     assert (body["token"]["name"], body["token"]["scopes"]) == ("grafana", ["read"])
     assert body["token"]["expires_at"].endswith("Z")
