@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -14,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from accounts import tasks
 from accounts.models import Account, Membership, Role, User
+from accounts.services import support
 from accounts.tests.helpers import CODE, SIGN_UP, code_in, has_code, sign_up_data
 
 
@@ -60,6 +62,38 @@ def test_it_signs_in_with_the_code_and_goes_where_the_person_was_going(client: C
     assert response["Location"] == "/account/"
     assert client.get("/account/").context["user"].username == "carol"
     assert EmailAddress.objects.get(email="carol@example.org").verified
+
+
+@pytest.fixture
+def two_codes(
+    client: Client,
+    mailoutbox: list[EmailMessage],
+    clean_valkey: None,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> list[str]:
+    """Return the code of a sign-up that is under way and the one that an operator has sent since."""
+    client.post(SIGN_UP, sign_up_data())
+    monkeypatch.setattr(support, "_CODE_MAIL", Mock(allow=lambda _: True))  # it is not the minute after the first one any more
+    with django_capture_on_commit_callbacks(execute=True):
+        support.resend_confirmation(user=User.objects.get(username="carol"))
+    return [code_in(mail) for mail in mailoutbox]
+
+
+def test_it_takes_the_code_that_an_operator_had_sent(client: Client, two_codes: list[str]) -> None:
+    first, second = two_codes
+    said = errors(client.post(CODE, {"code": first}))["code"]
+    assert said == ["A newer code was sent, and only that works. Or send one again."]
+    assert client.post(CODE, {"code": f" {second[:3]} {second[3:]} "})["Location"] == "/devices/"
+    assert EmailAddress.objects.get(email="carol@example.org").verified
+
+
+def test_an_operators_code_is_guessed_five_times_like_any_other(client: Client, two_codes: list[str]) -> None:
+    wrong = next(code for code in ("000000", "111111", "222222") if code not in two_codes)
+    for _ in range(5):
+        client.post(CODE, {"code": wrong})
+    client.post(CODE, {"code": two_codes[1]})
+    assert not EmailAddress.objects.get(email="carol@example.org").verified
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example"])
