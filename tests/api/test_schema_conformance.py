@@ -30,7 +30,7 @@ BEYOND_SCHEMA = {
     "devices_register", "devices_change", "uart_write", "notifications_trigger", "commands_send", "certificates_renew",
     "accounts_create", "accounts_rename", "invitations_create",
     "apis_get", "apis_set", "profiles_make", "profiles_save",
-    "claims_make", "device_jobs_begin", "account_change", "device_jobs_archive", "claim_codes_make",
+    "claims_make", "device_jobs_begin", "account_update", "device_jobs_archive", "claim_codes_make",
 }  # fmt: skip
 schema = schemathesis.openapi.from_dict(whole_schema())
 # What a signed-in browser is held to: the same operations, without the token.
