@@ -38,7 +38,7 @@ class BeginJobSerializer(StrictSerializer):
 
     account = HexField(required=False, help_text="One of /accounts that you manage; your personal one if not given.")
     profile = ProfileField(default=DEFAULT_PROFILE, initial=DEFAULT_PROFILE)
-    devices = serializers.ListField(child=WantedSerializer(), required=False, allow_empty=False, max_length=MAX_LINES)
+    devices = serializers.ListField(child=WantedSerializer(), required=False, min_length=1, max_length=MAX_LINES)
     pattern = TextField(required=False, max_length=80, help_text="Their names, with `{n}` where the number goes.")
     count = WholeNumberField(required=False, min_value=1, max_value=MAX_LINES)
     first = WholeNumberField(default=1, min_value=0, max_value=HIGHEST_NUMBER, help_text="The first number.")

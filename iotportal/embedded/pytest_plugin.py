@@ -10,6 +10,7 @@ import atexit
 import base64
 import os
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def _set_up_django() -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # hundreds of users, none of them real
     settings.WHITENOISE_AUTOREFRESH = True  # each test client loads the middlewares anew, and would read all static files
     django.setup()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse two tests of one name: pytest-xdist would run one of them and say that both passed."""
+    names = Counter(item.nodeid for item in items)
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:
+        raise pytest.UsageError(f"tests of the same name: {', '.join(twice[:5])}")
 
 
 @pytest.hookimpl(trylast=True)

@@ -71,7 +71,8 @@ class PresenceView(StrictQuery):
         device = access_device(user_of(request), device_id, Action.MANAGE)
         form = shapes.OfflineLimitSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        set_offline_limit(device=device, minutes=form.validated_data["offline_after_minutes"])
+        if "offline_after_minutes" in form.validated_data:
+            set_offline_limit(device=device, minutes=form.validated_data["offline_after_minutes"])
         return self._told(request, access_device(user_of(request), device_id, Action.READ))
 
     def _told(self, request: Request, device: Device) -> Response:

@@ -146,6 +146,7 @@ class OfflineLimitSerializer(StrictSerializer):
     """When to tell the owner."""
 
     offline_after_minutes = serializers.IntegerField(
+        required=False,
         allow_null=True,
         min_value=1,
         max_value=LONGEST_OFFLINE_MINUTES,
@@ -339,11 +340,15 @@ class HistoryQuerySerializer(serializers.Serializer[Any]):
     """The filters of the history."""
 
     device = DeviceFilterField(required=False, help_text="A device id, 32 hex digits. Deleted devices keep their history.")
-    api = serializers.CharField(required=False, max_length=64, help_text="Only this api, for example get_gpio.")
+    api = serializers.CharField(
+        required=False, max_length=64, trim_whitespace=False, help_text="Only this api, for example get_gpio."
+    )
     direction = ChoiceField(choices=Direction.choices, required=False, help_text="`to` the device or `from` it.")
     since = serializers.DateTimeField(required=False, help_text="Not before; ISO 8601.")
     until = serializers.DateTimeField(required=False, help_text="Before; ISO 8601.")
-    text = serializers.CharField(required=False, max_length=200, help_text="Looked for in api and payload, in any case.")
+    text = serializers.CharField(
+        required=False, max_length=200, trim_whitespace=False, help_text="Looked for in api and payload, in any case."
+    )
 
 
 # --- you -------------------------------------------------------------------------------------------------------------------

@@ -3,13 +3,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from schemathesis.pytest.plugin import SchemathesisFunction
 
 from tests.api.live import LivePortal, live_portal
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist one worker has all tests of this folder, as they share one portal."""
+    """With pytest-xdist one worker has all tests of this folder, as they share one portal.
+
+    Schemathesis calls all operations of a test by the test's name, and xdist runs one of those that have the same.
+    """
     for item in items:
+        if isinstance(item, SchemathesisFunction):
+            item._id = item.id.with_params(item.name.partition("[")[2].removesuffix("]"))
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.xdist_group("api"))
 
