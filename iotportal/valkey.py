@@ -73,7 +73,8 @@ class _Link(asyncio.Protocol):
         self._reader = hiredis.Reader(notEnoughData=self)
         self._waiting: deque[Answer | None] = deque()
         self._out: list[bytes] = []
-        self._flushing = False
+        self._flushing = False  # at the end of this turn
+        self._posting = False  # a turn later
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._silent_since = 0.0
@@ -129,12 +130,12 @@ class _Link(asyncio.Protocol):
             raise ValkeyUnavailable("not connected")
         self._out.append(hiredis.pack_command(arguments))
         self._waiting.append(None)
-        if not self._flushing:
-            self._flushing = True
+        if not self._flushing and not self._posting:
+            self._posting = True
             self._loop.call_soon(self._loop.call_soon, self._flush)
 
     def _flush(self) -> None:
-        self._flushing = False
+        self._flushing = self._posting = False
         if self._transport is not None and self._out:
             self._transport.write(b"".join(self._out))
         self._out.clear()

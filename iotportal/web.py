@@ -20,7 +20,7 @@ class _HeldHead:
 
     def write(self, data: bytes) -> None:
         """Write; the first of two calls waits for the second."""
-        if self._head is None or data.startswith(b"HTTP/1.1 100 "):
+        if self._head is None or (not self._head and data.startswith(b"HTTP/1.1 100 ")):
             self._transport.write(data)
         elif not self._head:
             self._head = data

@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl
 
+from django.urls import get_resolver
+
 from accounts.tokens import hash_token, looks_like_token
 from iotportal.bodies import MAX_BODY_BYTES, parse_object, too_large
 from iotportal.garbage import keep_what_is_loaded
@@ -112,6 +114,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await runtime.start()
+            _ = get_resolver().url_patterns  # with which all pages are loaded
             keep_what_is_loaded()
             await send({"type": "lifespan.startup.complete"})
         else:

@@ -469,8 +469,8 @@ class Connection(asyncio.Protocol):
             # Whoever comes with a wrong password has proven no name: he fills nobody's timeline, no table of names, and no log.
             counted = name if proven else _NOBODY
             self._broker.refusals[counted] += 1
-            count = self._broker.refusals[counted]
-            if proven or count & (count - 1) == 0:
+            self._broker.unproven += not proven
+            if proven or self._broker.unproven & (self._broker.unproven - 1) == 0:
                 logger.warning("refused: connection of %s from %s: %s", name, self.address, reason)
             if proven and is_device_id(name):
                 self._broker.tell_refusal(name, reason, self.address)

@@ -83,6 +83,7 @@ class Broker:
         self.sessions: dict[str, Session] = {}
         # Refused connections, subscriptions and publishes by common name, until somebody takes them.
         self.refusals: Counter[str] = Counter()
+        self.unproven = 0  # refusals of clients who had proven no name, since the start
         self._host = host
         self._port = port
         self._standing = dict(standing or {})
@@ -235,6 +236,8 @@ class Broker:
             return
         if one.fingerprint != another.fingerprint or not older.keeps_its_promise():
             return  # a renewed certificate, or a link that was lost before
+        if one.fingerprint.startswith(authorization.PASSWORD):
+            return  # a password may be in two places; of certificates alone it is told
         shared = self._takeovers.note(one.fingerprint, older.address, newer.address, self.loop.time())
         if shared is not None:
             logger.warning("one certificate in two places: %s from %s", newer.client_id, ", ".join(shared.addresses))
@@ -410,8 +413,9 @@ class Broker:
         Also while nobody can be asked: what has ended is let in by a word of its owner alone.
         """
         now = time.time()
-        for connection in list(self._clients.values()):
-            if connection.peer is not None and connection.peer.ends <= now and not await self._still_admitted(connection):
+        ended = [one for one in self._clients.values() if one.peer is not None and one.peer.ends <= now]
+        for connection, admitted in zip(ended, await asyncio.gather(*map(self._still_admitted, ended)), strict=True):
+            if not admitted:
                 logger.warning("cut: the certificate of %s has ended", connection.client_id)
                 connection.end(Reason.EXPIRED)
 

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from channels.db import database_sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError
 
 from accounts.access import Action, token_may
 from accounts.models import ApiToken, Membership
@@ -197,13 +197,13 @@ async def admit(
     take_lane: bool,
     owner: str,
     lease_ms: int,
-    timeout_s: float,
+    deadline: float,
     give_back: Callable[[Admission], None],
 ) -> Admission:
     """Decide whether `caller` may send to `device`; counts the command and may take its lane.
 
     Valkey decides also for a caller who leaves meanwhile: what it granted then goes to `give_back`. It answers, or is given up,
-    in `LONGEST_WAIT_S`; the database has `timeout_s`.
+    in `LONGEST_WAIT_S`; the database has until `deadline` (monotonic clock), however often it is asked.
 
     Raises:
         Problem: 401, 402, 403, 404, 409 (offline), 429, or 503 when Valkey or the database is away: nobody's right can be known.
@@ -235,7 +235,7 @@ async def admit(
             admission = _granted(reply, month)
             if admission is not None:
                 return admission
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 await _learn(valkey, caller, device, [part.decode() for part in reply])
         except ValkeyUnavailable as error:
             raise cannot_check() from error
@@ -299,11 +299,12 @@ async def _learn(valkey: Valkey, caller: Caller, device: str, reply: list[str]) 
 
 # Look-ups of tokens under way. Of many who come with one token at once, one asks and is counted: a good token that is not kept
 # yet must not look like a flood of bad ones.
-_asking: dict[tuple[Valkey, str], asyncio.Task[None]] = {}
+_asking: dict[tuple[Valkey, str, str], asyncio.Task[None]] = {}
+LOOKUP_S = 5.0
 
 
 async def _learn_token(valkey: Valkey, caller: Caller, *, buried: bool) -> None:
-    key = (valkey, caller.token_hash or "")
+    key = (valkey, caller.token_hash or "", caller.address)  # what one address is refused is not another's business
     task = _asking.get(key)
     if task is None:
         task = _asking[key] = asyncio.get_running_loop().create_task(_ask_for_token(valkey, caller, buried=buried))
@@ -319,11 +320,12 @@ async def _ask_for_token(valkey: Valkey, caller: Caller, *, buried: bool) -> Non
     """
     window = await _count_failure(valkey, caller)
     try:
-        entry = await _look_up_token(caller.token_hash or "")
-    except DatabaseError:
+        async with asyncio.timeout(LOOKUP_S):  # or all who come with it later would wait for one that hangs
+            entry = await _look_up_token(caller.token_hash or "")
+            await _fill(valkey, cache.token_key(caller.token_hash or ""), entry, buried=buried)
+    except BaseException:
         valkey.post("DECR", window.key)
         raise
-    await _fill(valkey, cache.token_key(caller.token_hash or ""), entry, buried=buried)
     if entry is None:
         raise _refusal("unknown_token")
     valkey.post("DECR", window.key)

@@ -194,8 +194,9 @@ class Gateway:
             raise Problem(
                 400, "invalid", "Some fields are not right.", errors={"api": ["Lower-case letters, digits and _, at most 64."]}
             )
-        admission = await self._admit(caller, device_id, api_name, timeout_s)
-        profile = profile_store.known(admission.profile) or await self._learn(device_id, api_name, admission, timeout_s)
+        deadline = accepted + timeout_s
+        admission = await self._admit(caller, device_id, api_name, deadline)
+        profile = profile_store.known(admission.profile) or await self._learn(device_id, api_name, admission, deadline)
         device = self._admitted(device_id, api_name, admission, profile)
         try:
             pending = self._prepare(caller, admission, device, api_name, arguments, timeout_s, accepted, kind)
@@ -207,7 +208,7 @@ class Gateway:
 
     # --- one command ------------------------------------------------------------------------------------------------------
 
-    def _admit(self, caller: Caller, device_id: str, api_name: str, timeout_s: float) -> Awaitable[Admission]:
+    def _admit(self, caller: Caller, device_id: str, api_name: str, deadline: float) -> Awaitable[Admission]:
         """Ask whether the caller may send. Raises Problem as `admit` does, and 503 when that is not known in time."""
         asking = admit(
             self._valkey,
@@ -217,20 +218,21 @@ class Gateway:
             take_lane=not self._holds_lane(device_id, api_name),
             owner=self._owner,
             lease_ms=_LEASE_MS,
-            timeout_s=timeout_s,
+            deadline=deadline,
             give_back=partial(self._give_back, device_id, api_name),
         )
         # Valkey answers or is given up before a longer timeout is over: that saves a timer for every command.
-        return asking if timeout_s > LONGEST_WAIT_S else _in_time(asking, timeout_s)
+        left = deadline - monotonic()
+        return asking if left > LONGEST_WAIT_S else _in_time(asking, left)
 
-    async def _learn(self, device_id: str, api_name: str, admission: Admission, timeout_s: float) -> Profile:
+    async def _learn(self, device_id: str, api_name: str, admission: Admission, deadline: float) -> Profile:
         """Return the profile of an admission in a version that is new to this process.
 
         Raises:
             Problem: 503, it cannot be had.
         """
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(max(0.0, deadline - monotonic())):
                 return await known_profile(admission.profile)
         except BaseException as error:
             self._give_back(device_id, api_name, admission)
@@ -302,6 +304,9 @@ class Gateway:
 
     async def _run(self, device: _Device, pending: _Pending) -> CommandResult:
         deadline, key = pending.accepted + pending.timeout_s, pending.key
+        if deadline <= monotonic():  # asking who may send took all of it
+            refund(self._valkey, pending.admission)
+            raise cannot_check()
         if not self._transport.is_bound(device.id):
             await self._bind(pending, deadline)
         self._refuse_full_lane(device, pending)

@@ -200,15 +200,17 @@ class Lanes:
 
         `locked`: the lane's lock is ours, as `lock_granted` would tell.
         """
-        if command.deadline <= now:
-            return [TimedOut(command.id, sent=False)]
         key = self._key(command.api.name)
+        if command.deadline <= now:
+            return [TimedOut(command.id, sent=False), *([ReleaseLock(key)] if locked else [])]
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(key)
-        if locked:
-            lane.lock = _Lock.HELD
         actions = self._pass_time(lane, now)
+        if locked and self._one_at_a_time:
+            lane.lock = _Lock.HELD
+        elif locked:  # the profile was another when it was taken; by this one nothing here needs a lock
+            actions.append(ReleaseLock(key))
         lane.queue_due = min(lane.queue_due, command.deadline) if lane.queue else command.deadline
         lane.queue.append(command)
         return actions + self._advance(lane, now)

@@ -14,14 +14,16 @@ import uvicorn
 from iotportal.web import OneWrite
 
 RELEASED = threading.Event()
+ODD = b"HTTP/1.1 100 Continue"  # a body that looks like a head
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answer by the path: /whole, /parts, /slow (its body waits for RELEASED), /fails, /echo."""
+    """Answer by the path: /whole, /odd, /parts, /slow (its body waits for RELEASED), /fails, /echo."""
     if scope["type"] != "http":
         return
     path = scope["path"]
-    body = b"".join([message["body"] async for message in _messages(receive)]) if path == "/echo" else b"body"
+    bodies = {"/echo": b"".join([message["body"] async for message in _messages(receive)]), "/odd": ODD}
+    body = bodies.get(path, b"body")
     head = [] if path == "/parts" else [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": head})
     if path == "/fails":
@@ -97,6 +99,11 @@ def test_a_head_request_has_no_body(client: socket.socket) -> None:
     assert b"content-length: 4" in until(client, b"\r\n\r\n")
     ask(client, "/whole")
     assert until(client, b"body")
+
+
+def test_a_body_that_looks_like_a_head_stays_behind_its_own(client: socket.socket) -> None:
+    ask(client, "/odd")
+    assert until(client, ODD).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_several_requests_at_once_are_answered_in_their_order(client: socket.socket) -> None:

@@ -135,12 +135,14 @@ def test_the_owner_says_when_to_be_told(api: APIClient, pump: Device) -> None:
     url = f"/api/v1/devices/{pump.hex}/presence"
     answer = api.patch(url, {"offline_after_minutes": 15})
     assert (answer.status_code, answer.json()["presence"]["offline_after_minutes"]) == (200, 15)
+    unchanged = api.patch(url, {})  # what is not given stays, as everywhere
+    assert (unchanged.status_code, unchanged.json()["presence"]["offline_after_minutes"]) == (200, 15)
     assert api.patch(url, {"offline_after_minutes": None}).json()["presence"]["offline_after_minutes"] is None
 
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"offline_after_minutes": 0}, {"offline_after_minutes": 10_081}, {"offline_after_minutes": "soon"},
+    [{"offline_after": 5}, {"offline_after_minutes": 0}, {"offline_after_minutes": 10_081}, {"offline_after_minutes": "soon"},
      {"offline_after_minutes": 2**70}, {"offline_after_minutes": 5, "connected": True}, {"offline_after_minutes": [5]}],
 )  # fmt: skip
 def test_a_limit_that_makes_no_sense_is_refused(api: APIClient, pump: Device, body: dict[str, Any]) -> None:

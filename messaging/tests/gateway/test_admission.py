@@ -224,6 +224,33 @@ async def test_a_crowd_with_one_good_token_is_no_flood(world: World, settings: S
     assert tokens_asked.count == 1
 
 
+async def test_a_command_whose_time_is_over_when_it_is_admitted_leaves_the_lane_free(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, gateway, caller = await world.device(), await world.gateway(), Caller(world.user.pk)
+    await gateway.send(caller, device.device.hex, "get_gpio", PIN)
+    await until(lanes_are_free, "the lane to be free")
+    before, ahead = await used(world), [0.0]
+    admit = core.admit
+
+    async def slow(*arguments: Any, **named: Any) -> admission.Admission:
+        granted = await admit(*arguments, **named)
+        ahead[0] += 60
+        return granted
+
+    monkeypatch.setattr(core, "admit", slow)
+    monkeypatch.setattr(core, "monotonic", lambda: time.monotonic() + ahead[0])
+    assert (await refused(gateway.send(caller, device.device.hex, "get_gpio", PIN))).status == 503
+    monkeypatch.setattr(core, "admit", admit)
+    await until(lanes_are_free, "the lane to be given back")
+    assert await used(world) == before
+    assert (await gateway.send(caller, device.device.hex, "get_gpio", PIN)).answer["value"] == 1
+
+
+async def lanes_are_free() -> bool:
+    return not await lanes()
+
+
 async def test_one_unknown_token_is_looked_up_once(world: World, tokens_asked: Spy) -> None:
     gateway, caller = await world.gateway(), Caller(None, hash_token(new_token()), address="192.0.2.1")
     for _ in range(10):

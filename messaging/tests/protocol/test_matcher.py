@@ -371,3 +371,18 @@ def test_what_is_asked_and_never_answered_leaves_nothing_behind() -> None:
     bench.at(7)
     assert bench.lanes.idle
     assert bench.lanes.next_wakeup() is None
+
+
+@pytest.mark.parametrize(("profile", "lane"), [(STANDARD, "get_status"), (FT900, "*")])
+def test_a_lock_that_comes_with_a_command_that_is_over_already_is_given_back(profile: Profile, lane: str) -> None:
+    lanes = Lanes(profile, grace_s=2.0)
+    command = Command("a", profile.api("get_status"), {}, 1.0)
+    assert lanes.submit(command, 1.0, locked=True) == [TimedOut("a", sent=False), ReleaseLock(lane)]
+    assert lanes.idle
+    assert lanes.submit(replace(command, id="b", deadline=9.0), 2.0) == [WantLock(lane)]
+
+
+def test_a_lock_that_nothing_needs_any_more_is_given_back() -> None:
+    lanes = Lanes(MODERN, grace_s=2.0)
+    actions = lanes.submit(Command("a", MODERN.api("get_status"), {}, 5.0), 0.0, locked=True)
+    assert actions == [ReleaseLock("get_status"), Send("a", attempt=1)]
