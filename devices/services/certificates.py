@@ -17,6 +17,7 @@ from devices.events import record
 from devices.models import Certificate, Device, EventKind
 from devices.pki import KeyAlgorithm
 from devices.services.errors import DeviceGone, KeyInUse, UnknownKeyAlgorithm
+from devices.services.holding import hold_device
 from devices.services.integrity import as_refusal
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def renew_certificate(
     was revoked stays revoked. Calls `hooks.certificate_revoked` for each that the device has no use for.
 
     Raises:
-        DeviceGone: it was deleted.
+        DeviceGone: it was deleted, or is another account's.
         UnknownKeyAlgorithm: there is none of that name.
         CsrRefused: the request is not taken (KeyInUse: its key is not).
         devices.pki.PkiError: the certificate authority is not usable.
@@ -105,8 +106,7 @@ def renew_certificate(
     key = make_key(key_algorithm) if csr is None else Key(pki.read_csr(csr, device_id=device.id))
     try:
         with transaction.atomic():
-            if not Device.objects.live().select_for_update().filter(pk=device.pk).exists():
-                raise DeviceGone
+            hold_device(device)
             _make_way(device)
             certificate = certify(device, key)
             record(
@@ -187,8 +187,9 @@ def retire(device: Device, certificates: list[Certificate], *, why: str) -> None
 
 
 def forget_key(*, device: Device, by: User | None = None) -> None:
-    """Destroy the portal's copies of the device's private keys; the device keeps working with its own."""
+    """Destroy the portal's copies of the device's private keys; the device keeps working with its own. Raises DeviceGone."""
     with transaction.atomic():
+        hold_device(device)
         if device.certificates.exclude(sealed_key=None).update(sealed_key=None):
             record(device=device, kind=EventKind.KEY_FORGOTTEN, by=by)
     logger.info("private key of device %s forgotten", device.hex)

@@ -25,6 +25,7 @@ from devices.events import record
 from devices.models import ClaimCode, Device, EventKind
 from devices.names import DEVICE_NAME_LENGTH
 from devices.services.errors import ClaimRefused
+from devices.services.holding import hold_device
 from devices.services.integrity import as_refusal
 
 logger = logging.getLogger(__name__)
@@ -66,8 +67,10 @@ def make_claim_codes(*, account: Account, devices: Iterable[Device], by: User) -
 
 
 def withdraw_claim_code(*, device: Device) -> None:
-    """Make the device's code worthless. Twice is once."""
-    ClaimCode.objects.filter(device=device).delete()
+    """Make the device's code worthless. Twice is once. Raises DeviceGone."""
+    with transaction.atomic():
+        hold_device(device)
+        ClaimCode.objects.filter(device=device).delete()
 
 
 def claim_device(*, user: User, code: str) -> Device:

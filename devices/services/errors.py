@@ -1,5 +1,7 @@
 """What the registry refuses; every message is for the person who asked."""
 
+from django.http import Http404
+
 from devices.names import InvalidName
 from devices.pki import CsrRefused
 from devices.profile_check import InvalidProfile
@@ -18,11 +20,11 @@ class NameTaken(Exception):
         return "You have a device of that name already."
 
 
-class DeviceGone(Exception):
-    """The device was deleted in the meantime."""
+class DeviceGone(Http404):
+    """The device was deleted in the meantime, or went to another account: to whoever asks, there is no such device."""
 
     def __str__(self) -> str:
-        return "This device was deleted."
+        return "This device was deleted, or another account has it now."
 
 
 class InvalidPin(ValueError):

@@ -17,7 +17,8 @@ from devices.names import PIN_NAME_LENGTH, clean_name
 from devices.pki import KeyAlgorithm
 from devices.selectors import highest_pin
 from devices.services.certificates import Key, Registered, certify, make_key
-from devices.services.errors import DeviceGone, InvalidPin
+from devices.services.errors import InvalidPin
+from devices.services.holding import hold_device
 from devices.services.integrity import as_refusal
 from devices.services.profiles import kind_of
 from devices.services.revocation import revoke_all
@@ -67,7 +68,7 @@ def rename_device(*, device: Device, name: str, by: User | None = None) -> Devic
 
     Raises:
         InvalidName, NameTaken: the name cannot be had.
-        DeviceGone: it was deleted.
+        DeviceGone: it was deleted, or is another account's.
     """
     return _change(device, "name", clean_name(name), EventKind.RENAMED, by)
 
@@ -77,7 +78,7 @@ def change_profile(*, device: Device, profile: str, by: User | None = None) -> D
 
     Raises:
         UnknownProfile: there is no such profile.
-        DeviceGone: it was deleted.
+        DeviceGone: it was deleted, or is another account's.
     """
     new = kind_of(device.account, profile)
     return _change(device, "profile", new.slug, EventKind.PROFILE_CHANGED, by, own_profile_id=new.own_id)
@@ -91,7 +92,8 @@ def delete_device(*, device: Device) -> None:
     with transaction.atomic():
         now = timezone.now()
         # Conditional, so that of two at once one does it: the row is locked until the commit, and the second finds it deleted.
-        if not Device.objects.live().filter(pk=device.pk).update(deleted_at=now):
+        # One that was claimed meanwhile is no longer this account's to delete.
+        if not Device.objects.live().filter(pk=device.pk, account_id=device.account_id).update(deleted_at=now):
             return
         device.deleted_at = now
         revoke_all(device)
@@ -105,22 +107,22 @@ def name_pin(*, device: Device, number: int, name: str) -> Pin:
     Raises:
         InvalidName: the name is too long or cannot be shown.
         InvalidPin: there is no pin of that number.
+        DeviceGone: it was deleted, or is another account's.
     """
     highest = highest_pin(device)
     if not 0 <= number <= highest:
         raise InvalidPin(f"Pins are numbered 0 to {highest}.")
     values = {"name": clean_name(name, longest=PIN_NAME_LENGTH, optional=True)}
-    return Pin.objects.update_or_create(device=device, number=number, defaults=values)[0]
+    with transaction.atomic():
+        hold_device(device)
+        return Pin.objects.update_or_create(device=device, number=number, defaults=values)[0]
 
 
 def _change(device: Device, column: str, value: str, kind: EventKind, by: User | None, **besides: UUID | None) -> Device:
     """Change a column of a live device, and those that go with it, and tell who wants to know."""
     try:
         with transaction.atomic():
-            stored = Device.objects.live().select_for_update().filter(pk=device.pk).first()
-            if stored is None:
-                raise DeviceGone
-            before = str(getattr(stored, column))
+            before = str(getattr(hold_device(device), column))
             Device.objects.filter(pk=device.pk).update(**{column: value}, **besides)
             for name, new in {column: value, **besides}.items():
                 setattr(device, name, new)

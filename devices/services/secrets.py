@@ -16,7 +16,8 @@ from accounts.models import User
 from devices import hooks
 from devices.events import record
 from devices.models import Device, DeviceSecret, EventKind
-from devices.services.errors import DeviceGone, SecretsForbidden
+from devices.services.errors import SecretsForbidden
+from devices.services.holding import hold_device
 from iotportal.sealing import parse_seal_key
 
 logger = logging.getLogger(__name__)
@@ -41,15 +42,13 @@ def issue_secret(*, device: Device, by: User | None = None) -> str:
 
     Raises:
         SecretsForbidden: the operator has not switched device passwords on.
-        DeviceGone: it was deleted meanwhile.
+        DeviceGone: it was deleted meanwhile, or is another account's.
     """
     if not settings.DEVICE_PASSWORDS:
         raise SecretsForbidden
     secret = secrets.token_urlsafe(SECRET_BYTES)
     with transaction.atomic():
-        locked = Device.objects.select_for_update().get(pk=device.pk)
-        if locked.deleted_at is not None:
-            raise DeviceGone
+        locked = hold_device(device)
         rotated = _take_away(locked)
         DeviceSecret.objects.create(device=locked, secret_hash=secret_hash(locked.pk, secret.encode()))
         record(device=locked, kind=EventKind.SECRET_ISSUED, rotated=rotated, by=by)
@@ -58,9 +57,15 @@ def issue_secret(*, device: Device, by: User | None = None) -> str:
 
 
 def revoke_secret(*, device: Device, by: User | None = None) -> bool:
-    """Take the device's secret away, and cut a connection made with it; say whether there was one. Always possible."""
+    """Take the device's secret away, and cut a connection made with it; say whether there was one.
+
+    Possible with device passwords switched off too.
+
+    Raises:
+        DeviceGone: it was deleted meanwhile, or is another account's.
+    """
     with transaction.atomic():
-        locked = Device.objects.select_for_update().get(pk=device.pk)
+        locked = hold_device(device)
         had = _take_away(locked)
         if had:
             record(device=locked, kind=EventKind.SECRET_REVOKED, by=by)

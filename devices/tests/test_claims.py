@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -14,6 +15,7 @@ from django.db import connection
 from django.http import Http404
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts.models import Account, User
 from accounts.services import personal_account
@@ -186,3 +188,33 @@ def test_the_api_makes_withdraws_and_takes_codes(client: Client, account: Accoun
     assert (claimed.status_code, claimed.json()["account"]) == (201, personal_account(bob).pk.hex)
     client.force_login(make_member(account, "olga", "operator"))
     assert client.post(path, {}, "application/json").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda device: services.renew_certificate(device=device),
+        lambda device: services.issue_secret(device=device),
+        lambda device: services.revoke_secret(device=device),
+        lambda device: services.rename_device(device=device, name="Mine"),
+        lambda device: services.change_profile(device=device, profile="ft900"),
+        lambda device: services.withdraw_claim_code(device=device),
+        lambda device: services.name_pin(device=device, number=1, name="Pump"),
+        lambda device: services.forget_key(device=device),
+    ],
+)
+def test_who_was_let_in_before_a_claim_changes_nothing_after_it(
+    account: Account, bob: User, settings: Settings, change: Callable[[Device], object]
+) -> None:
+    settings.DEVICE_PASSWORDS = True
+    before = make_device(account)
+    claim_device(user=bob, code=code_of(before))
+    with pytest.raises(services.DeviceGone):
+        change(before)
+
+
+def test_who_was_let_in_before_a_claim_does_not_delete_the_device_after_it(account: Account, bob: User) -> None:
+    before = make_device(account)
+    claim_device(user=bob, code=code_of(before))
+    services.delete_device(device=before)
+    assert Device.objects.live().filter(pk=before.pk).exists()
