@@ -17,7 +17,7 @@ from accounts.models import User
 from devices.access import parse_device_id
 from devices.models import Device
 from iotportal.problems import Problem
-from messaging.events import session_group, user_group
+from messaging.events import account_group, device_group, session_group, user_group
 from messaging.gateway import runtime
 from messaging.gateway.admission import Caller, Source
 
@@ -137,7 +137,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _follow(self, accounts: list[UUID], devices: dict[UUID, UUID]) -> None:
         """Be in the groups of these and in no others."""
         self.devices = set(devices)
-        groups = {f"account.{key.hex}" for key in accounts} | {f"device.{key.hex}" for key in devices}
+        groups = {account_group(key) for key in accounts} | {device_group(account, key) for key, account in devices.items()}
         for group in self.watched - groups:
             await self.channel_layer.group_discard(group, self.channel_name)
         for group in groups - self.watched:

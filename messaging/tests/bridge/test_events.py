@@ -11,12 +11,12 @@ from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
-from channels.layers import get_channel_layer
+from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import connection, transaction
 from django.test import override_settings
 
 from messaging import events
-from messaging.events import MAX_FRAME_BYTES, Outbox, message_event, publish_on_commit, timestamp
+from messaging.events import MAX_FRAME_BYTES, Outbox, device_group, message_event, publish_on_commit, timestamp
 
 KEY, ACCOUNT, DEVICE = UUID(int=1), UUID(int=2), UUID(int=3)
 NOW = datetime(2026, 5, 1, 12, 0, 0, 5, tzinfo=UTC)
@@ -102,7 +102,7 @@ async def _received(send: Callable[[], object], group: str) -> dict[str, Any]:
         await layer.flush()
 
 
-@pytest.mark.parametrize("group", [f"device.{DEVICE.hex}", f"account.{ACCOUNT.hex}"])
+@pytest.mark.parametrize("group", [device_group(ACCOUNT, DEVICE), f"account.{ACCOUNT.hex}"])
 async def test_it_arrives_as_the_layers_own_messages_do(group: str) -> None:
     outbox = Outbox()
     event = message_event(**MESSAGE)
@@ -110,12 +110,20 @@ async def test_it_arrives_as_the_layers_own_messages_do(group: str) -> None:
     assert await _received(outbox.send, group) == {"type": "live.events", "events": [event]}
 
 
+def test_a_device_that_another_account_has_now_is_another_group() -> None:
+    outbox, event = Outbox(), message_event(**MESSAGE)
+    for account in (ACCOUNT, DEVICE):
+        outbox.add(account, DEVICE, event)
+    assert [len(message["events"]) for _, message in outbox.frames()] == [1, 1, 1, 1]
+    assert all(BaseChannelLayer().require_valid_group_name(group) for group, _ in outbox.frames())
+
+
 async def test_another_layer_is_used_through_its_api() -> None:
     with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}):
         assert not events._speaks_pubsub()
         layer: Any = get_channel_layer()
         channel = await layer.new_channel()
-        await layer.group_add(f"device.{DEVICE.hex}", channel)
+        await layer.group_add(device_group(ACCOUNT, DEVICE), channel)
         outbox = Outbox()
         outbox.add(ACCOUNT, DEVICE, message_event(**MESSAGE))
         await sync_to_async(outbox.send)()

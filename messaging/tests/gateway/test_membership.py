@@ -23,7 +23,7 @@ from accounts.services import (
 )
 from devices.models import Certificate
 from iotportal.problems import Problem
-from messaging.events import user_group
+from messaging.events import device_group, user_group
 from messaging.gateway import runtime
 from messaging.gateway.admission import Caller
 from messaging.tests.gateway.test_consumer import Socket, connected
@@ -58,7 +58,11 @@ class Works:
         """Say whether a page of `user` hears what happens to the device, by what comes before a mark sent after it."""
         layer = get_channel_layer()
         assert layer is not None
-        for group in (f"device.{self.device.device.hex}", f"account.{self.account.pk.hex}", user_group(user.pk)):
+        for group in (
+            device_group(self.account.pk, self.device.device.pk),
+            f"account.{self.account.pk.hex}",
+            user_group(user.pk),
+        ):
             await layer.group_send(group, {"type": "live.events", "events": [{"kind": group}]})
         frames = [await socket.hear()]
         while frames[-1]["events"][0]["kind"] != user_group(user.pk):
