@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from accounts.exports import PIECE, Export
-from devices.models import Certificate, Device, DeviceEvent, OwnProfile, Pin
+from devices.models import Certificate, Device, DeviceEvent, OwnProfile, Pin, since_moved
 
 
 def add_registry(export: Export) -> None:
@@ -43,7 +43,7 @@ def add_registry(export: Export) -> None:
         ["device_id", "time", "kind", "detail"],
         lambda: (
             [one.device_id.hex, one.time, one.kind, json.dumps(one.detail, ensure_ascii=False)]
-            for one in DeviceEvent.objects.filter(**theirs).iterator(PIECE)
+            for one in DeviceEvent.objects.filter(since_moved(), **theirs).iterator(PIECE)
         ),
     )
     for profile in OwnProfile.objects.filter(account=export.account):

@@ -399,6 +399,16 @@ class EventKind(models.TextChoices):
     BACK = "back", "back after being offline for too long"
 
 
+def since_moved(device: Device | None = None) -> Q:
+    """Return what picks the rows (with `device` and `time`) since each device came to its account: earlier ones are another's.
+
+    Where all rows are those of one `device`, its own moment is the bound, and an index on (device, time) ends there.
+    """
+    if device is None:
+        return Q(device__moved_at=None) | Q(time__gte=F("device__moved_at"))
+    return Q() if device.moved_at is None else Q(time__gte=device.moved_at)
+
+
 class DeviceEvent(models.Model):
     """One thing that happened to a device; written by `devices.events.record` and never changed."""
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 
-from devices.models import Device
+from devices.models import Device, since_moved
 from iotportal.words import seconds
 from messaging.models import Presence, PresenceChange, PresenceState, PresenceWatch
 from messaging.reasons import OURS, in_words
@@ -239,7 +239,7 @@ def drops(changes: Iterable[Change], now: datetime) -> Drops:
 def drops_of(devices: Iterable[UUID], now: datetime) -> dict[UUID, Drops]:
     """Return how often the connection of each device ended in the last hour and day; those where it did."""
     ended = PresenceChange.objects.filter(
-        Q(device__moved_at=None) | Q(time__gte=F("device__moved_at")),
+        since_moved(),
         device_id__in=list(devices),
         state=PresenceState.DISCONNECTED,
         time__gt=now - DAY,

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 
-from devices.models import Device, DeviceEvent, EventKind
+from devices.models import Device, DeviceEvent, EventKind, since_moved
 from iotportal.cursor import Cursor
 from iotportal.words import plural, seconds
 from messaging import reasons
@@ -111,7 +111,7 @@ def _events(device: Device, place: Cursor | None) -> Iterable[Line]:
 
 def _owners(rows: QuerySet[Any], device: Device) -> QuerySet[Any]:
     """Leave out what happened before the device came to its account: that is another's business."""
-    return rows if device.moved_at is None else rows.filter(time__gte=device.moved_at)
+    return rows.filter(since_moved(device))
 
 
 def _beyond(rows: QuerySet[Any], place: Cursor | None, key: object) -> QuerySet[Any]:

@@ -24,7 +24,7 @@ from accounts.models import Account, ApiToken, Membership, Role, User
 from accounts.services import create_organisation, create_token
 from devices.models import Certificate, Device
 from devices.profile_documents import blank
-from devices.services import make_profile
+from devices.services import claim_device, make_claim_codes, make_profile
 from devices.tests.factories import make_account, make_device, make_user
 from messaging import exports
 from messaging.tests.history import asked, exchange, said
@@ -127,3 +127,11 @@ def test_it_asks_first_who_it_is(alice: User) -> None:
     client.force_login(alice)
     with time_machine.travel(timezone.now() + timedelta(minutes=6)):
         assert client.get(EXPORT).status_code == 302
+
+
+def test_what_a_claimed_device_did_for_another_before_stays_out(alice: User) -> None:
+    device = make_device(make_account("bob"), "Pump")
+    code = make_claim_codes(account=device.account, devices=[device], by=device.account.members.get())[0].text
+    claim_device(user=alice, code=code)
+    archive = zipfile.ZipFile(io.BytesIO(download(alice)))
+    assert [row["kind"] for row in table(archive, "timeline.csv")] == ["claimed"]
