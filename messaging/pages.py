@@ -21,7 +21,7 @@ def fill_device_list(listed: DeviceList) -> None:
     for line in listed.lines:
         line.trips = spark(trips.get(line.device.pk, RoundTrips()))
     if listed.total:
-        listed.feed = history_rows(messages(listed.user, MessageFilter(), limit=FEED).rows)
+        listed.feed = history_rows(listed.user, messages(listed.user, MessageFilter(), limit=FEED).rows)
         listed.silent_since = watching(timezone.now()).silent_since
 
 

@@ -118,9 +118,9 @@ def history_device(user: User, device_id: UUID) -> Device | None:
     return Device.objects.filter(pk=device_id, account_id__in=account_ids(user)).first()
 
 
-def device_names(ids: Iterable[UUID]) -> dict[UUID, Device]:
-    """Return the devices of these ids, deleted ones included."""
-    return Device.objects.in_bulk(set(ids))
+def device_names(user: User, ids: Iterable[UUID]) -> dict[UUID, Device]:
+    """Return those of these devices that the user may read, deleted ones included; one that was claimed is another's to name."""
+    return Device.objects.filter(account_id__in=account_ids(user)).in_bulk(set(ids))
 
 
 def messages(
@@ -370,14 +370,16 @@ def commands_around(messages: Sequence[Message]) -> list[Command]:
         return []
     oldest, newest = messages[-1].time, messages[0].time
     devices = {message.device_id for message in messages}
-    near = Command.objects.filter(device_id__in=devices, time__gte=oldest - _LATEST_ANSWER, time__lte=newest + _CLOCKS)
+    accounts = {message.account_id for message in messages}  # a device that was claimed has commands of another, too
+    theirs = Command.objects.filter(account_id__in=accounts, device_id__in=devices)
+    near = theirs.filter(time__gte=oldest - _LATEST_ANSWER, time__lte=newest + _CLOCKS)
     return list(near.order_by("-time", "-id")[: 4 * len(messages) + 50])
 
 
-def history_rows(messages: Sequence[Message]) -> list[HistoryRow]:
-    """Return the rows of a page: paired, and with their devices."""
+def history_rows(user: User, messages: Sequence[Message]) -> list[HistoryRow]:
+    """Return the rows of a page of the user's messages: paired, and with their devices."""
     rows = pair(messages, commands_around(messages))
-    devices = device_names(message.device_id for message in messages)
+    devices = device_names(user, (message.device_id for message in messages))
     for row in rows:
         row.device = devices.get(row.message.device_id)
     return rows
@@ -409,19 +411,23 @@ class RoundTrips:
 
 
 def recent_round_trips(device_ids: Sequence[UUID], now: datetime) -> dict[UUID, RoundTrips]:
-    """Return the last round trips of each device, at most `RECENT_POINTS` and `RECENT` old: one index probe a device."""
+    """Return the last round trips of each device, at most `RECENT_POINTS` and `RECENT` old: one index probe a device.
+
+    What was before the device came to its account is another's.
+    """
     if not device_ids:
         return {}
     sql = """
         SELECT d.id, array_agg(c.ms ORDER BY c.time)
-        FROM unnest(%s) AS d(id) CROSS JOIN LATERAL (
+        FROM devices_device d CROSS JOIN LATERAL (
             SELECT time, CASE WHEN outcome <> 'timeout' THEN coalesce(delivered_ms, answered_ms) END AS ms
-            FROM messaging_command WHERE device_id = d.id AND time > %s AND outcome NOT IN ('abandoned', 'disconnected')
+            FROM messaging_command WHERE device_id = d.id AND time > %s AND time >= coalesce(d.moved_at, '-infinity')
+                AND outcome NOT IN ('abandoned', 'disconnected')
             ORDER BY time DESC, id DESC LIMIT %s
-        ) c GROUP BY d.id
+        ) c WHERE d.id = ANY(%s) GROUP BY d.id
     """
     with connection.cursor() as db:
-        db.execute(sql, [list(device_ids), now - RECENT, RECENT_POINTS])
+        db.execute(sql, [now - RECENT, RECENT_POINTS, list(device_ids)])
         return {row[0]: RoundTrips(tuple(row[1])) for row in db.fetchall()}
 
 

@@ -318,7 +318,7 @@ class HistoriesView(SignedInView):
         taken = self.taken(request, HistoriesBody)
         wanted = selectors.MessageFilter(device_id=self._device(request, taken))
         rows = selectors.messages(user_of(request), wanted, limit=taken["limit"]).rows
-        names = selectors.device_names(row.device_id for row in rows)
+        names = selectors.device_names(user_of(request), (row.device_id for row in rows))
         found = [_history_row(row, names) for row in rows]
         return answer("1 message." if len(found) == 1 else f"{len(found)} messages.", histories=found)
 

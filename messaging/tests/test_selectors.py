@@ -8,8 +8,8 @@ import pytest
 
 from accounts.models import Account, Membership, Role, User
 from devices.models import Device
-from devices.services import delete_device
-from devices.tests.factories import make_account, make_device
+from devices.services import claim_device, delete_device, make_claim_codes
+from devices.tests.factories import make_account, make_device, make_user
 from messaging import selectors
 from messaging.models import Outcome
 from messaging.selectors import BadCursor, Cursor, MessageFilter, Page
@@ -95,7 +95,7 @@ def test_it_merges_several_accounts_in_order(alice: User, pump: Device) -> None:
 def test_it_keeps_the_history_of_a_deleted_device_readable(alice: User, pump: Device) -> None:
     said(pump, "to", "get_status", "{}")
     delete_device(device=pump)
-    (row,) = selectors.history_rows(selectors.messages(alice, MessageFilter(device_id=pump.pk)).rows)
+    (row,) = selectors.history_rows(alice, selectors.messages(alice, MessageFilter(device_id=pump.pk)).rows)
     assert row.device is not None
     assert row.device.name == "Pump"
 
@@ -172,7 +172,7 @@ def test_it_pairs_each_answer_with_its_question(alice: User, pump: Device) -> No
     exchange(pump, "get_gpio", '{"number": 4}', '{"number": "4", "value": 0}', at)
     exchange(pump, "set_gpio", '{"number": 12, "value": 1}', None, at + timedelta(seconds=1))
     said(pump, "from", "presence", '{"value": "online"}', at + timedelta(seconds=20))
-    rows = selectors.history_rows(selectors.messages(alice, MessageFilter()).rows)
+    rows = selectors.history_rows(alice, selectors.messages(alice, MessageFilter()).rows)
     online, silent, answer, question = rows
     assert (answer.paired, answer.elapsed_ms, answer.late) == (True, 38.4, False)
     assert (question.paired, question.flag) == (True, None)
@@ -187,7 +187,7 @@ def test_it_flags_a_late_answer_and_gives_it_to_no_later_question(alice: User, p
     asked(pump, "set_gpio", payload, answer, at, outcome=Outcome.TIMEOUT, late_ms=6204.1, answered_ms=None, delivered_ms=None)
     said(pump, "from", "set_gpio", answer, at + timedelta(milliseconds=6204))
     exchange(pump, "set_gpio", payload, answer, at + timedelta(seconds=10))
-    second_answer, _, late, first = selectors.history_rows(selectors.messages(alice, MessageFilter()).rows)
+    second_answer, _, late, first = selectors.history_rows(alice, selectors.messages(alice, MessageFilter()).rows)
     assert (late.flag, late.elapsed_ms) == (("warn", "late"), 6204.1)
     assert first.silent_s == 5.0
     assert second_answer.elapsed_ms == 38.4
@@ -195,7 +195,7 @@ def test_it_flags_a_late_answer_and_gives_it_to_no_later_question(alice: User, p
 
 def test_it_marks_what_was_malformed(alice: User, pump: Device) -> None:
     said(pump, "from", "write_uart", '{"value": "say "hi""}', malformed=True)
-    (row,) = selectors.history_rows(selectors.messages(alice, MessageFilter()).rows)
+    (row,) = selectors.history_rows(alice, selectors.messages(alice, MessageFilter()).rows)
     assert row.flag == ("bad", "malformed, text kept")
 
 
@@ -211,6 +211,19 @@ def test_it_draws_the_latest_round_trips_of_each_device(alice: User, account: Ac
     points = trips[pump.pk].points
     assert (len(points), points[-1], points[0]) == (44, None, 7.0)
     assert trips[pump.pk].median == 28.0
+
+
+def test_a_claim_parts_names_commands_and_round_trips(alice: User, account: Account, pump: Device) -> None:
+    exchange(pump, "get_gpio", '{"number": 4}', '{"value": 0}', now() - timedelta(minutes=2))
+    bob = make_user("bob")
+    code = make_claim_codes(account=account, devices=[pump], by=alice)[0].text
+    claimed = claim_device(user=bob, code=code)
+    exchange(claimed, "get_gpio", '{"number": 4}', '{"value": 1}', now())
+    assert len(selectors.recent_round_trips([pump.pk], now())[pump.pk].points) == 1
+    for user, owner, name in ((alice, account, None), (bob, claimed.account, "Pump")):
+        page = selectors.messages(user, MessageFilter()).rows
+        assert {command.account_id for command in selectors.commands_around(page)} == {owner.pk}
+        assert {row.device and row.device.name for row in selectors.history_rows(user, page)} == {name}
 
 
 def test_its_figures_count_what_the_pages_show(alice: User, pump: Device) -> None:

@@ -58,7 +58,7 @@ async def _stream(user: User, wanted: MessageFilter, write: Writer, head: str) -
         page = await sync_to_async(selectors.messages)(user, wanted, cursor, BATCH)
         unknown = {message.device_id for message in page.rows} - names.keys()
         if unknown:
-            names |= await sync_to_async(selectors.device_names)(unknown)
+            names |= await sync_to_async(selectors.device_names)(user, unknown)
         if page.rows:
             yield write(page.rows, names).encode()
         cursor = page.next

@@ -40,7 +40,7 @@ def history(request: AuthedRequest) -> HttpResponse:
         page = selectors.messages(request.user, wanted, cursor, PAGE_SIZE)
     except selectors.BadCursor:  # a link that somebody cut off: the first page is what it can show
         page, cursor, status = selectors.messages(request.user, wanted, None, PAGE_SIZE), None, 400
-    rows = selectors.history_rows(page.rows)
+    rows = selectors.history_rows(request.user, page.rows)
     figures = _figures(request.user, wanted, now)
     context |= {
         "devices": form.devices(),
