@@ -133,6 +133,10 @@ class UserAdmin(Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no param
         """Ask for the right that Django's permissions name."""
         return request.user.has_perms(["accounts.view_user"])
 
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Write the rights that were changed, and no column that somebody else changed while the form was open."""
+        obj.save(update_fields=[name for name in ("is_staff", "is_superuser") if name in form.changed_data])
+
     @admin.display(boolean=True)
     def locked(self, user: User) -> bool:
         """Say whether sign-ins are refused now."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.usersessions.models import UserSession
@@ -11,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import operators
+from accounts.admin.people import UserAdmin
 from accounts.models import Account, ApiToken, Membership, User
 from accounts.operators import GROUP
 from accounts.services import codes, create_token, create_user, factors, find_token, log_in
@@ -320,6 +323,19 @@ def test_a_superuser_hands_out_rights(root: Client, alice: User) -> None:
     alice.refresh_from_db()
     assert alice.is_staff
     assert alice.groups.get().name == GROUP
+
+
+def test_handing_out_rights_writes_nothing_that_changed_meanwhile(
+    root: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(self: Any, request: Any, form: Any, change: bool) -> Any:
+        User.objects.filter(pk=alice.pk).update(is_active=False, password="!")
+        return form.save(commit=False)
+
+    monkeypatch.setattr(UserAdmin, "save_form", save)
+    root.post(url(alice), user_form(alice, is_staff="on"))
+    alice.refresh_from_db()
+    assert (alice.is_staff, alice.is_active, alice.password) == (True, False, "!")
 
 
 def test_an_operator_cannot_change_a_superuser(operator: Client, root: Client) -> None:

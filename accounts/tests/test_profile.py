@@ -12,6 +12,7 @@ from django.test import Client
 from accounts import code_channels, phones
 from accounts.code_channels import CodeChannel, CodeNotSent, Purpose
 from accounts.models import User
+from accounts.profile_forms import ProfileForm
 from accounts.tests.helpers import PASSWORD, SIGN_IN, other_than
 
 ACCOUNT, PROFILE, PHONE = "/account/", "/account/profile/", "/account/phone/"
@@ -65,6 +66,20 @@ def test_the_time_zone_is_that_of_all_pages(here: Client, alice: User) -> None:
     assert 'data-zone="Europe/Stockholm"' in here.get("/menu/").content.decode()
     assert here.post(PROFILE, {**data, "time_zone": "Moon/Base"}).status_code == 400
     assert here.post(PROFILE, {"first_name": "Alice", "last_name": "Ames"}).status_code == 400
+
+
+def test_saving_the_profile_writes_nothing_that_changed_meanwhile(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, valid = Client(), ProfileForm.is_valid
+    client.force_login(alice)
+
+    def shut_out_meanwhile(form: ProfileForm) -> bool:
+        User.objects.filter(pk=alice.pk).update(is_active=False, password="!")
+        return valid(form)
+
+    monkeypatch.setattr(ProfileForm, "is_valid", shut_out_meanwhile)
+    client.post(PROFILE, {"first_name": "Alice", "last_name": "Adams", "time_zone": "UTC"})
+    alice.refresh_from_db()
+    assert (alice.last_name, alice.is_active, alice.password) == ("Adams", False, "!")
 
 
 def test_a_language_is_chosen_only_where_there_are_several(here: Client, alice: User, settings: Any) -> None:

@@ -40,7 +40,7 @@ def profile(request: AuthedRequest) -> HttpResponse:
     """Change name, time zone and language."""
     form = ProfileForm(request.POST or None, instance=request.user)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        services.change_profile(user=request.user, **form.cleaned_data)
         return redirect("accounts:account")
     focus_first_error(form)
     context = {**AREA, "form": form, "zones": time_zones()}
