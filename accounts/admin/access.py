@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from accounts import services
-from accounts.admin.base import Acting, ReadOnlyAdmin, asks_why
-from accounts.models import ApiToken
+from accounts.admin.base import Acting, ReadOnlyAdmin, asks_why, within_reach
+from accounts.models import ApiToken, User
 
 
 @admin.register(ApiToken)
@@ -28,6 +28,7 @@ class ApiTokenAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore[ty
     @asks_why("Revoke", says="The program can do nothing more with it, from now on. Nothing brings it back.")
     def revoke(self, request: HttpRequest, token: ApiToken) -> None:
         """End a token."""
+        _own_or_within_reach(request, token.user)
         services.revoke_token(token=token)
 
 
@@ -54,4 +55,10 @@ class UserSessionAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore
     @asks_why("End", says="The browser is signed out at once, and its open pages close.")
     def end(self, request: HttpRequest, session: UserSession) -> None:
         """Sign a browser out."""
+        _own_or_within_reach(request, session.user)
         services.end_session(session=session)
+
+
+def _own_or_within_reach(request: HttpRequest, owner: User) -> None:
+    if owner.pk != request.user.pk:
+        within_reach(request, owner)

@@ -17,6 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from accounts.mail import MailNotTaken
+from accounts.models import User
 
 AT_ONCE = 100  # as many as a page of a list shows
 
@@ -65,6 +66,18 @@ class ReadOnlyAdmin(NarrowLookups):
 
 class Refused(Exception):
     """An action that cannot be done to this object. The text says why."""
+
+
+def within_reach(request: HttpRequest, user: User) -> None:
+    """Keep operators from acting on each other, on superusers, and on themselves.
+
+    Raises:
+        Refused: they may not.
+    """
+    if user.pk == request.user.pk:
+        raise Refused("Not to yourself.")
+    if (user.is_staff or user.is_superuser) and not request.user.is_superuser:
+        raise Refused("Only a superuser does that to somebody who works here.")
 
 
 class WhyForm(forms.Form):

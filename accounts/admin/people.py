@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts import services
-from accounts.admin.base import Acting, ReadOnlyAdmin, Refused, Shelf, asks_why
+from accounts.admin.base import Acting, ReadOnlyAdmin, Refused, Shelf, asks_why, within_reach
 from accounts.models import ApiToken, Membership, User
 from accounts.services import factors, support
 from accounts.services.sessions import live_sessions
@@ -159,19 +159,19 @@ class UserAdmin(Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no param
     )
     def deactivate(self, request: HttpRequest, user: User) -> None:
         """Shut out."""
-        _within_reach(request, user)
+        within_reach(request, user)
         services.deactivate_user(user=user)
 
     @asks_why("Reactivate", says="They can sign in again, with the password as it was. Tokens must be made anew.")
     def reactivate(self, request: HttpRequest, user: User) -> None:
         """Let in again."""
-        _within_reach(request, user)
+        within_reach(request, user)
         _helped(support.reactivate_user, user)
 
     @asks_why("End all sessions", says="They are signed out of every browser and program. Personal tokens go on working.")
     def end_sessions(self, request: HttpRequest, user: User) -> None:
         """Sign out everywhere."""
-        _within_reach(request, user)
+        within_reach(request, user)
         services.end_others(user=user, keep=None)
 
     @asks_why(
@@ -193,25 +193,14 @@ class UserAdmin(Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no param
     )
     def remove_factors(self, request: HttpRequest, user: User) -> None:
         """Remove app, passkeys, recovery codes and codes by message."""
-        _within_reach(request, user)
+        within_reach(request, user)
         _helped(support.remove_factors, user)
 
     @asks_why("Unlock", says="Wrong passwords and codes are counted anew, so that they can try again now.")
     def unlock(self, request: HttpRequest, user: User) -> None:
         """Lift a lock-out."""
+        within_reach(request, user)
         support.unlock(user=user)
-
-
-def _within_reach(request: HttpRequest, user: User) -> None:
-    """Keep operators from acting on each other, on superusers, and on themselves.
-
-    Raises:
-        Refused: they may not.
-    """
-    if user.pk == request.user.pk:
-        raise Refused("Not to yourself.")
-    if (user.is_staff or user.is_superuser) and not request.user.is_superuser:
-        raise Refused("Only a superuser does that to somebody who works here.")
 
 
 def _helped(help_out: Callable[..., None], user: User) -> None:

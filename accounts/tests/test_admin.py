@@ -281,7 +281,7 @@ def test_an_operator_cannot_hand_out_rights(operator: Client, olga: User, alice:
         assert operator.post(where, {"name": "x", "permissions": "1"}).status_code == 403
 
 
-@pytest.mark.parametrize("name", ["deactivate", "reactivate", "end_sessions", "remove_factors"])
+@pytest.mark.parametrize("name", ["deactivate", "reactivate", "end_sessions", "remove_factors", "unlock"])
 def test_an_operator_does_nothing_to_colleagues_superusers_and_themselves(
     operator: Client, olga: User, root: Client, alice: User, name: str
 ) -> None:
@@ -292,6 +292,21 @@ def test_an_operator_does_nothing_to_colleagues_superusers_and_themselves(
     assert not LogEntry.objects.exists()
     assert User.objects.filter(is_active=False).count() == 0
     assert factors.needs_second_factor(User.objects.get(pk=alice.pk))
+
+
+def test_an_operator_ends_their_own_sessions_and_tokens_and_no_superusers(operator: Client, olga: User, root: Client) -> None:
+    boss = User.objects.get(username="root2")
+    root.get("/account/")
+    operator.get("/account/")
+    theirs, own = create_token(user=boss, name="ci")[0], create_token(user=olga, name="ci")[0]
+    assert "Only a superuser" in act(operator, "revoke", theirs)
+    assert "Only a superuser" in act(operator, "end", UserSession.objects.get(user=boss))
+    assert ApiToken.objects.filter(pk=theirs.pk).exists()
+    assert root.get("/account/").status_code == 200
+    act(operator, "revoke", own)
+    assert not ApiToken.objects.filter(pk=own.pk).exists()
+    act(operator, "end", UserSession.objects.get(user=olga))
+    assert operator.get("/account/").status_code == 302
 
 
 @pytest.mark.parametrize("name", ["deactivate", "unlock", "remove_factors", "send_recovery"])
