@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.services import codes
 from accounts.tests.helpers import CODE, PASSWORD, SIGN_IN, SIGN_UP, code_in, other_than, sign_up_data
 
 
@@ -55,6 +56,15 @@ def test_an_empty_field_is_no_try(client: Client, carol: User) -> None:
 
     assert b"Type the 6 digits from the mail." in response.content
     assert response.context["tries_left"] == "5 tries left."
+
+
+def test_an_empty_field_and_letters_use_up_no_guess_at_a_newer_code(client: Client, carol: User) -> None:
+    codes.make_live(user=carol, address=carol.email, code="042042")
+    for _ in range(5):
+        client.post(CODE, {"code": ""})
+    client.post(CODE, {"code": "abc"})
+    client.post(CODE, {"code": "042042"})
+    assert signed_in(client)
 
 
 def test_five_wrong_codes_end_the_code_and_signing_in_sends_another(

@@ -145,7 +145,7 @@ class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCod
         """Take a newer code that was sent to the same person's address, by an operator or to another browser."""
         process, typed = self._process, re.sub(r"\D", "", str(form.data.get("code", "")))[:10]
         about = {"user": process.user, "address": process.email}
-        another = typed != process.code and process.user is not None and not process.state.get("account_already_exists")
+        another = typed not in {"", process.code} and process.user is not None and not process.state.get("account_already_exists")
         if another and codes.guess_live(**about, code=typed) and codes.take_live(**about):
             response: HttpResponse = super()._verify_form_valid(form)
             return response
