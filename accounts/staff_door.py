@@ -26,7 +26,7 @@ def may_enter(request: HttpRequest) -> bool:
 
 
 @never_cache
-def sign_in(request: HttpRequest, extra_context: object = None) -> HttpResponse:
+def sign_in(request: HttpRequest) -> HttpResponse:
     """Lead to what is missing: the sign-in, the second factor, or a page that says how to set one up."""
     target = _target(request)
     user = request.user

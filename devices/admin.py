@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts.admin import Acting, ReadOnlyAdmin, Shelf, asks_why
-from accounts.admin.base import NarrowLookups, WhyForm
+from accounts.admin.base import ModelAdmin, NarrowLookups, TabularInline, WhyForm
 from accounts.admin.organisations import AccountAdmin
 from accounts.admin.people import UserAdmin
 from accounts.models import Account, User
@@ -41,7 +41,7 @@ class LiveFilter(admin.SimpleListFilter):
         return queryset.filter(deleted_at__isnull=self.value() == "live") if self.value() else queryset
 
 
-class CertificateInline(ReadOnlyAdmin, admin.TabularInline):  # type: ignore[type-arg]
+class CertificateInline(ReadOnlyAdmin, TabularInline):
     """The certificates of a device."""
 
     model = Certificate
@@ -56,7 +56,7 @@ class CertificateInline(ReadOnlyAdmin, admin.TabularInline):  # type: ignore[typ
         return certificate.sealed_key is not None
 
 
-class PinInline(admin.TabularInline):  # type: ignore[type-arg]
+class PinInline(TabularInline):
     """The pins somebody used or named."""
 
     model = Pin
@@ -88,7 +88,7 @@ class DeviceForm(ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Device)
-class DeviceAdmin(NarrowLookups, admin.ModelAdmin):  # type: ignore[type-arg]
+class DeviceAdmin(NarrowLookups, ModelAdmin):
     """Devices: find by name, id or owner; rename, re-profile, delete."""
 
     lookups = ("account",)
@@ -184,7 +184,7 @@ class RevokeForm(WhyForm):
 
 
 @admin.register(Certificate)
-class CertificateAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no parameters at run time
+class CertificateAdmin(ReadOnlyAdmin, Acting):
     """Certificates by device, serial number or fingerprint; no key."""
 
     act_permission = "devices.change_certificate"
@@ -228,7 +228,7 @@ class CertificateAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore
 
 
 @admin.register(OwnProfile)
-class OwnProfileAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
+class OwnProfileAdmin(ReadOnlyAdmin, ModelAdmin):
     """Kinds of devices that accounts have described themselves; they are theirs to change."""
 
     list_display = ("name", "slug", "account", "version", "changed_at")

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts.admin import ReadOnlyAdmin
+from accounts.admin.base import ModelAdmin
 from devices.access import parse_device_id
 from devices.models import Certificate
 from messaging.models import Presence
@@ -18,7 +19,7 @@ from messaging.services.connections import disconnect_device
 
 
 @admin.register(Presence)
-class ConnectionAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
+class ConnectionAdmin(ReadOnlyAdmin, ModelAdmin):
     """Live connections, the newest first."""
 
     list_display = ("device", "hex", "account", "address", "connected_at", "protocol", "tls", "certificate")

@@ -12,7 +12,7 @@ from accounts.models import ApiToken, User
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no parameters at run time
+class ApiTokenAdmin(ReadOnlyAdmin, Acting):
     """Tokens by their first letters, and logins over the API; neither secret nor hash."""
 
     act_permission = "accounts.delete_apitoken"
@@ -36,7 +36,7 @@ admin.site.unregister(UserSession)  # allauth's page would show the key
 
 
 @admin.register(UserSession)
-class UserSessionAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no parameters at run time
+class UserSessionAdmin(ReadOnlyAdmin, Acting):
     """Who signed in when, from where, with what, and used it last when; never the key, which would let anybody in."""
 
     act_permission = "usersessions.delete_usersession"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,6 +18,12 @@ from django.urls import reverse
 
 from accounts.mail import MailNotTaken
 from accounts.models import User
+
+if TYPE_CHECKING:  # Django's own have no parameters at run time
+    ModelAdmin = admin.ModelAdmin[Any]
+    TabularInline = admin.TabularInline[Any, Any]
+else:
+    ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
 
 AT_ONCE = 100  # as many as a page of a list shows
 
@@ -37,8 +43,8 @@ class NarrowLookups:
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Say whether an address may narrow the list like this."""
-        filters = [_parameter(one) for one in self.list_filter]  # type: ignore[attr-defined]  # a mixin of ModelAdmin
-        names = [*filters, self.date_hierarchy, *self.lookups]  # type: ignore[attr-defined]  # likewise
+        filters = [_parameter(one) for one in getattr(self, "list_filter", ())]  # a table within a page has none
+        names = [*filters, getattr(self, "date_hierarchy", None), *self.lookups]
         allowed = {f"{name}__{one}" for name in names if isinstance(name, str) for one in _LOOKUPS}
         return lookup in names or lookup in allowed
 
@@ -163,12 +169,12 @@ class Shelf:
     more: str = ""
 
 
-class Acting(NarrowLookups):
+class Acting(NarrowLookups, ModelAdmin):
     """An admin page of objects that are acted upon with a reason, by those who have `act_permission`; shows `shelves`, too."""
 
     act_permission: ClassVar[str]
     shelves: ClassVar[list[Callable[[Any], Shelf]]] = []
-    change_form_template: Any = "admin/portal/object.html"
+    change_form_template: ClassVar[Any] = "admin/portal/object.html"
 
     def has_act_permission(self, request: HttpRequest) -> bool:
         """Say whether the operator may do what there is to do here."""
@@ -178,9 +184,9 @@ class Acting(NarrowLookups):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Add the buttons and the shelves."""
-        one = self.get_object(request, object_id)  # type: ignore[attr-defined]  # a mixin of ModelAdmin
-        acts = [(name, label) for _, name, label in self.get_actions(request).values() if name != "delete_selected"]  # type: ignore[attr-defined]  # likewise
+        one = self.get_object(request, object_id)
+        found = [one for one in self.get_actions(request).values() if one is not None]
+        acts = [(name, label) for _, name, label in found if name != "delete_selected"]
         shelves = [shelf(one) for shelf in self.shelves] if one is not None else []
         extra = {"acts": acts, "shelves": shelves, "checkbox": ACTION_CHECKBOX_NAME, **(extra_context or {})}
-        response: HttpResponse = super().change_view(request, object_id, form_url, extra)  # type: ignore[misc]  # likewise
-        return response
+        return super().change_view(request, object_id, form_url, extra)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 
-from accounts.admin.base import ReadOnlyAdmin
+from accounts.admin.base import ModelAdmin, ReadOnlyAdmin
 
 
 @admin.register(LogEntry)
-class LogEntryAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]  # no parameters at run time
+class LogEntryAdmin(ReadOnlyAdmin, ModelAdmin):
     """The admin's log."""
 
     list_display = ("action_time", "user", "action_flag", "content_type", "object_repr", "what")

@@ -9,13 +9,13 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
-from accounts.admin.base import Acting, ReadOnlyAdmin, Shelf
+from accounts.admin.base import Acting, ModelAdmin, ReadOnlyAdmin, Shelf
 from accounts.admin.people import MembershipInline
 from accounts.models import Account, Membership
 
 
 @admin.register(Account)
-class AccountAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no parameters at run time
+class AccountAdmin(ReadOnlyAdmin, Acting):
     """Who owns things."""
 
     act_permission = "accounts.change_account"  # there is nothing to do yet
@@ -41,7 +41,7 @@ class AccountAdmin(ReadOnlyAdmin, Acting, admin.ModelAdmin):  # type: ignore[typ
 
 
 @admin.register(Membership)
-class MembershipAdmin(ReadOnlyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]  # no parameters at run time
+class MembershipAdmin(ReadOnlyAdmin, ModelAdmin):
     """Who may do what where."""
 
     list_display = ("user", "account", "role", "created_at")

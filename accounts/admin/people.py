@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts import services
-from accounts.admin.base import Acting, ReadOnlyAdmin, Refused, Shelf, asks_why, within_reach
+from accounts.admin.base import Acting, ReadOnlyAdmin, Refused, Shelf, TabularInline, asks_why, within_reach
 from accounts.models import ApiToken, Membership, User
 from accounts.services import factors, support
 from accounts.services.sessions import live_sessions
@@ -57,7 +57,7 @@ class LockedFilter(admin.SimpleListFilter):
         return queryset.filter(pk__in=support.locked(User.objects.filter(is_active=True)))
 
 
-class MembershipInline(ReadOnlyAdmin, admin.TabularInline):  # type: ignore[type-arg]  # no parameters at run time
+class MembershipInline(ReadOnlyAdmin, TabularInline):
     """Who is in an account, or which accounts a user is in."""
 
     model = Membership
@@ -89,7 +89,7 @@ def addresses_of(user: User) -> Shelf:
 
 
 @admin.register(User)
-class UserAdmin(Acting, admin.ModelAdmin):  # type: ignore[type-arg]  # no parameters at run time
+class UserAdmin(Acting):
     """People: search, see what they are in, shut out and let in again."""
 
     act_permission = "accounts.change_user"

@@ -231,7 +231,7 @@ async def test_a_command_whose_time_is_over_when_it_is_admitted_leaves_the_lane_
     await gateway.send(caller, device.device.hex, "get_gpio", PIN)
     await until(lanes_are_free, "the lane to be free")
     before, ahead = await used(world), [0.0]
-    admit = core.admit
+    admit = admission.admit
 
     async def slow(*arguments: Any, **named: Any) -> admission.Admission:
         granted = await admit(*arguments, **named)
