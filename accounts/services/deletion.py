@@ -30,6 +30,7 @@ from accounts.services.users import deactivate_user, personal_account
 logger = logging.getLogger(__name__)
 
 PUT_OFF = timedelta(days=1)
+_GOING = "being deleted"  # the name of the account of who is shut out; no user name has a space, so no other has it
 
 
 @transaction.atomic
@@ -121,6 +122,8 @@ def _end_everything(user: User) -> Account:
     """Close the personal account, whose devices are revoked and cut, and leave the organisations. Doing it twice is no matter."""
     account = personal_account(user)
     account_closed(account)
+    account.name = _GOING
+    account.save(update_fields=["name"])
     Invitation.objects.filter(invited_by=user).delete()
     for membership in Membership.objects.filter(user=user, account__kind=Account.Kind.ORGANISATION):
         end_membership(membership)
@@ -131,9 +134,12 @@ def _erase(pk: int) -> bool:
     user = User.objects.filter(pk=pk, is_active=False, is_staff=False, is_superuser=False, delete_at__isnull=False).first()
     if user is None:
         return False
-    with transaction.atomic():  # also of who was deactivated in some other way
+    with transaction.atomic():
+        shut_out = personal_account(user).name == _GOING
         account = _end_everything(user)
         deactivate_user(user=user)
+    if not shut_out:  # deactivated in some other way: the devices are cut only now, and what they sent may still be under way
+        return True
     person_erased(Departure(user, account))
     with transaction.atomic():
         if not User.objects.select_for_update().filter(pk=pk, is_active=False, delete_at__isnull=False).exists():

@@ -181,6 +181,23 @@ def test_a_run_that_broke_off_is_taken_up_by_the_next_and_holds_nobody_up(alice:
     assert not User.objects.exists()
 
 
+def test_who_was_deactivated_before_is_cut_in_one_run_and_erased_in_the_next(alice: User) -> None:
+    request_deletion(user=alice, name="alice")
+    services.deactivate_user(user=alice)
+    erased: list[Departure] = []
+    hooks.person_erased.register(erased.append)
+    try:
+        with time_machine.travel(timezone.now() + GRACE):
+            assert run() == 1
+            assert not erased, "messages may still be under way"
+            assert User.objects.exists()
+            assert run() == 1
+    finally:
+        hooks.person_erased._handlers.remove(erased.append)
+    assert len(erased) == 1
+    assert not User.objects.exists()
+
+
 def test_who_is_shut_out_cannot_be_kept_any_more(alice: User) -> None:
     request_deletion(user=alice, name="alice")
     with time_machine.travel(timezone.now() + GRACE):
