@@ -14,8 +14,10 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from django.conf import settings
+from django.contrib.admin.models import LogEntry
 from django.db import transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
@@ -151,9 +153,22 @@ def _erase(pk: int) -> bool:
         with suppress(ProtectedError):  # deleted devices hang on it, for their certificates' sake
             account.delete()
         mail.send("deletion_done", user.email, {"user_name": user.username})
+        _leave_log(user)
         user.delete()
     logger.info("User %s is erased", pk)
     return True
+
+
+def _leave_log(user: User) -> None:
+    """Give what a former operator did in the admin to nobody's user, for Django deletes the log of a user along with the user."""
+    done = LogEntry.objects.filter(user=user)
+    if not done.exists():
+        return
+    name = f"deleted-{uuid4().hex}"
+    nobody = User(username=name, email=f"{name}@deleted.invalid", is_active=False)  # two users cannot both have no address
+    nobody.set_unusable_password()
+    nobody.save()
+    done.update(user=nobody)
 
 
 def _lock_organisations(user: User) -> None:

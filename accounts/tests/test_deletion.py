@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.mail import EmailMessage
 from django.db import transaction
 from django.test import Client, TestCase
@@ -196,6 +197,24 @@ def test_who_was_deactivated_before_is_cut_in_one_run_and_erased_in_the_next(ali
         hooks.person_erased._handlers.remove(erased.append)
     assert len(erased) == 1
     assert not User.objects.exists()
+
+
+def test_what_former_operators_did_stays_in_the_log_beside_nobodys_name(alice: User, bob: User) -> None:
+    for user in (alice, bob):
+        LogEntry.objects.create(user=user, object_repr="carol", action_flag=CHANGE, change_message="Deactivate: asked by phone")
+        request_deletion(user=user, name=user.username)
+    with time_machine.travel(timezone.now() + GRACE):
+        run()
+        run()
+        assert run() == 0
+    assert LogEntry.objects.count() == 2
+    for one in User.objects.all():
+        assert one.username.startswith("deleted-")
+        assert (one.first_name, one.last_name, one.phone, one.delete_at) == ("", "", "", None)
+        assert not one.is_active
+        assert not one.has_usable_password()
+        assert one.email.endswith(".invalid")
+    assert User.objects.count() == 2
 
 
 def test_who_is_shut_out_cannot_be_kept_any_more(alice: User) -> None:
