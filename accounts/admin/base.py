@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -103,11 +103,12 @@ Act = Callable[..., None]
 Action = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]
 
 
-def asks_why(description: str, *, says: str, form: type[WhyForm] = WhyForm) -> Callable[[Act], Action]:
+def asks_why(description: str, *, says: str, form: type[WhyForm] = WhyForm, only_mail: bool = False) -> Callable[[Act], Action]:
     """Make an action of the list and of the single page that asks for a reason, then acts on each object and logs both.
 
     The method takes the request, one object, and by name what `form` asks for besides the reason. It calls a service, and raises
     `Refused` where it cannot be done; then neither the change nor the line in the log stays. `says`: what will happen.
+    `only_mail`: the act is nothing but a mail, and is logged once the queue has taken it.
     """
 
     def decorate(act: Act) -> Action:
@@ -120,7 +121,7 @@ def asks_why(description: str, *, says: str, form: type[WhyForm] = WhyForm) -> C
                 messages.error(request, f"At most {AT_ONCE} at once.")
                 return None
             if asked.is_bound and asked.is_valid():
-                done = sum(_done(self, request, one, act, description, asked) for one in chosen)
+                done = sum(_done(self, request, one, act, description, asked, only_mail) for one in chosen)
                 if done:
                     messages.success(request, f"{description}: done for {done}.")
                 return None
@@ -131,12 +132,19 @@ def asks_why(description: str, *, says: str, form: type[WhyForm] = WhyForm) -> C
     return decorate
 
 
-def _done(model_admin: Any, request: HttpRequest, one: Model, act: Act, description: str, asked: WhyForm) -> bool:
+def _done(
+    model_admin: Any, request: HttpRequest, one: Model, act: Act, description: str, asked: WhyForm, only_mail: bool
+) -> bool:
     """Act on one object and log it, both or neither; say so where it was refused."""
+    words = [f"{description}: {asked.cleaned_data['why']}", *(f"{name} {value}" for name, value in asked.besides.items())]
+    log = partial(model_admin.log_change, request, one, "; ".join(words))
     try:
+        if only_mail:  # in a transaction it would be too late to hear that it was not taken
+            act(model_admin, request, one, **asked.besides)
+            log()
+            return True
         with transaction.atomic():
-            words = [f"{description}: {asked.cleaned_data['why']}", *(f"{name} {value}" for name, value in asked.besides.items())]
-            model_admin.log_change(request, one, "; ".join(words))  # first: what is deleted has no id any more
+            log()  # first: what is deleted has no id any more
             act(model_admin, request, one, **asked.besides)
     except Refused as error:
         messages.error(request, f"{one}: {error}")

@@ -175,13 +175,19 @@ class UserAdmin(Acting):
         services.end_others(user=user, keep=None)
 
     @asks_why(
-        "Send a new confirmation code", says="The code goes to their own address. Codes that were sent before stop working."
+        "Send a new confirmation code",
+        says="The code goes to their own address. Codes that were sent before stop working.",
+        only_mail=True,
     )
     def resend_code(self, request: HttpRequest, user: User) -> None:
         """Send the code that confirms the address."""
         _helped(support.resend_confirmation, user)
 
-    @asks_why("Send recovery mail", says="The mail names their user name and leads to the page on which they set a new password.")
+    @asks_why(
+        "Send recovery mail",
+        says="The mail names their user name and leads to the page on which they set a new password.",
+        only_mail=True,
+    )
     def send_recovery(self, request: HttpRequest, user: User) -> None:
         """Send the way to a new password."""
         _helped(support.send_recovery, user)

@@ -11,8 +11,9 @@ from django.contrib.auth.models import Group, Permission
 from django.core.mail import EmailMessage
 from django.test import Client
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
-from accounts import operators
+from accounts import operators, tasks
 from accounts.admin.people import UserAdmin
 from accounts.models import Account, ApiToken, Membership, User
 from accounts.operators import GROUP
@@ -185,6 +186,24 @@ def test_the_recovery_mail_has_the_way_and_no_code(operator: Client, alice: User
     assert mail.to == ["alice@example.org"]
     assert "/accounts/password/reset/" in str(mail.body)
     assert not has_code(mail)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["resend_code", "send_recovery"])
+def test_a_mail_that_the_queue_does_not_take_is_said_so_and_nothing_is_logged(
+    operator: Client, alice: User, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def away(**task: Any) -> None:
+        raise OperationalError
+
+    EmailAddress.objects.filter(user=alice).update(verified=False)
+    codes.make_live(user=alice, address=alice.email, code="042042")
+    monkeypatch.setattr(tasks.send_mail, "apply_async", away)
+    page = act(operator, name, alice)
+    assert "the mail could not be sent" in page
+    assert "done for" not in page
+    assert not LogEntry.objects.exists()
+    assert codes.is_live(user=alice, address=alice.email, code="042042")
 
 
 def test_removing_second_factors_tells_their_owner(operator: Client, alice: User, mailoutbox: list[EmailMessage]) -> None:
