@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 from django.conf import settings
@@ -25,6 +26,7 @@ from django.utils import timezone
 from accounts import mail
 from accounts.hooks import Departure, account_closed, person_erased
 from accounts.models import Account, Invitation, Membership, Role, User
+from accounts.services import tries
 from accounts.services.errors import OnlyOwner, StaffStays, WrongName
 from accounts.services.members import end_membership, other_owners
 from accounts.services.users import deactivate_user, personal_account
@@ -155,6 +157,7 @@ def _erase(pk: int) -> bool:
         mail.send("deletion_done", user.email, {"user_name": user.username})
         _leave_log(user)
         user.delete()
+        transaction.on_commit(partial(tries.forget_addresses, names=(user.username, user.email)), robust=True)
     logger.info("User %s is erased", pk)
     return True
 

@@ -23,6 +23,7 @@ from accounts.services import (
     keep_account,
     remove_member,
     request_deletion,
+    tries,
 )
 from accounts.tests.helpers import PASSWORD, SIGN_IN, at_once
 
@@ -215,6 +216,16 @@ def test_what_former_operators_did_stays_in_the_log_beside_nobodys_name(alice: U
         assert not one.has_usable_password()
         assert one.email.endswith(".invalid")
     assert User.objects.count() == 2
+
+
+def test_from_where_somebody_signed_in_is_forgotten_with_them(alice: User) -> None:
+    tries.know_address(names=(alice.username, alice.email), address="192.0.2.7")
+    request_deletion(user=alice, name="alice")
+    with time_machine.travel(timezone.now() + GRACE):
+        run()
+        run()
+    for name in ("alice", "alice@example.org"):
+        assert tries._addresses(tries.name_hash(name)) == []
 
 
 def test_who_is_shut_out_cannot_be_kept_any_more(alice: User) -> None:
