@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
+from uuid import UUID
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from allauth.account.models import EmailAddress
@@ -54,7 +55,11 @@ class Export:
 
 
 def _cell(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else "" if value is None else str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return value.hex  # as everywhere else
+    return "" if value is None else str(value)
 
 
 class _Pipe(io.RawIOBase):

@@ -84,6 +84,7 @@ def test_it_has_everything_of_ones_own_and_nothing_of_others(
     archive = zipfile.ZipFile(io.BytesIO(data))
     assert archive.testzip() is None
     assert json.loads(archive.read("profile.json"))["email"] == "alice@example.org"
+    assert json.loads(archive.read("profile.json"))["id"] == alice.uuid.hex
     assert json.loads(archive.read("profiles/my-pump.json"))["name"] == "My pump"
     assert [row["name"] for row in table(archive, "devices.csv")] == ["Pump"]
     assert len(table(archive, "history.csv")) == 8
