@@ -27,6 +27,7 @@ from devices.names import DEVICE_NAME_LENGTH
 from devices.services.errors import ClaimRefused
 from devices.services.holding import hold_device
 from devices.services.integrity import as_refusal
+from devices.services.secrets import take_away
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ def withdraw_claim_code(*, device: Device) -> None:
 def claim_device(*, user: User, code: str) -> Device:
     """Move the device of this code to the user's personal account; of two at once one gets it.
 
-    What happened before stays with the account that had it. Calls `hooks.device_moving` before, and `hooks.device_moved` after.
+    What happened before stays with the account that had it, and a device password ends. The certificate stays: the device would
+    be locked out without it. Calls `hooks.device_moving` before, and `hooks.device_moved` after.
 
     Raises:
         ClaimRefused: no such code: wrong, used, over, withdrawn, or the user's own device.
@@ -88,6 +90,7 @@ def claim_device(*, user: User, code: str) -> Device:
             device = _device_of(code, account)
             before = device.account
             hooks.device_moving(device)
+            take_away(device)  # whoever had the device knows it
             ClaimCode.objects.filter(device=device).delete()
             device.account, device.name, device.moved_at = account, _free_name(account, device.name), timezone.now()
             device.save(update_fields=["account", "name", "moved_at"])

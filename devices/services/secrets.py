@@ -49,7 +49,7 @@ def issue_secret(*, device: Device, by: User | None = None) -> str:
     secret = secrets.token_urlsafe(SECRET_BYTES)
     with transaction.atomic():
         locked = hold_device(device)
-        rotated = _take_away(locked)
+        rotated = take_away(locked)
         DeviceSecret.objects.create(device=locked, secret_hash=secret_hash(locked.pk, secret.encode()))
         record(device=locked, kind=EventKind.SECRET_ISSUED, rotated=rotated, by=by)
     logger.info("device %s has a new password", device.hex)
@@ -66,14 +66,18 @@ def revoke_secret(*, device: Device, by: User | None = None) -> bool:
     """
     with transaction.atomic():
         locked = hold_device(device)
-        had = _take_away(locked)
+        had = take_away(locked)
         if had:
             record(device=locked, kind=EventKind.SECRET_REVOKED, by=by)
             logger.info("password of device %s revoked", device.hex)
     return had
 
 
-def _take_away(device: Device) -> bool:
+def take_away(device: Device) -> bool:
+    """End the secret of a device that the caller holds, within that transaction; say whether there was one.
+
+    Calls `hooks.secret_revoked`.
+    """
     found = DeviceSecret.objects.filter(device=device).first()
     if found is None:
         return False

@@ -21,7 +21,7 @@ from accounts.models import Account, User
 from accounts.services import personal_account
 from devices import services
 from devices.access import Action, access_device
-from devices.models import ClaimCode, Device, DeviceJob, EventKind
+from devices.models import ClaimCode, Device, DeviceJob, DeviceSecret, EventKind
 from devices.profile_documents import blank
 from devices.services import claim_device, make_claim_codes, make_profile, register_device
 from devices.services.claims import GROUPS, LETTERS
@@ -218,3 +218,18 @@ def test_who_was_let_in_before_a_claim_does_not_delete_the_device_after_it(accou
     claim_device(user=bob, code=code_of(before))
     services.delete_device(device=before)
     assert Device.objects.live().filter(pk=before.pk).exists()
+
+
+def test_a_claim_ends_the_password_and_says_to_renew_the_certificate(
+    account: Account, bob: User, client: Client, settings: Settings
+) -> None:
+    settings.DEVICE_PASSWORDS = True
+    device = make_device(account, "<b>Pump")
+    services.issue_secret(device=device)
+    client.force_login(bob)
+    page = client.post("/devices/claim/", {"code": code_of(device)}, follow=True).content.decode()
+    assert not DeviceSecret.objects.exists()
+    assert (
+        f'&lt;b&gt;Pump is yours now. Whoever had it before may still hold its key: <a href="/devices/{device.hex}/renew/">'
+        in page
+    )

@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -45,7 +46,8 @@ def claim_device(request: AuthedRequest) -> HttpResponse:
             form.add_error("code", problem.detail)
             status = problem.status
         else:
-            messages.success(request, f"{device.name} is yours now.")
+            text = '{} is yours now. Whoever had it before may still hold its key: <a href="{}">renew its certificate</a>.'
+            messages.success(request, format_html(text, device.name, reverse("devices:renew", args=[device.hex])))
             return redirect("devices:detail", device.hex)
     return render(request, "devices/claim.html", {**AREA, "form": form}, status=status if form.errors else 200)
 
