@@ -79,8 +79,19 @@ def leave_account(device: Device) -> None:
 def join_account(device: Device) -> None:
     """Show a device that came from another account to those who have it now; what it last said was said to the others."""
     device.readings.all().delete()
+    _forget_presence(device)
     forget_access(device)
     _tell_pages(device, "registered")
+
+
+def _forget_presence(device: Device) -> None:
+    """Forget what a device answered, where it was and what its owner wanted to be told; the connection that it has stays."""
+    of_device = Presence.objects.filter(device=device)
+    of_device.update(
+        address=None, refused_at=None, refused_reason="", last_message_at=None, running=None, asked_at=None, answered_ms=None,
+        last_answer_at=None, last_answer_api="", last_answer_ms=None, offline_after_minutes=None, offline_told_at=None,
+    )  # fmt: skip
+    of_device.filter(connected=False).update(connected_at=None, disconnected_at=None, disconnect_reason="")
 
 
 def forget_profile(profile: OwnProfile) -> None:

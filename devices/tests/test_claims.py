@@ -29,7 +29,7 @@ from devices.services.errors import ClaimRefused
 from devices.tests.factories import at_once, make_account, make_device, make_member, make_user
 from messaging import cache
 from messaging.bridge.directory import Directory
-from messaging.models import Reading
+from messaging.models import Presence, Reading
 from messaging.timeline import timeline
 
 
@@ -96,8 +96,16 @@ def test_the_timeline_begins_with_the_claim_and_what_was_known_of_the_device_doe
     device = make_device(account)
     services.name_pin(device=device, number=3, name="Secret valve")
     Reading.objects.create(device=device, key="gpio/3", value=1, at=timezone.now())
+    then = timezone.now()
+    Presence.objects.filter(device=device).update(
+        disconnected_at=then, address="192.0.2.7", refused_at=then, refused_reason="revoked", running=True, asked_at=then,
+        last_answer_at=then, last_answer_api="get_gpio", last_answer_ms=37.4, offline_after_minutes=5, offline_told_at=then,
+    )  # fmt: skip
     claim_device(user=bob, code=code_of(device))
     device.refresh_from_db()
+    blank_one = Presence.objects.get(device=make_device(account, "Blank"))
+    columns = [field.attname for field in Presence._meta.fields if not field.primary_key]
+    assert [getattr(device.presence, name) for name in columns] == [getattr(blank_one, name) for name in columns]
     assert [line.kind for line in timeline(device).rows] == [EventKind.CLAIMED]
     assert not device.pins.exists()
     assert not device.readings.exists()

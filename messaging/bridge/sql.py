@@ -101,7 +101,8 @@ WITH v AS (
 SELECT device_id FROM updated
 """
 REFUSAL_TEMPLATE = "(%s::uuid, %s::timestamptz, %s::text, %s::text, %s::uuid)"
-# What comes later is the later, whatever its clock said; messages come in the order of their journal.
+# What comes later is the later, whatever its clock said; messages come in the order of their journal. What was before
+# a claim is the former owner's.
 UPDATE_STATUS = """
 UPDATE messaging_presence p SET
     last_message_at = COALESCE(v.message_at, p.last_message_at),
@@ -111,9 +112,20 @@ UPDATE messaging_presence p SET
     running = COALESCE(v.running, p.running),
     asked_at = COALESCE(v.asked_at, p.asked_at),
     answered_ms = COALESCE(v.answered_ms, p.answered_ms)
-FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::float8[], %s::boolean[], %s::timestamptz[],
-            %s::float8[])
-    AS v (device_id, message_at, answer_at, answer_api, answer_ms, running, asked_at, answered_ms)
+FROM (
+    SELECT u.device_id,
+        CASE WHEN u.message_at >= d.since THEN u.message_at END AS message_at,
+        CASE WHEN u.answer_at >= d.since THEN u.answer_at END AS answer_at,
+        CASE WHEN u.answer_at >= d.since THEN u.answer_api END AS answer_api,
+        u.answer_ms,
+        CASE WHEN COALESCE(GREATEST(u.asked_at, u.message_at), 'infinity') >= d.since THEN u.running END AS running,
+        CASE WHEN u.asked_at >= d.since THEN u.asked_at END AS asked_at,
+        CASE WHEN u.asked_at >= d.since THEN u.answered_ms END AS answered_ms
+    FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::float8[], %s::boolean[], %s::timestamptz[],
+                %s::float8[])
+        AS u (device_id, message_at, answer_at, answer_api, answer_ms, running, asked_at, answered_ms)
+    JOIN (SELECT id, COALESCE(moved_at, '-infinity') AS since FROM devices_device) d ON d.id = u.device_id
+) v
 WHERE p.device_id = v.device_id
 """
 
@@ -123,7 +135,7 @@ UPSERT_READINGS = """
 WITH written AS (
     INSERT INTO messaging_reading AS r (device_id, key, value, at, elapsed_ms)
     SELECT v.device_id, v.key, v.value, v.at, v.elapsed_ms FROM (VALUES %s) AS v (device_id, key, value, at, elapsed_ms)
-    JOIN devices_device d ON d.id = v.device_id
+    JOIN devices_device d ON d.id = v.device_id AND v.at >= COALESCE(d.moved_at, '-infinity')
     ON CONFLICT (device_id, key) DO UPDATE SET
         value = excluded.value,
         at = GREATEST(excluded.at, r.at),

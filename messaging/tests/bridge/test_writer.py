@@ -318,6 +318,21 @@ class TestPresence:
         presence.refresh_from_db()
         assert (presence.running, presence.answered_ms) == (True, 37.4)
 
+    def test_what_was_said_before_a_claim_is_not_the_new_owners(self, writer: Writer, device: Device) -> None:
+        said = incoming(device, "get_status", {"value": "running"}, 1)
+        answered = record(**of(device), api="get_status", payload="{}", answer='{"value": "running"}')
+        claimed = datetime.now(UTC) + timedelta(seconds=30)
+        Device.objects.update(moved_at=claimed)
+        writer.write(Batch([said, incoming(device, "get_gpio", {"number": 3, "value": 1}, 2)], [answered]))
+        presence = Presence.objects.get()
+        assert (presence.running, presence.asked_at, presence.answered_ms) == (None, None, None)
+        assert (presence.last_message_at, presence.last_answer_at, presence.last_answer_api) == (None, None, "")
+        assert not Reading.objects.exists()
+        later = incoming(device, "get_status", {"value": "running"}, 3, id=uuid7(at=claimed.timestamp() + 5))
+        writer.write(Batch([later]))
+        presence.refresh_from_db()
+        assert (presence.running, presence.last_message_at) == (True, time_of(later.id))
+
     def test_a_late_answer_means_that_it_runs_also_when_the_silence_is_read_later(self, writer: Writer, device: Device) -> None:
         before = uuid7(at=datetime.now(UTC).timestamp() - 10)
         asked = record(id=before.hex, **of(device), api="get_status", outcome="timeout", answer=None, answered_ms=None)
