@@ -395,10 +395,23 @@ document.addEventListener("submit", (event) => {
 
 // --- what others do -------------------------------------------------------------------------------------------------------------
 
+// Own tiles are drawn by the server: asked for again at most once a second, and once more after the last reading.
+const staleTiles = new Set();
+let tilesDue = null, tilesAsked = -Infinity;
+function refreshTile(id) {
+  staleTiles.add(id);
+  tilesDue ??= setTimeout(() => {
+    tilesDue = null;
+    tilesAsked = performance.now();
+    refresh(...staleTiles);
+    staleTiles.clear();
+  }, Math.max(0, 1000 - (performance.now() - tilesAsked)));
+}
+
 document.addEventListener("live:reading", ({ detail }) => {
   if (detail.device !== device) return;
   const own = document.getElementById(`own-${detail.key.replace(/^api:(set_)?/, "").replace(/\/\d+$/, "")}-values`);
-  if (own) return refresh(own.id);
+  if (own) return refreshTile(own.id);
   const pin = detail.key.match(/^gpio\/(\d+)$/);
   if (!pin) return showReading(detail.key, detail.value, detail.at, detail.elapsed_ms);
   const row = pinRow(pin[1]), shown = row?.querySelector("[data-sub] time")?.dateTime;
