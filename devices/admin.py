@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
@@ -169,7 +170,7 @@ def devices_of_user(user: User) -> Shelf:
     """Return the devices that a user sees."""
     devices = Device.objects.for_user(user).select_related("account")[:_SHOWN]
     rows = [(one.name, one.hex, one.profile, one.account.name, one.created_at) for one in devices]
-    more = f"{reverse('admin:devices_device_changelist')}?q={user.username}"
+    more = f"{reverse('admin:devices_device_changelist')}?{urlencode({'q': user.username})}"
     return Shelf("Devices that they see", ("Name", "Device id", "Kind", "Owner", "Registered"), rows, more)
 
 

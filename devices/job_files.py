@@ -27,6 +27,10 @@ COLUMNS = ("line", "name", "profile", "state", "device_id", "error")
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
+class TooEarly(KeyUnavailable):
+    """The job is not done yet, so that an archive would be one of some devices only."""
+
+
 def new_password() -> str:
     """Return a password to propose: 98 random bits."""
     return random_code(4, 5)
@@ -67,8 +71,11 @@ def archive(job: DeviceJob, password: str) -> Download:
     A device whose key the portal does not have any more is left out, and named in `MISSING.txt`.
 
     Raises:
+        TooEarly: the job is still running.
         KeyUnavailable: there is not one device whose key the portal could give.
     """
+    if job.status == DeviceJob.Status.RUNNING:
+        raise TooEarly("These devices are being registered right now. Wait until that is done, or cancel it.")
     content = _encrypted(_zip(job), password.encode())
     job.archive_sha256 = hashlib.sha256(content).hexdigest()
     job.save(update_fields=["archive_sha256"])

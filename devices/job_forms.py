@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django import forms
 
-from accounts.models import Account
-from devices.forms import ProfileForm
-from devices.profiles import Profile
-from devices.selectors import owner_word
+from devices.forms import OwnedForm, ProfileForm
 from devices.wanted import HIGHEST_NUMBER, MAX_CSV_BYTES, MAX_LINES, Wanted, numbered, read_csv
 
 
-class ManyForm(ProfileForm):
+class ManyForm(OwnedForm, ProfileForm):
     """Many devices: those of a CSV file if there is one, otherwise a count of numbered ones."""
 
-    account = forms.ChoiceField(label="Owner", required=False)
     pattern = forms.CharField(label="Names", required=False, max_length=80, initial="Pump {n}")
     count = forms.IntegerField(label="How many", required=False, min_value=1, max_value=MAX_LINES, initial=10)
     first = forms.IntegerField(label="First number", required=False, min_value=0, max_value=HIGHEST_NUMBER, initial=1)
     csv_file = forms.FileField(label="CSV file", required=False, allow_empty_file=True)
-
-    def __init__(self, *args: Any, owners: Sequence[Account], profiles: Iterable[Profile], **kwargs: Any) -> None:
-        super().__init__(*args, profiles=profiles, **kwargs)
-        self.owners = owners
-        field = self.fields["account"]
-        if isinstance(field, forms.ChoiceField):
-            field.choices = [(one.pk.hex, owner_word(one)) for one in owners]
 
     def clean(self) -> dict[str, Any]:
         """Ask for one of the two."""
@@ -38,11 +26,6 @@ class ManyForm(ProfileForm):
                 if cleaned.get(name) in (None, "") and not self.has_error(name):
                     self.add_error(name, text)
         return cleaned
-
-    @property
-    def owner(self) -> Account:
-        """Whose devices they will be, once the form is valid."""
-        return next((one for one in self.owners if one.pk.hex == self.cleaned_data["account"]), self.owners[0])
 
     def wanted(self) -> list[Wanted]:
         """Return the devices, once the form is valid. Raises ListRefused."""

@@ -27,10 +27,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class LineProblem:
-    """What is wrong with one line."""
+    """What is wrong with one line. `field`: "name" or "profile"."""
 
     number: int
     text: str
+    field: str = "name"
 
 
 class ListRefused(ValueError):

@@ -100,10 +100,13 @@ def _wanted(given: dict[str, Any]) -> list[Wanted]:
 
 def _named(error: LinesRefused, *, by_name: bool) -> dict[str, list[str]]:
     """Return the messages by the field that they are about."""
-    if by_name:
-        return {f"devices.{one.number - 1}": [one.text] for one in error.problems}
-    texts = list(dict.fromkeys(one.text for one in error.problems))
-    return {"profile" if any("profile" in text or "kind" in text for text in texts) else "pattern": texts}
+    named: dict[str, list[str]] = {}
+    for one in error.problems:
+        field = f"devices.{one.number - 1}" if by_name else {"name": "pattern"}.get(one.field, one.field)
+        texts = named.setdefault(field, [])
+        if one.text not in texts:  # a profile that there is not is every line's
+            texts.append(one.text)
+    return named
 
 
 def _shown(user: User, job: DeviceJob) -> dict[str, Any]:
@@ -167,5 +170,7 @@ class JobArchiveView(StrictQuery, GenericAPIView[DeviceJob]):
         form.is_valid(raise_exception=True)
         try:
             return file_response(job_files.archive(job, form.validated_data["password"]))
+        except job_files.TooEarly as error:
+            raise Problem(409, "job_under_way", str(error)) from error
         except KeyUnavailable as error:
             raise Problem(409, "key_unavailable", str(error)) from error

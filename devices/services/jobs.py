@@ -77,7 +77,7 @@ def _checked(account: Account, wanted: Sequence[Wanted]) -> list[Wanted]:
         if lower[one.name] in taken
     ]
     unknown = {slug: str(error) for slug in {one.profile for one in good} if (error := _unknown_profile(account, slug))}
-    problems += [LineProblem(one.number, unknown[one.profile]) for one in good if one.profile in unknown]
+    problems += [LineProblem(one.number, unknown[one.profile], "profile") for one in good if one.profile in unknown]
     if problems:
         raise LinesRefused(problems)
     return good

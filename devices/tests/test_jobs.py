@@ -312,6 +312,8 @@ def test_the_api_begins_shows_and_cancels_a_job(browser: Client, account: Accoun
     path = f"/api/v1/device-jobs/{made.json()['id']}"
     assert browser.post("/api/v1/device-jobs", {"pattern": "P {n}", "count": 2}, "application/json").status_code == 409
     assert browser.get("/api/v1/device-jobs").json()["results"][0]["total"] == 2
+    early = browser.post(path + "/archive", {"password": "long enough 1"}, "application/json")
+    assert (early.status_code, early.json()["code"]) == (409, "job_under_way")
     work_on(job_id=DeviceJob.objects.get().pk)
     shown = browser.get(path).json()
     assert (shown["status"], shown["registered"]) == ("done", 2)
@@ -338,3 +340,13 @@ def test_the_api_says_what_is_wrong_with_a_list(browser: Client, body: dict[str,
     answer = browser.post("/api/v1/device-jobs", body, "application/json")
     assert answer.status_code == 400
     assert field in answer.json()["errors"]
+
+
+def test_the_api_says_all_that_is_wrong_with_a_line_at_the_field_it_is_about(browser: Client, account: Account) -> None:
+    make_device(account, "Some kind 1")
+    numbered_ones = {"pattern": "Some kind {n}", "count": 2, "profile": "odd"}
+    errors = browser.post("/api/v1/device-jobs", numbered_ones, "application/json").json()["errors"]
+    assert {field: len(texts) for field, texts in errors.items()} == {"pattern": 1, "profile": 1}
+    named = {"devices": [{"name": "Some kind 1", "profile": "odd"}]}
+    errors = browser.post("/api/v1/device-jobs", named, "application/json").json()["errors"]
+    assert len(errors["devices.0"]) == 2
