@@ -91,6 +91,11 @@ class CodeTriesMixin:
         response: HttpResponse = self.render_to_response(context, status=400)  # type: ignore[attr-defined]
         return response
 
+    def _wait_s(self) -> int:
+        """Return the seconds until another code may be asked for."""
+        since = time.time() - self._process.state["at"]
+        return max(0, int(settings.CODE_RESEND_S - since + 0.999))
+
     def _challenge(self) -> str:
         return f"{self.request.session.session_key}:{self._process.state['at']}"
 
@@ -111,11 +116,6 @@ class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCod
     def is_guess(self) -> bool:
         """Tell a code from the wish for another one."""
         return self._action == "verify" and super().is_guess()
-
-    def _wait_s(self) -> int:
-        """Return the seconds until another code may be asked for."""
-        since = time.time() - self._process.state["at"]
-        return max(0, int(settings.CODE_RESEND_S - since + 0.999))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add how long the code works and when the next may be sent."""

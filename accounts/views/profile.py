@@ -144,9 +144,8 @@ class PhoneCodeView(CodeTriesMixin, FormView):  # type: ignore[type-arg]
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add where the code went and how long it works."""
         context = super().get_context_data(**kwargs)
-        wait_s = max(0, int(settings.CODE_RESEND_S - (time.time() - self._process.state["at"]) + 0.999))
         shown = phones.show(self._process.phone)
-        more = {"phone": shown, "code_minutes": settings.CODE_MINUTES, "wait_s": wait_s, "verify_form": context["form"]}
+        more = {"phone": shown, "code_minutes": settings.CODE_MINUTES, "wait_s": self._wait_s(), "verify_form": context["form"]}
         return {**context, **more}
 
     def form_valid(self, form: PhoneCodeForm) -> HttpResponse:
