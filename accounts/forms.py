@@ -202,15 +202,20 @@ class RecoverForm(allauth_forms.ResetPasswordForm):  # type: ignore[misc]  # all
         return email
 
 
+def ask_once(form: forms.Form) -> None:
+    """Have a form of allauth's ask for a new password once."""
+    del form.fields["password2"]
+    form.fields["password1"].label = "New password"
+    form.fields["password1"].help_text = PASSWORD_HINT
+    dress(form, password1="new-password")
+
+
 class NewPasswordForm(allauth_forms.ResetPasswordKeyForm):  # type: ignore[misc]
     """The new password, once: a second field only doubles the typing errors."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        del self.fields["password2"]
-        self.fields["password1"].label = "New password"
-        self.fields["password1"].help_text = PASSWORD_HINT
-        dress(self, password1="new-password")
+        ask_once(self)
 
 
 class TokenForm(forms.Form):

@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 
 from accounts import phones
-from accounts.forms import PASSWORD_HINT, dress, limit_length, plain_names
+from accounts.forms import ask_once, dress, limit_length, plain_names
 from accounts.models import User
 from accounts.validators import validate_visible_text
 from iotportal.time_zones import time_zones
@@ -39,10 +39,7 @@ class PasswordForm(allauth_forms.SetPasswordForm):  # type: ignore[misc]  # alla
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        del self.fields["password2"]
-        self.fields["password1"].label = "New password"
-        self.fields["password1"].help_text = PASSWORD_HINT
-        dress(self, password1="new-password")
+        ask_once(self)
 
 
 class EmailForm(allauth_forms.AddEmailForm):  # type: ignore[misc]

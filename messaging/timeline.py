@@ -170,20 +170,21 @@ def _serial(detail: Mapping[str, Any]) -> str:
     return f"Serial {serial[:16]}{'…' if len(serial) > 16 else ''}." if serial else ""
 
 
-def _until(detail: Mapping[str, Any]) -> str:
+def _moment(detail: Mapping[str, Any]) -> datetime | None:
     try:
-        until = parse_datetime(str(detail.get("until") or ""))
+        return parse_datetime(str(detail.get("until") or ""))
     except ValueError:
-        until = None
+        return None
+
+
+def _until(detail: Mapping[str, Any]) -> str:
+    until = _moment(detail)
     good = f" Good until {until.day} {until:%b %Y}." if until else ""
     return f"{_serial(detail)}{good}".strip()
 
 
 def _rescued(detail: Mapping[str, Any]) -> str:
-    try:
-        until = parse_datetime(str(detail.get("until") or ""))
-    except ValueError:
-        until = None
+    until = _moment(detail)
     window = f"Until {until.day} {until:%b %Y, %H:%M} UTC. " if until else ""
     return f"{window}{_serial(detail)}".strip()
 
