@@ -321,7 +321,7 @@ TABLE: dict[str, Row] = {
     API_CERTIFICATE: api(GET="404 200"),
     API_CERTIFICATE + "/revoke": api(POST="404 403 403 200", fresh=True),
     API_CERTIFICATE + "/rescue": api(POST="404 403 403 409"),
-    API_DEVICE + "/presence": api(GET="404 200", PATCH="404 403 403 400"),
+    API_DEVICE + "/presence": api(GET="404 200", PATCH="404 403 403 200"),
     API_DEVICE + "/timeline": api(GET="404 200"),
     API_DEVICE + "/commands": api(GET="404 200", POST="404 403 400"),
     API_DEVICE + "/status": api(GET="404 403 200"),

@@ -17,32 +17,32 @@ SIGN_IN = re.compile("/accounts/login/")
 
 def test_an_address_and_a_password_are_changed_and_the_account_is_left_and_kept(portal: Portal, desk: Desk) -> None:
     desk.expect("status of 400.*/accounts/login/", "WebSocket")  # the old password; the page whose session has ended
-    page = desk.page("nora", "/account/", own_session=True)
-    elsewhere = desk.page("nora", "/devices/", own_session=True)
+    page = desk.page("selma", "/account/", own_session=True)
+    elsewhere = desk.page("selma", "/devices/", own_session=True)
 
     page.get_by_role("link", name="Change e-mail").click()
-    page.get_by_label("New e-mail").fill("nora.new@example.com")
+    page.get_by_label("New e-mail").fill("selma.new@example.com")
     page.get_by_role("button", name="Send the code").click()
-    page.locator(".six").fill(portal.mailed_code("nora.new@example.com"))
+    page.locator(".six").fill(portal.mailed_code("selma.new@example.com"))
     page.get_by_role("button", name="Confirm").click()
-    expect(page.get_by_text("nora.new@example.com")).to_be_visible()
-    portal.mailed("nora@example.com", "changed")
+    expect(page.get_by_text("selma.new@example.com")).to_be_visible()
+    portal.mailed("selma@example.com", "changed")
 
     page.goto("/account/password/")
     page.get_by_label("New password").fill(NEW_PASSWORD)
     page.get_by_role("button", name="Change the password").click()
     expect(page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
     expect(elsewhere).to_have_url(SIGN_IN)
-    portal.mailed("nora.new@example.com", "password")
+    portal.mailed("selma.new@example.com", "password")
 
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     with zipfile.ZipFile(download.value.path()) as archive:
-        assert "nora.new@example.com" in "".join(archive.read(name).decode() for name in archive.namelist())
+        assert "selma.new@example.com" in "".join(archive.read(name).decode() for name in archive.namelist())
 
     page.get_by_role("link", name="Delete…").click()
-    page.get_by_label("User name").fill("nora")
-    page.get_by_role("button", name="Delete nora").click()
+    page.get_by_label("User name").fill("selma")
+    page.get_by_role("button", name="Delete selma").click()
     expect(page.get_by_role("heading", name="Your account is to be deleted")).to_be_visible()
     page.goto("/devices/")
     page.get_by_role("button", name="Keep my account").click()
@@ -50,7 +50,7 @@ def test_an_address_and_a_password_are_changed_and_the_account_is_left_and_kept(
 
     again = desk.page(None, "/accounts/login/")
     for password, finds in ((PASSWORD, "Sign in"), (NEW_PASSWORD, "No devices yet")):
-        again.get_by_label("User name or e-mail").fill("nora.new@example.com")
+        again.get_by_label("User name or e-mail").fill("selma.new@example.com")
         again.get_by_label("Password").fill(password)
         again.get_by_role("button", name="Sign in", exact=True).click()
         expect(again.get_by_role("heading", name=finds, exact=True)).to_be_visible()
