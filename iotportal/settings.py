@@ -5,7 +5,7 @@ from pathlib import Path
 from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 
-from iotportal import env, login_providers
+from iotportal import env, login_providers, schedule
 
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -107,27 +107,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(STATE_DIR / "beat-schedule")
-CELERY_BEAT_SCHEDULE = {
-    "make-partitions": {"task": "messaging.tasks.make_partitions", "schedule": 3600.0},
-    "clear-ended-sessions": {"task": "accounts.tasks.clear_ended_sessions", "schedule": 3600.0, "options": {"expires": 3600}},
-    "delete-ended-logins": {"task": "accounts.tasks.delete_ended_logins", "schedule": 3600.0},
-    "delete-ended-invitations": {"task": "accounts.tasks.delete_ended_invitations", "schedule": 3600.0},
-    "delete-accounts": {"task": "accounts.tasks.delete_accounts", "schedule": 600.0, "options": {"expires": 600}},
-    "look-after-certificates": {
-        "task": "devices.tasks.look_after_certificates",
-        "schedule": 3600.0,
-        "options": {"expires": 3600},
-    },
-    "publish-revocation-lists": {
-        "task": "devices.tasks.publish_revocation_lists",
-        "schedule": 3600.0,
-        "options": {"expires": 3600},
-    },
-    "look-after-jobs": {"task": "devices.tasks.look_after_jobs", "schedule": 30.0, "options": {"expires": 30}},
-    # A run that could not begin in time is left out: the next one tells the same.
-    "tell-outages": {"task": "messaging.tasks.tell_outages", "schedule": 15.0, "options": {"expires": 30}},
-    "forget-old-presence": {"task": "messaging.tasks.forget_old_presence", "schedule": 3600.0, "options": {"expires": 3600}},
-}
+CELERY_BEAT_SCHEDULE = schedule.for_beat()
 BRIDGE = env.boolean("PORTAL_BRIDGE", default=False)  # this Celery worker runs the bridge
 
 # --- people --------------------------------------------------------------------------------------------------------------

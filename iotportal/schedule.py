@@ -1,0 +1,45 @@
+"""What has to be done again and again: one table, from which Celery beat and `manage.py housekeeping` take their work.
+
+Each job is a Celery task, may run twice without harm, and finds by itself what there is to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One periodic task: `task` every `every_s` seconds. A run that could not begin within `expires_s` is left out."""
+
+    name: str
+    task: str
+    every_s: int
+    expires_s: int | None = None
+
+
+JOBS = (
+    Job("make-partitions", "messaging.tasks.make_partitions", 3600),
+    Job("clear-ended-sessions", "accounts.tasks.clear_ended_sessions", 3600, expires_s=3600),
+    Job("delete-ended-logins", "accounts.tasks.delete_ended_logins", 3600),
+    Job("delete-ended-invitations", "accounts.tasks.delete_ended_invitations", 3600),
+    Job("delete-accounts", "accounts.tasks.delete_accounts", 600, expires_s=600),
+    Job("look-after-certificates", "devices.tasks.look_after_certificates", 3600, expires_s=3600),
+    Job("publish-revocation-lists", "devices.tasks.publish_revocation_lists", 3600, expires_s=3600),
+    Job("look-after-jobs", "devices.tasks.look_after_jobs", 30, expires_s=30),
+    Job("tell-outages", "messaging.tasks.tell_outages", 15, expires_s=30),  # the next run tells the same
+    Job("forget-old-presence", "messaging.tasks.forget_old_presence", 3600, expires_s=3600),
+)
+
+
+def for_beat() -> dict[str, dict[str, Any]]:
+    """Return the table as Celery's `beat_schedule`."""
+    return {
+        job.name: {
+            "task": job.task,
+            "schedule": float(job.every_s),
+            "options": {} if job.expires_s is None else {"expires": job.expires_s},
+        }
+        for job in JOBS
+    }
