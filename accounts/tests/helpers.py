@@ -65,6 +65,7 @@ def at_once(count: int, work: Callable[[], object]) -> list[object]:
         thread.start()
     for thread in threads:
         thread.join(30)
+    assert not any(thread.is_alive() for thread in threads), "some never came back"
     return results
 
 

@@ -160,7 +160,7 @@ def test_a_hundred_guesses_at_once_are_five(program: Program) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_right_code_is_used_up_by_the_first_of_many(program: Program) -> None:
-    program("/sign_up", NEW)
+    assert program("/sign_up", NEW).status_code == 200
     code = code_in(mail.outbox[0])
     answers = at_once(4, lambda: program("/confirm_sign_up", {"username": "carol", "confirmation": code}))
 
