@@ -102,7 +102,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             request.wait_s = error.wait_s  # type: ignore[attr-defined]
             words = f"Too many wrong passwords. Try again in {seconds(error.wait_s)}, or get a new password by mail."
             raise ValidationError(words, code="too_many_login_attempts") from error
-        self._login_failed_rl_usage = self._try.usage  # which allauth takes back when the password was right
+        self._login_failed_rl_usage = self._try  # which allauth takes back when the password was right
 
     def get_login_stages(self) -> list[str]:
         """Return the steps of a sign-in: a confirmed address, then the second factor."""
@@ -112,7 +112,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         """Begin a sign-in: who planted the session that this browser had does not get to see the steps that follow."""
         response: HttpResponse | None = super().pre_login(request, user, **kwargs)
         if response is None:
-            request.session.cycle_key()
+            if request.session.session_key:  # one that begins now gets its key later
+                request.session.cycle_key()
             request.session[_BEGAN_WITH] = user.get_session_auth_hash()
         return response
 
@@ -127,7 +128,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
         if not constant_time_compare(began_with, user.get_session_auth_hash()):
             raise ImmediateHttpResponse(redirect("account_login"))
-        super().login(request, user)
+        with transaction.atomic():  # one commit for all that a sign-in writes
+            super().login(request, user)
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Leave word for the form of how many tries are left."""

@@ -12,6 +12,7 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         """Let codes go by e-mail, end API logins with their session, log sign-ins, react to flows, keep the operators' group."""
         from allauth.account.signals import email_confirmed, user_logged_in
+        from allauth.usersessions import signals
         from django.contrib.auth.signals import user_logged_out
 
         from accounts import audit, code_channels, exports, hooks, operators, reactions
@@ -23,6 +24,7 @@ class AccountsConfig(AppConfig):
         user_logged_out.connect(end_login)
         audit.connect()
         email_confirmed.connect(reactions.on_email_confirmed)
+        user_logged_in.disconnect(signals.on_user_logged_in)  # it looks up every session of the user; clear_ended_sessions does
         user_logged_in.connect(reactions.on_signed_in)
         operators.need(
             "accounts.view_user", "accounts.change_user", "accounts.view_account", "accounts.view_membership",

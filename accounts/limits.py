@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from allauth.core.internal import ratelimit
@@ -27,6 +28,19 @@ class Limit:
     def left(self, key: str | None = None, request: HttpRequest | None = None) -> int:
         """Return how many more may be now."""
         return min(max(0, int(rate.amount) - len(times)) for rate, times in self._counted(key, request))
+
+    def used_up(self, keys: Iterable[str]) -> set[str]:
+        """Return those of the keys for which nothing more may be now; all are looked up at once."""
+        where = self._where()
+        rates = ratelimit.get_rates(**where)
+        names = {
+            ratelimit.get_cache_key(None, app=where["app"], action=self.name, rate=rate, key=key): (key, rate)
+            for key in keys
+            for rate in rates
+        }
+        now = time.time()
+        kept = ((names[name], times) for name, times in cache.get_many(names).items()) if names else ()
+        return {key for (key, rate), times in kept if sum(at > now - rate.duration for at in times) >= rate.amount}
 
     def wait_s(self, key: str | None = None, request: HttpRequest | None = None) -> int:
         """Return the seconds until one more may be; 0 if it may be now."""

@@ -5,7 +5,9 @@
 Starts its own PostgreSQL and Valkey and signs in through Django's whole stack (middleware, form, flows, session, redirect), by
 user name and by e-mail, right and wrong, without a network in between. The hash is the portal's own with one round in place of a
 million, so that what is timed is all the rest, exactly; how often it is made is counted, for each must cost the same. Rate limits
-are lifted: they would answer instead. Exits 1 if a median is above 30 ms or a sign-in hashes other than once.
+are raised, not lifted: each try is counted with as many rates as in production. Beside the median stand the quickest tenth, which
+others on the machine disturb least, and the processor's time of this process; and the machine's load before and after. Exits 1 if
+a median is above 30 ms or a sign-in hashes other than once.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.pages import set_up
 from iotportal.embedded.throwaway import ThrowawayServers
@@ -94,25 +97,44 @@ def lighten() -> None:
     PBKDF2PasswordHasher.encode = counted  # type: ignore[method-assign]  # on purpose
 
 
-def measure(calls: dict[str, Callable[[], None]], times: int) -> dict[str, tuple[float, float]]:
-    """Return the median milliseconds of each call and its hashes, made in turns."""
+class Found(NamedTuple):
+    """Milliseconds of one kind of sign-in, and hashes for each."""
+
+    median: float
+    quick: float
+    processor: float
+    hashes: float
+
+
+def measure(calls: dict[str, Callable[[], None]], times: int) -> dict[str, Found]:
+    """Return what was found for each call, made in turns."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
+    worked: dict[str, list[float]] = {name: [] for name in calls}
     made: dict[str, int] = dict.fromkeys(calls, 0)
     for turn in range(times + 3):
         for name, call in calls.items():
-            before, begin = hashes, time.perf_counter()
+            before, begin, begin_work = hashes, time.perf_counter(), time.process_time()
             call()
             if turn >= 3:  # the first ones load modules and templates
                 taken[name].append(1000 * (time.perf_counter() - begin))
+                worked[name].append(1000 * (time.process_time() - begin_work))
                 made[name] += hashes - before
-    return {name: (statistics.median(values), made[name] / times) for name, values in taken.items()}
+    return {
+        name: Found(
+            statistics.median(taken[name]),
+            statistics.quantiles(taken[name], n=10)[0],
+            statistics.median(worked[name]),
+            made[name] / times,
+        )
+        for name in calls
+    }
 
 
-def report(accounts: int, found: dict[str, tuple[float, float]]) -> bool:
+def report(accounts: int, found: dict[str, Found]) -> bool:
     """Print a line per call; say whether all are as they should be."""
-    for name, (median, made) in found.items():
-        print(f"{accounts:>9,} {name:<22} {median:>10.1f} {made:>7.2f}")
-    return all(median <= LIMIT_MS and made == 1 for median, made in found.values())
+    for name, one in found.items():
+        print(f"{accounts:>9,} {name:<22} {one.median:>10.1f} {one.quick:>8.1f} {one.processor:>10.1f} {one.hashes:>7.2f}")
+    return all(one.median <= LIMIT_MS and one.hashes == 1 for one in found.values())
 
 
 def main() -> None:
@@ -134,10 +156,11 @@ def sign_ins(options: argparse.Namespace) -> bool:
     """Measure with few accounts, then with many."""
     from django.conf import settings
 
-    settings.TRIES = {"sign_in": dict.fromkeys(settings.TRIES["sign_in"], "1000000/m/key")}
+    settings.TRIES = {"sign_in": dict.fromkeys(settings.TRIES["sign_in"], "1000000/5m/key,10000000/d/key")}
     logging.disable(logging.WARNING)
     lighten()
-    print(f"{'accounts':>9} {'':<22} {'median ms':>10} {'hashes':>7}")
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    print(f"{'accounts':>9} {'':<22} {'median ms':>10} {'quick':>8} {'processor':>10} {'hashes':>7}")
     good, first = True, 0
     for last in (FEW, options.accounts):
         fill(first, last)
@@ -150,6 +173,7 @@ def sign_ins(options: argparse.Namespace) -> bool:
         }
         good = report(last, measure(calls, options.times)) and good
         first = last
+    print(f"load {os.getloadavg()[0]:.1f}")
     return good
 
 

@@ -95,7 +95,7 @@ TEMPLATES = [
 # No connection outlives its request: under ASGI each request has a thread of its own, which would take it along unused.
 DATABASES = {"default": {**env.database(), "CONN_MAX_AGE": 0}}
 VALKEY_URL = env.secret("VALKEY_URL")
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": VALKEY_URL, "KEY_PREFIX": "cache"}}
+CACHES = {"default": {"BACKEND": "iotportal.cache.SharedCache", "LOCATION": VALKEY_URL, "KEY_PREFIX": "cache"}}
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [VALKEY_URL]}}}
 

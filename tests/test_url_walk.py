@@ -472,8 +472,9 @@ def people(
 def without_limits(request: pytest.FixtureRequest) -> None:
     """Forget how often this address was here: the door's limits are others' business."""
     if "people" in request.fixturenames:
-        for key in list(cache.client().scan_iter("*allauth:rl:*", count=10_000)):
-            cache.client().delete(key)
+        for pattern in ("*allauth:rl:*", "*window:*"):
+            for key in list(cache.client().scan_iter(pattern, count=10_000)):
+                cache.client().delete(key)
 
 
 def fresh_device(portal: LivePortal) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from itertools import islice
 
 from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
@@ -22,7 +20,6 @@ logger = logging.getLogger(__name__)
 
 _CODE_MAIL = Limit("confirm_email")  # the same one that the sign-up counts
 _RECOVERY_MAIL = Limit("support_recovery", "1/m/key,10/d/key")
-_BATCH = 500
 
 
 class NothingToDo(Exception):
@@ -112,19 +109,11 @@ def is_locked(user: User) -> bool:
 
 
 def locked(users: QuerySet[User]) -> list[int]:
-    """Return the ids of those of `users` who are locked. Asks the cache for all of them, some hundred at a time."""
-    found: set[int] = set()
-    for rows in _batches(users):
-        names = tries.used_up("sign_in", [name for _, *both in rows for name in both])
-        found |= {pk for pk, *both in rows if not names.isdisjoint(both)}
-    found |= {user.pk for user in with_factor(users).iterator(_BATCH) if not factors.tries_left(user)}
-    return sorted(found)
-
-
-def _batches(users: QuerySet[User]) -> Iterator[list[tuple[int, str, str]]]:
-    rows = users.order_by().values_list("pk", "username", "email").iterator(_BATCH)
-    while batch := list(islice(rows, _BATCH)):
-        yield batch
+    """Return the ids of those of `users` who are locked. Who is full is listed in the cache; nobody is looked up one by one."""
+    rows = list(users.order_by().values_list("pk", "username", "email"))
+    names = tries.used_up("sign_in", (name for _, *both in rows for name in both))
+    found = {pk for pk, *both in rows if not names.isdisjoint(both)}
+    return sorted(found | factors.without_tries(with_factor(users).order_by().values_list("pk", flat=True)))
 
 
 def with_factor(users: QuerySet[User]) -> QuerySet[User]:

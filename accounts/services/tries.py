@@ -16,16 +16,18 @@ apart. A try is counted before the password is looked at, so that many at once g
 from __future__ import annotations
 
 import ipaddress
-import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from functools import lru_cache
 
 from allauth.core.internal import ratelimit
-from allauth.core.internal.ratelimit import RateLimitUsage
 from django.conf import settings
 from django.core.cache import cache
 from django.utils.crypto import salted_hmac
+
+from iotportal import windows
+from iotportal.windows import Counted, Counter
 
 ADDRESS_KNOWN_FOR = timedelta(days=90)
 _ADDRESSES_KEPT = 20
@@ -52,12 +54,14 @@ class Origin:
 class Try:
     """A try that counts, unless it is taken back."""
 
-    usage: RateLimitUsage
+    counted: Counted
     left: int
 
     def take_back(self) -> None:
-        """Count it no longer: the password was right."""
-        self.usage.rollback()
+        """Count it no longer: the password was right. That it was made stays counted, for a hash takes a processor's time."""
+        self.counted.take_back(self.counted.counters[1:])
+
+    rollback = take_back  # as allauth calls it
 
 
 def name_hash(name: str) -> str:
@@ -75,20 +79,25 @@ def begin(kind: str, *, name: str, origin: Origin) -> Try:
     """
     hashed = name_hash(name)
     mark = origin.mark or (origin.address if origin.address in _addresses(hashed) else "")
-    _count(kind, "all", mark or origin.address)
-    counters = {"known": f"{hashed}:{mark}"} if mark else {"address": origin.address, "strangers": hashed}
-    usage, left = RateLimitUsage(usage=[]), []
-    for whose, key in counters.items():  # an address that may not go on uses up nothing of the other strangers' tries
-        usage.usage += _count(kind, whose, key).usage
-        left += [int(rate.amount) - len(times) for rate, times in _times(key, **_limit(kind, whose))]
-    return Try(usage, max(0, min(left)))
+    counters = [_counter(kind, "all", mark or origin.address)]
+    if mark:
+        counters.append(_counter(kind, "known", f"{hashed}:{mark}"))
+    else:  # in this order: an address that may not go on uses up nothing of the other strangers' tries
+        counters += [_counter(kind, "address", origin.address), _counter(kind, "strangers", hashed)]
+    try:
+        counted = windows.count(kind, counters)
+    except windows.Full as error:
+        raise TriesUsedUp(error.wait_s) from error
+    return Try(counted, min(counted.left[1:]))
 
 
 def know_address(*, names: tuple[str, ...], address: str) -> None:
     """Remember that the owner of these names has signed in from an address."""
-    for hashed in map(name_hash, names):
-        others = [one for one in _addresses(hashed) if one != address]
-        cache.set(_address_key(hashed), [address, *others][:_ADDRESSES_KEPT], ADDRESS_KNOWN_FOR.total_seconds())
+    keys = [_address_key(name_hash(name)) for name in names]
+    before = cache.get_many(keys)
+    others = {key: [one for one in before.get(key, []) if one != address] for key in keys}
+    known = {key: [address, *more][:_ADDRESSES_KEPT] for key, more in others.items()}
+    cache.set_many(known, int(ADDRESS_KNOWN_FOR.total_seconds()))
 
 
 def forget_addresses(*, names: tuple[str, ...]) -> None:
@@ -100,22 +109,14 @@ def forget(*, names: tuple[str, ...]) -> None:
     """Count anew for these names: what strangers used up together, and each address from which their owner has signed in."""
     for kind in settings.TRIES:
         for hashed in map(name_hash, names):
-            ratelimit.clear(None, key=hashed, **_limit(kind, "strangers"))
-            for address in _addresses(hashed):
-                ratelimit.clear(None, key=f"{hashed}:{address}", **_limit(kind, "known"))
+            known = [_counter(kind, "known", f"{hashed}:{address}") for address in _addresses(hashed)]
+            windows.clear(kind, [_counter(kind, "strangers", hashed), *known])
 
 
-def used_up(kind: str, names: list[str]) -> set[str]:
-    """Return those of the names with which strangers may try no more now; all are looked up at once."""
-    limit = _limit(kind, "strangers")
-    counters: dict[tuple[str, str], ratelimit.Rate] = {}
-    for name in names:
-        for rate in ratelimit.get_rates(**limit):
-            where = {"app": limit["app"], "action": limit["action"], "rate": rate, "key": name_hash(name)}
-            counters[name, ratelimit.get_cache_key(None, **where)] = rate
-    kept, now = cache.get_many([key for _, key in counters]), time.time()
-    counted = {(name, key): sum(at > now - rate.duration for at in kept.get(key, [])) for (name, key), rate in counters.items()}
-    return {name for (name, key), rate in counters.items() if counted[name, key] >= rate.amount}
+def used_up(kind: str, names: Iterable[str]) -> set[str]:
+    """Return those of the names with which strangers may try no more now."""
+    full = windows.full(kind)
+    return {name for name in names if name_hash(name) in full} if full else set()
 
 
 def network(address: str) -> str:
@@ -123,16 +124,13 @@ def network(address: str) -> str:
     return str(ratelimit.truncate_ip(str(ipaddress.ip_address(address.partition("%")[0]))))
 
 
-def _count(kind: str, whose: str, key: str) -> RateLimitUsage:
-    limit = _limit(kind, whose)
-    used = ratelimit.consume(None, key=key, limit_get=True, **limit)  # without limits by address it needs no request
-    if used is None:
-        raise TriesUsedUp(_wait_s(key, **limit))
-    return used
+def _counter(kind: str, whose: str, key: str) -> Counter:
+    return Counter(f"{kind}_{whose}:{key}", _rates(settings.TRIES[kind][whose]), mark=key if whose == "strangers" else "")
 
 
-def _limit(kind: str, whose: str) -> dict[str, Any]:
-    return {"app": _APP, "action": f"{kind}_{whose}", "config": {f"{kind}_{whose}": settings.TRIES[kind][whose]}}
+@lru_cache(maxsize=64)
+def _rates(text: str) -> tuple[tuple[int, float], ...]:
+    return tuple((rate.amount, rate.duration) for rate in ratelimit.parse_rates(text))
 
 
 def _addresses(hashed: str) -> list[str]:
@@ -142,20 +140,3 @@ def _addresses(hashed: str) -> list[str]:
 
 def _address_key(hashed: str) -> str:
     return f"known-addresses:{hashed}"
-
-
-def _times(key: str, *, app: str, action: str, config: dict[str, str]) -> list[tuple[ratelimit.Rate, list[float]]]:
-    """Return the limits of a counter, each with the times of the tries that count for it, the newest first."""
-    rates = ratelimit.get_rates(app=app, action=action, config=config)
-    keys = [ratelimit.get_cache_key(None, app=app, action=action, rate=rate, key=key) for rate in rates]
-    kept, now = cache.get_many(keys), time.time()
-    return [(rate, [at for at in kept.get(name, []) if at > now - rate.duration]) for rate, name in zip(rates, keys, strict=True)]
-
-
-def _wait_s(key: str, *, app: str, action: str, config: dict[str, str]) -> int:
-    full = [
-        times[-1] + rate.duration - time.time()
-        for rate, times in _times(key, app=app, action=action, config=config)
-        if len(times) >= rate.amount
-    ]
-    return max(1, int(max(full, default=0.0)) + 1)

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.test import Client
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from accounts.services import deactivate_user
@@ -218,3 +219,13 @@ def test_the_fields_tell_password_managers_what_they_are(client: Client) -> None
     page = client.get("/accounts/signup/").content.decode()
     for word in ("given-name", "family-name", "username", "email", "new-password"):
         assert f'autocomplete="{word}"' in page
+
+
+def test_it_takes_the_same_queries_however_many_browsers_are_signed_in(
+    client: Client, alice: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(5):
+        Client().post(SIGN_IN, GOOD)
+
+    with django_assert_num_queries(21):
+        assert client.post(SIGN_IN, GOOD).status_code == 302
