@@ -61,7 +61,12 @@ class Message(models.Model):
     @property
     def topic(self) -> str:
         """The topic it was published on."""
-        return f"{self.device_id.hex}/{self.api}" if self.direction == Direction.TO else f"server/{self.device_id.hex}/{self.api}"
+        return topic(self.device_id.hex, self.direction, self.api)
+
+
+def topic(device: str, direction: str, api: str) -> str:
+    """Return the topic of a message to or from `device` (32 hex digits)."""
+    return f"{device}/{api}" if direction == Direction.TO else f"server/{device}/{api}"
 
 
 class Outcome(models.TextChoices):

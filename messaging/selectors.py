@@ -14,11 +14,11 @@ import binascii
 import heapq
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db import connection
@@ -35,9 +35,27 @@ RECENT_POINTS = 44  # of a sparkline
 _CLOCKS = timedelta(seconds=1)  # the portal's and the bridge's clock may differ by this much
 _LATEST_ANSWER = timedelta(seconds=35)  # the longest timeout and the time in which a late answer is still recorded
 
-Row = TypeVar("Row", Message, Command)
+Model = TypeVar("Model", Message, Command)
 _Params = list[Any]
 _Key = tuple[UUID, str, str, str]  # device, direction, api, payload
+
+
+class Line(NamedTuple):
+    """A message as it is read for a file, a column after the other: making a model of it would take longer than all else."""
+
+    id: UUID
+    time: datetime
+    account_id: UUID
+    device_id: UUID
+    direction: str
+    api: str
+    payload: str
+    raw: memoryview | None
+    size_bytes: int
+    malformed: bool
+
+
+Row = TypeVar("Row", Message, Command, Line)
 
 
 class BadCursor(ValueError):
@@ -127,14 +145,19 @@ def messages(
     user: User, wanted: MessageFilter, cursor: str | None = None, limit: int = 50, scan: int | None = None
 ) -> Page[Message]:
     """Return one page of the user's messages, looking at `scan` of them at most. Raises BadCursor."""
-    return _page(Message, user, wanted, cursor, limit, scan or SCAN)
+    return _page(Message, user, wanted, cursor, limit, scan or SCAN, _models(Message))
+
+
+def lines(user: User, wanted: MessageFilter, cursor: str | None, limit: int) -> Page[Line]:
+    """Return one page of the user's messages for a file. Raises BadCursor."""
+    return _page(Message, user, wanted, cursor, limit, SCAN, _lines)
 
 
 def commands(
     user: User, wanted: MessageFilter, cursor: str | None = None, limit: int = 50, scan: int | None = None
 ) -> Page[Command]:
     """Return one page of the user's commands; `direction` says nothing here. Raises BadCursor."""
-    return _page(Command, user, wanted, cursor, limit, scan or SCAN)
+    return _page(Command, user, wanted, cursor, limit, scan or SCAN, _models(Command))
 
 
 def count_messages(user: User, wanted: MessageFilter) -> Count:
@@ -164,7 +187,7 @@ def first_message(user: User, wanted: MessageFilter) -> datetime | None:
 
 def last_message(user: User, device_id: UUID | None = None) -> Message | None:
     """Return the newest message of all, or of one device: what an empty page can point to."""
-    return next(iter(_page(Message, user, MessageFilter(device_id=device_id), None, 1, SCAN).rows), None)
+    return next(iter(messages(user, MessageFilter(device_id=device_id), limit=1).rows), None)
 
 
 # --- how a page is read ----------------------------------------------------------------------------------------------------
@@ -242,14 +265,32 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
-def _page(model: type[Row], user: User, wanted: MessageFilter, cursor: str | None, limit: int, scan: int) -> Page[Row]:
+def _models(model: type[Model]) -> Callable[[str, _Params], list[Model]]:
+    return lambda sql, params: list(model._default_manager.raw(sql, params))
+
+
+def _lines(sql: str, params: _Params) -> list[Line]:
+    with connection.cursor() as db:
+        db.execute(f"SELECT {', '.join(Line._fields)} FROM ({sql}) f", params)  # noqa: S608  # constants; a subquery keeps its order
+        return [Line._make(row) for row in db.fetchall()]
+
+
+def _page(
+    model: type[Message | Command],
+    user: User,
+    wanted: MessageFilter,
+    cursor: str | None,
+    limit: int,
+    scan: int,
+    read: Callable[[str, _Params], list[Row]],
+) -> Page[Row]:
     place = Cursor.parse(cursor) if cursor else None
     backwards = place is not None and place.newer
     order = "ASC" if backwards else "DESC"
     found: list[list[Row]] = []
     stops: list[Cursor] = []
     for scope in _scopes(model, user, wanted, place):
-        rows = list(model.objects.raw(*scope.page(order, limit + 1, scan)))
+        rows = read(*scope.page(order, limit + 1, scan))
         found.append(rows)
         if scope.narrow and len(rows) <= limit and (stop := _end_of_scan(scope, order, scan)):
             stops.append(stop)
@@ -286,7 +327,7 @@ def _cut(found: list[list[Row]], stops: list[Cursor], place: Cursor | None, limi
     return Page(rows, _text(end), _text(newer if place else None), scanned_to)
 
 
-def _key(row: Message | Command | Cursor) -> tuple[datetime, UUID]:
+def _key(row: Message | Command | Line | Cursor) -> tuple[datetime, UUID]:
     return row.time, row.id
 
 
