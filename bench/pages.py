@@ -88,6 +88,8 @@ def fill(devices: int, rows: int) -> tuple[User, Device]:
             serial=secrets.token_hex(20),
             fingerprint=secrets.token_hex(32),
             key_algorithm="ec",
+            key_bits=256,
+            key_hash=secrets.token_hex(32),
             pem=pem,
             not_before=now,
             not_after=now + timedelta(days=300),
