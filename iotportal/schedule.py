@@ -21,6 +21,7 @@ class Job:
 
 JOBS = (
     Job("make-partitions", "messaging.tasks.make_partitions", 3600),
+    Job("drop-old-history", "messaging.tasks.drop_old_history", 3600, expires_s=3600),
     Job("clear-ended-sessions", "accounts.tasks.clear_ended_sessions", 3600, expires_s=3600),
     Job("delete-ended-logins", "accounts.tasks.delete_ended_logins", 3600),
     Job("delete-ended-invitations", "accounts.tasks.delete_ended_invitations", 3600),

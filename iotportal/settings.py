@@ -258,6 +258,7 @@ COMMAND_TIMEOUT_S = env.integer("PORTAL_COMMAND_TIMEOUT", 5, minimum=1, maximum=
 COMMAND_GRACE_S = 2.0  # how long a late answer is still expected where it could be taken for the next caller's
 MAX_PAYLOAD_BYTES = env.integer("PORTAL_MAX_PAYLOAD", 16 * 1024, minimum=128, maximum=64 * 1024)
 PARTITION_MONTHS_AHEAD = 2
+HISTORY_MONTHS = env.integer("PORTAL_HISTORY_MONTHS", 0, minimum=0, maximum=1200)  # kept besides the current one; 0: all
 PRESENCE_DAYS = env.integer("PORTAL_PRESENCE_DAYS", 30, minimum=8, maximum=3650)  # how long comings and goings are kept
 EVENT_DAYS = env.integer("PORTAL_EVENT_DAYS", 400, minimum=8, maximum=3650)  # and all else in a device's timeline
 FREE_MESSAGES_PER_MONTH = env.integer("PORTAL_FREE_MESSAGES", 100_000, minimum=0)

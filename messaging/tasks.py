@@ -21,6 +21,14 @@ def make_partitions() -> None:
 
 
 @shared_task
+def drop_old_history() -> None:
+    """Drop the history of months that are older than is kept."""
+    dropped = partitions.drop_partitions(settings.HISTORY_MONTHS)
+    if dropped:
+        logger.info("dropped partitions %s", ", ".join(dropped))
+
+
+@shared_task
 def tell_outages() -> None:
     """Tell of devices that are offline for too long, and of those that came back."""
     presence.tell_outages()
