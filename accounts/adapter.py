@@ -130,6 +130,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():  # one commit for all that a sign-in writes
             super().login(request, user)
+            UserSession.objects.create_from_request(request)
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Leave word for the form of how many tries are left."""

@@ -24,7 +24,7 @@ class AccountsConfig(AppConfig):
         user_logged_out.connect(end_login)
         audit.connect()
         email_confirmed.connect(reactions.on_email_confirmed)
-        user_logged_in.disconnect(signals.on_user_logged_in)  # it looks up every session of the user; clear_ended_sessions does
+        user_logged_in.disconnect(signals.on_user_logged_in)  # it looks up each session of theirs; our adapter does its work
         user_logged_in.connect(reactions.on_signed_in)
         operators.need(
             "accounts.view_user", "accounts.change_user", "accounts.view_account", "accounts.view_membership",

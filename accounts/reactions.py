@@ -8,7 +8,6 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from allauth.account.stages import EmailVerificationStage, LoginStageController
 from allauth.socialaccount.models import SocialLogin
-from allauth.usersessions.models import UserSession
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
@@ -25,8 +24,7 @@ def on_email_confirmed(sender: object, request: HttpRequest, email_address: Emai
 
 
 def on_signed_in(sender: object, request: HttpRequest, user: User, sociallogin: SocialLogin | None = None, **kwargs: Any) -> None:
-    """List the browser; connect a site's account that came in by a confirmed address, now that the second factor was shown."""
-    UserSession.objects.create_from_request(request)
+    """Connect a site's account that came in by a confirmed address, now that the second factor was shown too."""
     if sociallogin is None:
         return
     request.session.set_expiry(0)  # as long as the browser is open: nobody was asked for more

@@ -66,7 +66,7 @@ def committed(call: Callable[[], T]) -> T:
 def _signed_in(user: User) -> str:
     """Return the key of a new session of `user`."""
     browser = Client()
-    browser.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    browser.force_login(user, backend="accounts.auth_backend.AuthenticationBackend")
     return browser.cookies[settings.SESSION_COOKIE_NAME].value
 
 

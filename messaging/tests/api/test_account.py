@@ -47,7 +47,7 @@ def test_it_says_who_asks_with_what_and_what_is_left(alice: User, pump: Device, 
 
 def test_a_signed_in_browser_has_no_token(alice: User) -> None:
     browser = Client()
-    browser.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
+    browser.force_login(alice, backend="accounts.auth_backend.AuthenticationBackend")
     assert browser.get("/api/v1/account").json()["token"] is None
 
 
@@ -70,6 +70,6 @@ def test_a_path_that_is_not_there_is_a_problem_too(db: None, path: str, method: 
 
 def test_what_the_account_page_shows_is_what_the_api_says(pki: Path, alice: User) -> None:
     browser = Client()
-    browser.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
+    browser.force_login(alice, backend="accounts.auth_backend.AuthenticationBackend")
     assert alice.email in browser.get("/account/").content.decode()
     assert browser.get("/api/v1/account").json()["user"]["email"] == alice.email

@@ -70,7 +70,7 @@ def test_a_browser_is_shown_the_problem_on_a_page(api: APIClient) -> None:
 
 def test_a_form_of_a_browser_is_415_however_large(alice: User) -> None:
     browser = Client(enforce_csrf_checks=True)  # which looks for the token in the form
-    browser.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
+    browser.force_login(alice, backend="accounts.auth_backend.AuthenticationBackend")
     browser.cookies["csrftoken"] = "c" * 32
     for body in (b"a=1", b"x" * 300_000, b"&".join([b"a=1"] * 300)):
         answer = browser.post("/api/v1/devices", data=body, content_type="application/x-www-form-urlencoded")
