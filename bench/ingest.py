@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import statistics
 import sys
 import time
@@ -87,7 +86,6 @@ def main() -> int:
     with Portal(options.pool) as portal:
         *devices, probe = portal.register(options.devices + 1)
         portal.start_worker()
-        logging.disable(logging.INFO)
         result: dict[str, Any] = {"idle latency": latency(portal, probe, 200, 0.02)}
         result["throughput"] = throughput(portal, devices, options.messages, options.rate)
         said = spawn.Value("q", 0)

@@ -6,6 +6,7 @@ Everything lies in a temporary folder and ends with the `with` block. `fsync` is
 from __future__ import annotations
 
 import base64
+import logging
 import multiprocessing
 import os
 import secrets
@@ -101,6 +102,7 @@ class Portal:
         import django
 
         django.setup()
+        logging.getLogger().setLevel(logging.WARNING)  # a line per device would hide the table
         self.start_broker()
 
     def manage(self, *arguments: str) -> None:

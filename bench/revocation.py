@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import logging
 import ssl
 import statistics
 import sys
@@ -108,7 +107,6 @@ def main() -> None:
     parser.add_argument("--bystanders", type=int, default=200, help="devices that stay connected")
     arguments = parser.parse_args()
     with FleetPortal() as portal:
-        logging.getLogger().setLevel(logging.WARNING)  # a line per device would be in the way
         portal.start_worker()
         port = portal.start_web()
         boards = Boards(portal, arguments.devices + arguments.bystanders)
