@@ -13,13 +13,14 @@ from django.db.models import CharField, Count, F, Prefetch, Q, Value
 from django.db.models.functions import Cast, Lower, Replace
 from django.http import Http404
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.access import Action, role_may, roles_for
 from accounts.models import Account, Membership, User
 from accounts.selectors import memberships_of
 from devices import profile_store
 from devices.access import Described
-from devices.models import Certificate, Device, DeviceJob, DeviceJobLine, DeviceQuerySet, DeviceSecret, OwnProfile
+from devices.models import Certificate, ClaimCode, Device, DeviceJob, DeviceJobLine, DeviceQuerySet, DeviceSecret, OwnProfile
 from devices.profile_documents import Document
 from devices.profiles import DEFAULT_PROFILE, Profile, UnknownProfile, all_profiles, get_profile
 
@@ -235,6 +236,11 @@ class DevicePage:
 def secret_of(device: Device) -> DeviceSecret | None:
     """Return what is known of the device's password, None if it has none."""
     return DeviceSecret.objects.filter(device=device).first()
+
+
+def claim_code_of(device: Device) -> ClaimCode | None:
+    """Return what is known of the code by which somebody can claim the device, None if none works."""
+    return ClaimCode.objects.filter(device=device, expires_at__gt=timezone.now()).first()
 
 
 def device_list(user: User, *, text: str = "", show: str = "", account_id: UUID | None = None, page: int | str = 1) -> DeviceList:

@@ -23,6 +23,7 @@ urlpatterns = [
     path(f"{_JOB}archive/", jobs.job_archive, name="job_archive"),
     path(f"{_JOB}claim-codes/", claims.job_claim_codes, name="job_claim_codes"),
     path(f"{_DEVICE}claim-code/", claims.claim_code, name="claim_code"),
+    path(f"{_DEVICE}claim-code/withdraw/", claims.withdraw_claim_code, name="withdraw_claim_code"),
     path("certificates/", certificates.forecast, name="forecast"),
     path("profiles/", profiles.profile_list, name="profiles"),
     path("profiles/new/", profiles.make, name="new_profile"),

@@ -91,8 +91,7 @@ class ClaimCodeView(StrictQuery, GenericAPIView[Device]):
         codes = services.make_claim_codes(account=device.account, devices=[device], by=user)
         if not codes:
             raise Problem(409, "own_profile", "A device of a kind of your own cannot be claimed. Give it another kind first.")
-        answer = {"code": codes[0].text, "expires_at": Device.objects.get(pk=device.pk).claim_code.expires_at}
-        shown = ClaimCodeSerializer(answer).data
+        shown = ClaimCodeSerializer({"code": codes[0].text, "expires_at": codes[0].expires_at}).data
         return Response(shown, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
 
     @extend_schema(

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -40,6 +40,7 @@ class Code:
 
     device: Device
     text: str
+    expires_at: datetime
 
 
 def code_hash(text: str) -> str:
@@ -59,9 +60,9 @@ def make_claim_codes(*, account: Account, devices: Iterable[Device], by: User) -
         live = Device.objects.live().select_for_update().filter(pk__in=ids, account=account, own_profile=None)
         found = list(live.order_by("created_at", "id"))
         ClaimCode.objects.filter(device__in=found).delete()
-        codes = [Code(device, random_code(GROUPS, LETTERS)) for device in found]
+        codes = [Code(device, random_code(GROUPS, LETTERS), ends) for device in found]
         ClaimCode.objects.bulk_create(
-            ClaimCode(device=one.device, code_hash=code_hash(one.text), made_by=by, expires_at=ends) for one in codes
+            ClaimCode(device=one.device, code_hash=code_hash(one.text), made_by=by, expires_at=one.expires_at) for one in codes
         )
     logger.info("%d claim codes made in account %s", len(codes), account.pk)
     return codes

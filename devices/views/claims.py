@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import qr
 from accounts.access import Action
 from accounts.http import AuthedRequest
-from devices import services
+from devices import selectors, services
 from devices.access import access_device, access_job
 from devices.claiming import claim
 from devices.downloads import Download
@@ -63,20 +63,37 @@ def job_claim_codes(request: AuthedRequest, job_id: str) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def claim_code(request: AuthedRequest, device_id: str) -> HttpResponse:
-    """Make a code for one device, and show it this once."""
+    """Ask, then make a code for one device and show it, this once."""
     device = access_device(request.user, device_id, Action.MANAGE)
-    return _shown(request, services.make_claim_codes(account=device.account, devices=[device], by=request.user))
+    if request.method != "POST":
+        context = {"device": device, "claim_code": selectors.claim_code_of(device), "days": settings.CLAIM_CODE_DAYS}
+        return render(request, "devices/claim_code.html", {**AREA, **context})
+    return _shown(request, services.make_claim_codes(account=device.account, devices=[device], by=request.user), of=device)
 
 
-def _shown(request: AuthedRequest, codes: list[Code]) -> HttpResponse:
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def withdraw_claim_code(request: AuthedRequest, device_id: str) -> HttpResponse:
+    """Ask, then make the device's code worthless."""
+    device = access_device(request.user, device_id, Action.MANAGE)
+    if request.method != "POST":
+        return render(request, "devices/claim_code_withdraw.html", {**AREA, "device": device})
+    services.withdraw_claim_code(device=device)
+    messages.success(request, "No code gives this device to anybody.")
+    return redirect("devices:detail", device.hex)
+
+
+def _shown(request: AuthedRequest, codes: list[Code], *, of: Device | None = None) -> HttpResponse:
+    """Show codes as a page to print, or send them as CSV. `of`: the one device that they were wanted for."""
     address = settings.PORTAL_URL + reverse("devices:claim")
     if "csv" in request.POST:
         rows = [(one.device.name, one.device.hex, one.text, f"{address}#{one.text}") for one in codes]
         content = csv_lines([("name", "device_id", "claim_code", "address"), *rows])
         return as_response(Download("claim-codes.csv", "text/csv; charset=utf-8", content.encode()))
     cards = [{"code": one, "qr": qr.draw(f"{address}#{one.text}")} for one in codes]
-    context = {**AREA, "cards": cards, "address": address, "days": settings.CLAIM_CODE_DAYS}
+    context = {**AREA, "cards": cards, "address": address, "days": settings.CLAIM_CODE_DAYS, "device": of}
     return render(request, "devices/claim_codes.html", context, status=200 if codes else 409)
