@@ -58,7 +58,7 @@ PAGES = {
     "/devices/?q=device&show=online": 13,
     "/devices/register/": 3,
     "/devices/certificates/": 2,
-    "/devices/{hex}/": 14,
+    "/devices/{hex}/": 15,
     "/devices/{hex}/registered/": 6,
     "/devices/{hex}/timeline/": 6,
     "/devices/{hex}/control/": 18,

@@ -181,7 +181,7 @@ TABLE: dict[str, Row] = {
     CERTIFICATE + "rescue/": page(GET="404 403 403 200", POST="404 403 403 302"),
     "devices/register/many/": page(GET="200", POST="400"),
     JOB: page(GET="404 200"),
-    "devices/claim/": page(GET="200", POST="400"),
+    "devices/claim/": door(GET="200", POST="302 400"),
     DEVICE + "claim-code/": page(GET="404 403 403 200", POST="404 403 403 200"),
     DEVICE + "claim-code/withdraw/": page(GET="404 403 403 200", POST="404 403 403 302"),
     JOB + "claim-codes/": page(POST="404 403 403 409"),  # it made no devices

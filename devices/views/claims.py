@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+from urllib.parse import urlencode
+
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
@@ -29,11 +32,17 @@ from iotportal.problems import Problem
 from iotportal.throttle import client_address
 
 
-@login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
-def claim_device(request: AuthedRequest) -> HttpResponse:
-    """Ask for a code, and move its device to the user's personal account."""
+def claim_device(request: HttpRequest) -> HttpResponse:
+    """Ask for a code, and move its device to the user's personal account; whoever has not signed in is told to do that first."""
+    if request.user.is_authenticated or request.method == "POST":
+        return _claim(cast("AuthedRequest", request))
+    return render(request, "devices/claim_door.html", {**AREA, "next": urlencode({"next": reverse("devices:claim")})})
+
+
+@login_required
+def _claim(request: AuthedRequest) -> HttpResponse:
     form = ClaimForm(request.POST or None)
     status = 400
     if request.method == "POST" and form.is_valid():

@@ -60,6 +60,5 @@ def device_page(request: AuthedRequest, device: Device, **forms: Form) -> HttpRe
     hooks.device_shown(page)
     context |= page.more
     context |= {"password": selectors.secret_of(device), "passwords": settings.DEVICE_PASSWORDS}
-    if context["may"].manage:
-        context["claim_code"] = selectors.claim_code_of(device)
+    context["claim_code"] = selectors.claim_code_of(device)
     return render(request, "devices/detail.html", context, status=400 if any(form.errors for form in forms.values()) else 200)

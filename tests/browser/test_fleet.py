@@ -24,12 +24,12 @@ def register_many(page: Page, pattern: str, count: int) -> None:
 
 def test_many_are_registered_before_ones_eyes_and_taken_home_in_one_file(desk: Desk, tmp_path: Path) -> None:
     page = desk.page("carla")
-    register_many(page, "Lamp {n}", 45)
+    register_many(page, "Lamp {n}", 25)
     expect(page.get_by_role("heading", name="Registered", exact=True)).to_be_visible()  # by itself
-    expect(page.locator("#state")).to_contain_text("45 of 45 registered")
+    expect(page.locator("#state")).to_contain_text("25 of 25 registered")
     with page.expect_download() as started:
         page.get_by_role("link", name="Result as CSV").click()
-    assert started.value.path().read_text().count(",registered,") == 45
+    assert started.value.path().read_text().count(",registered,") == 25
 
     password, command = page.get_by_label("Password of the archive").input_value(), page.locator("#open").inner_text()
     with page.expect_download() as started:
@@ -37,10 +37,10 @@ def test_many_are_registered_before_ones_eyes_and_taken_home_in_one_file(desk: D
     started.value.save_as(tmp_path / started.value.suggested_filename)
     subprocess.run([*command.split(), "-pass", f"pass:{password}"], cwd=tmp_path, check=True)  # noqa: S603 - as the page has it
     with zipfile.ZipFile(next(tmp_path.glob("*.zip"))) as whole:
-        assert sum(name.endswith("/device.key") for name in whole.namelist()) == 45
+        assert sum(name.endswith("/device.key") for name in whole.namelist()) == 25
 
     page.get_by_role("button", name="Codes to print").click()
-    expect(page.locator(".claim svg.qr")).to_have_count(45)
+    expect(page.locator(".claim svg.qr")).to_have_count(25)
     page.emulate_media(media="print")
     expect(page.locator(".edge")).to_be_hidden()
     box = page.locator(".claim").first.bounding_box()
@@ -66,7 +66,7 @@ def test_a_job_that_is_cancelled_keeps_what_it_has_made_and_says_so(desk: Desk) 
 
 
 def test_a_code_shown_once_gives_the_device_to_whoever_scans_it_and_signs_in(desk: Desk) -> None:
-    desk.expect("status of 404")
+    desk.expect("status of (400|404)")
     owner = desk.page("carla", "/devices/register/")
     owner.get_by_label("Name").fill("Door bell")
     owner.get_by_role("button", name="Register device").click()
@@ -81,9 +81,10 @@ def test_a_code_shown_once_gives_the_device_to_whoever_scans_it_and_signs_in(des
     owner.get_by_role("button", name="Withdraw it").click()
     expect(panel).not_to_contain_text("code until")
     code = make_code(owner)
-    owner.reload()
 
     dora = desk.page(None, f"/devices/claim/#{code}", size=PHONE)  # as the QR code has it, on a phone that is not signed in
+    expect(dora.locator("[data-claim-code]")).to_have_text(code)
+    dora.get_by_role("link", name="I have an account").click()
     dora.get_by_label("User name or e-mail").fill("dora")
     dora.get_by_label("Password").fill(PASSWORD)
     dora.get_by_role("button", name="Sign in", exact=True).click()
