@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -81,7 +81,7 @@ class _Pipe(io.RawIOBase):
         return taken
 
 
-def zipped(export: Export) -> Iterator[bytes]:
+def zipped(export: Export) -> Generator[bytes]:
     """Yield the zip file, piece by piece."""
     pipe = _Pipe()
     with ZipFile(pipe, "w", ZIP_DEFLATED) as archive:

@@ -57,3 +57,10 @@ def _page(request: HttpRequest) -> str:
 def whence(request: HttpRequest) -> dict[str, str]:
     """Return where a request comes from, as `services.log_in` and `services.renew_login` note it."""
     return {"ip": get_adapter().get_client_ip(request), "user_agent": request.headers.get("User-Agent", "")}
+
+
+def too_many(request: HttpRequest, wait_s: int) -> HttpResponse:
+    """Return the page that asks to come again in `wait_s` seconds."""
+    response = render(request, "429.html", status=429)
+    response["Retry-After"] = str(wait_s)
+    return response

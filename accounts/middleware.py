@@ -21,6 +21,18 @@ def note_session_use(get_response: Callable[[HttpRequest], HttpResponse]) -> Cal
     return middleware
 
 
+def say_when_again(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Tell those who came too often when to come again, where allauth refused them: its limits are by the minute."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if response.status_code == 429:
+            response.headers.setdefault("Retry-After", "60")
+        return response
+
+    return middleware
+
+
 # Where one may still go: the door, what belongs to leaving, and what is for programs or for everybody.
 _OPEN_TO_LEAVERS = (
     "/account/delete/", "/account/leaving/", "/account/keep/", "/account/export/", "/accounts/", "/api/", "/static/", "/help/",

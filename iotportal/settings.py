@@ -66,6 +66,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "accounts.middleware.say_when_again",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.note_session_use",
     "accounts.middleware.ask_who_leaves",

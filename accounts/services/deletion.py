@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
@@ -29,7 +30,7 @@ from accounts.models import Account, Invitation, Membership, Role, User
 from accounts.services import tries
 from accounts.services.errors import OnlyOwner, StaffStays, WrongName
 from accounts.services.members import end_membership, other_owners
-from accounts.services.users import deactivate_user, personal_account
+from accounts.services.users import NOBODYS, deactivate_user, personal_account
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +149,7 @@ def _erase(pk: int) -> bool:
     with transaction.atomic():
         if not User.objects.select_for_update().filter(pk=pk, is_active=False, delete_at__isnull=False).exists():
             return False
+        _forget_in_log(user, account)
         account.name = "deleted"
         account.save(update_fields=["name"])
         for membership in user.memberships.all():
@@ -162,13 +164,20 @@ def _erase(pk: int) -> bool:
     return True
 
 
+def _forget_in_log(user: User, account: Account) -> None:
+    """Take the name out of the admin's log of what operators did to a person; what they did and why stays."""
+    for one in (user, account):
+        kind = ContentType.objects.get_for_model(one)
+        LogEntry.objects.filter(content_type=kind, object_id=str(one.pk)).update(object_repr="deleted")
+
+
 def _leave_log(user: User) -> None:
     """Give what a former operator did in the admin to nobody's user, for Django deletes the log of a user along with the user."""
     done = LogEntry.objects.filter(user=user)
     if not done.exists():
         return
     name = f"deleted-{uuid4().hex}"
-    nobody = User(username=name, email=f"{name}@deleted.invalid", is_active=False)  # two users cannot both have no address
+    nobody = User(username=name, email=f"{name}{NOBODYS}", is_active=False)  # two users cannot both have no address
     nobody.set_unusable_password()
     nobody.save()
     done.update(user=nobody)

@@ -15,6 +15,7 @@ from accounts import mail
 from accounts.limits import Limit
 from accounts.models import User
 from accounts.services import codes, factor_settings, factors, sent_codes, tries
+from accounts.services.users import NOBODYS
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,10 @@ def reactivate_user(*, user: User) -> None:
     """Let `user` in again, with the password as it was. Sessions and tokens stay ended.
 
     Raises:
-        NothingToDo: the account is being deleted; what it had is revoked already.
+        NothingToDo: the account is being deleted or was; what it had is revoked already.
     """
+    if user.email.endswith(NOBODYS):
+        raise NothingToDo("This account was deleted. Nobody is left who could sign in.")
     staying = Q(delete_at=None) | Q(delete_at__gt=timezone.now())
     if not User.objects.filter(staying, pk=user.pk).update(is_active=True):
         raise NothingToDo("The account is being deleted, and its devices are revoked.")

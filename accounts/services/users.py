@@ -14,6 +14,8 @@ from accounts.services.tokens import revoke_all_tokens
 
 logger = logging.getLogger(__name__)
 
+NOBODYS = "@deleted.invalid"  # how the address ends of the user to whom a deleted operator's log was given
+
 
 @transaction.atomic
 def create_user(*, username: str, email: str, password: str, first_name: str, last_name: str) -> User:

@@ -136,6 +136,12 @@ def test_an_operator_shuts_a_user_out_and_in_again_and_it_is_logged(
     assert find_token(secret) is None
 
 
+def test_nobody_comes_back_as_who_was_deleted(operator: Client) -> None:
+    nobody = User.objects.create(username="deleted-1", email="deleted-1@deleted.invalid", is_active=False)
+    assert "was deleted" in act(operator, "reactivate", nobody)
+    assert not User.objects.get(pk=nobody.pk).is_active
+
+
 def test_who_is_being_deleted_does_not_come_back(operator: Client, alice: User) -> None:
     User.objects.filter(pk=alice.pk).update(is_active=False, delete_at=timezone.now())
     assert "is being deleted" in act(operator, "reactivate", alice)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.mail import EmailMessage
 from django.db import transaction
 from django.test import Client, TestCase
@@ -216,6 +217,20 @@ def test_what_former_operators_did_stays_in_the_log_beside_nobodys_name(alice: U
         assert not one.has_usable_password()
         assert one.email.endswith(".invalid")
     assert User.objects.count() == 2
+
+
+def test_the_admins_log_forgets_whom_operators_helped_and_keeps_why(alice: User, bob: User) -> None:
+    account = services.personal_account(alice)
+    for one in (alice, account, bob):
+        kind = ContentType.objects.get_for_model(one)
+        words = {"object_repr": str(one), "change_message": "Unlock: asked by phone"}
+        LogEntry.objects.create(user=bob, content_type=kind, object_id=str(one.pk), action_flag=CHANGE, **words)
+    request_deletion(user=alice, name="alice")
+    with time_machine.travel(timezone.now() + GRACE):
+        run()
+        run()
+    assert sorted(LogEntry.objects.values_list("object_repr", flat=True)) == ["bob", "deleted", "deleted"]
+    assert set(LogEntry.objects.values_list("change_message", flat=True)) == {"Unlock: asked by phone"}
 
 
 def test_from_where_somebody_signed_in_is_forgotten_with_them(alice: User) -> None:

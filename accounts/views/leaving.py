@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -18,14 +18,20 @@ from accounts import services
 from accounts.exports import Export, zipped
 from accounts.forms import focus_first_error
 from accounts.hooks import account_exported
-from accounts.http import AREA, AuthedRequest, recent_sign_in
+from accounts.http import AREA, AuthedRequest, recent_sign_in, too_many
+from accounts.limits import Limit
 from accounts.profile_forms import UserNameForm
+
+_EXPORTS = Limit("export", "5/h/key")  # each reads all that there is
 
 
 @recent_sign_in
 @require_safe
 def export(request: AuthedRequest) -> HttpResponseBase:
     """Stream everything that is the user's as a zip file."""
+    whose = str(request.user.pk)
+    if not _EXPORTS.allow(whose):
+        return too_many(request, _EXPORTS.wait_s(whose))
     what = Export(request.user, services.personal_account(request.user))
     account_exported(what)
     name = f"iot-portal-{timezone.localtime():%Y-%m-%d}.zip"
@@ -33,10 +39,13 @@ def export(request: AuthedRequest) -> HttpResponseBase:
     return StreamingHttpResponse(_sent(zipped(what)), content_type="application/zip", headers=headers)
 
 
-async def _sent(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Make each piece when the server has sent the one before."""
-    while (piece := await sync_to_async(lambda: next(pieces, None))()) is not None:
-        yield piece
+async def _sent(pieces: Generator[bytes]) -> AsyncGenerator[bytes]:
+    """Make each piece when the server has sent the one before, and none after the client left."""
+    try:
+        while (piece := await sync_to_async(lambda: next(pieces, None))()) is not None:
+            yield piece
+    finally:
+        await sync_to_async(pieces.close)()
 
 
 @recent_sign_in

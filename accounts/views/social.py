@@ -33,7 +33,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.http import AREA, AuthedRequest, recent_sign_in
+from accounts.http import AREA, AuthedRequest, recent_sign_in, too_many
 from accounts.limits import Limit
 from accounts.oidc import OidcAdapter, new_nonce
 from accounts.services import social, tries
@@ -100,8 +100,9 @@ def _go(request: HttpRequest, provider: Provider, process: str) -> HttpResponse:
     Not a redirect: the policy on forms (`form-action 'self'`) would forbid what follows a form, or have to name every host that a
     site passes through.
     """
-    if not _BEGINNING.allow(tries.network(get_account_adapter().get_client_ip(request))):
-        return render(request, "429.html", status=429)
+    address = tries.network(get_account_adapter().get_client_ip(request))
+    if not _BEGINNING.allow(address):
+        return too_many(request, _BEGINNING.wait_s(address))
     more: dict[str, Any] = {}
     if provider.id == "openid_connect":
         nonce = new_nonce()

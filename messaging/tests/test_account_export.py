@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -22,6 +22,7 @@ from accounts import exports as exporting
 from accounts.hooks import account_exported
 from accounts.models import Account, ApiToken, Membership, Role, User
 from accounts.services import create_organisation, create_token
+from accounts.views import leaving
 from devices.models import Certificate, Device
 from devices.profile_documents import blank
 from devices.services import claim_device, make_claim_codes, make_profile
@@ -42,14 +43,19 @@ def alice(account: Account) -> User:
     return account.members.get()
 
 
-def download(user: User) -> bytes:
+def just_signed_in(user: User) -> Client:
+    """Return a browser as after typing the password."""
     client = Client()
     client.force_login(user)
-    session = client.session  # as after typing the password
+    session = client.session
     session["account_authentication_methods"] = [{"method": "password", "at": timezone.now().timestamp()}]
     session["account_authentication_methods_user"] = str(user.pk)
     session.save()
-    response = client.get(EXPORT)
+    return client
+
+
+def download(user: User) -> bytes:
+    response = just_signed_in(user).get(EXPORT)
     assert response.status_code == 200
     assert response["Content-Disposition"].startswith('attachment; filename="iot-portal-')
     body = cast("AsyncIterator[bytes]", cast(StreamingHttpResponse, response).streaming_content)
@@ -121,6 +127,28 @@ def test_it_is_made_piece_by_piece(alice: User, account: Account, monkeypatch: p
     held = [len(piece) for piece in exporting.zipped(what)]
     assert len(held) > len(what.files)
     assert max(held) < sum(held)
+
+
+def test_five_an_hour_are_made_and_then_it_says_when_to_come_again(alice: User) -> None:
+    client = just_signed_in(alice)
+    answers = [client.get(EXPORT) for _ in range(6)]
+    assert [one.status_code for one in answers] == [200] * 5 + [429]
+    assert 3500 < int(answers[-1]["Retry-After"]) <= 3600
+
+
+async def test_nothing_more_is_made_for_who_left() -> None:
+    def pieces() -> Generator[bytes]:
+        try:
+            yield b"one"
+            yield b"two"
+        finally:
+            ended.append(True)
+
+    ended: list[bool] = []
+    sent = leaving._sent(pieces())
+    assert await anext(sent) == b"one"
+    await sent.aclose()
+    assert ended == [True]
 
 
 def test_it_asks_first_who_it_is(alice: User) -> None:
