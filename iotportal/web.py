@@ -2,10 +2,16 @@
 
 import argparse
 import asyncio
+import contextlib
+import socket
+import sys
 from typing import Any, cast
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from iotportal import watch
 
 KEEP_ALIVE_S = 75  # longer than a page's polling and a proxy's idle connections, so that neither has to open one anew
 MAX_FRAME_BYTES = 64 * 1024
@@ -48,13 +54,23 @@ class OneWrite(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
 
+class Server(uvicorn.Server):
+    """uvicorn's server, which also tells how it is (iotportal.watch)."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin, and be watched once requests are taken."""
+        await super().startup(sockets)
+        if self.started:
+            watch.start(alive={"loop": watch.turns(asyncio.get_running_loop())})
+
+
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
-    uvicorn.run(
+    config = uvicorn.Config(
         "iotportal.asgi:application",
         host=options.host,
         port=options.port,
@@ -70,6 +86,11 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,  # settings say whether a proxy is to be believed
     )
+    server = Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import Error as DjangoError
 from django.db import close_old_connections, connection
 
-from messaging import hooks
+from messaging import hooks, metrics
 from messaging.bridge.aftermath import Aftermath
 from messaging.bridge.commands import CommandReader
 from messaging.bridge.database import CommitUnknown, Database, DatabaseAway, PartitionMissing, Poison
@@ -88,6 +88,11 @@ class Bridge:
             return True
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    @property
+    def lives(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread is not None and self._thread.is_alive()
 
     def run(self) -> None:
         """Work until told to stop."""
@@ -277,6 +282,7 @@ class Bridge:
         for request in written.notifications:
             self._notify(request)
         self._source.ack(batch.messages)
+        metrics.batch_written(batch, written)
         total = self._since_report
         for name in ("received", "rows", "commands", "duplicates", "malformed", "dropped"):
             setattr(total, name, getattr(total, name) + getattr(written, name))

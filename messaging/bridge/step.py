@@ -20,6 +20,15 @@ STOP_S = 10.0
 SWITCH_S = 0.0005
 
 
+_running: list[Bridge] = []  # of this process: one or none
+
+
+def bridge_lives() -> None:
+    """Raise RuntimeError if the bridge of this process has ended without being told to."""
+    if not all(bridge.lives for bridge in _running):
+        raise RuntimeError("the bridge's thread has ended")
+
+
 class BridgeStep(bootsteps.StartStopStep):
     """Runs the bridge beside the worker's pool, in threads of its own."""
 
@@ -41,10 +50,12 @@ class BridgeStep(bootsteps.StartStopStep):
         sys.setswitchinterval(SWITCH_S)
         self._bridge = Bridge(MqttSource(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR))
         self._bridge.start()
+        _running.append(self._bridge)
 
     def stop(self, parent: Any) -> None:
         """Let it finish its batch and close its session's connection."""
         bridge, self._bridge = self._bridge, None
+        _running.clear()
         if bridge is not None and not bridge.stop(STOP_S):
             logger.error("the bridge did not stop in %.0f s; what it had not acknowledged will come again", STOP_S)
 

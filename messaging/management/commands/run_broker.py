@@ -12,6 +12,7 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from iotportal import watch
 from messaging.authorization import Identity, Refusal
 from messaging.broker.server import Broker, PasswordDoor
 from messaging.broker.takeovers import Shared
@@ -45,6 +46,7 @@ async def serve(host: str, port: int) -> None:
             tls=tls, admit=admit, tell_shared=tell_shared, passwords=_password_door(), host=host, port=port, standing=STANDING
         )
         await broker.start()
+        watch.start(alive={"loop": watch.turns(loop)}, without="broker")
         logger.info("broker listens on %s port %d", host, broker.port)
         if broker.password_port is not None:
             logger.info("devices with a password are let in on %s port %d", host, broker.password_port)
