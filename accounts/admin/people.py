@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.auth.models import Permission
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -116,6 +117,12 @@ class UserAdmin(Acting):
         """Let nobody change what is the user's own, nor anybody but a superuser hand out rights."""
         names = [str(name) for name in flatten_fieldsets(self.fieldsets)]
         return [name for name in names if name not in _STANDING or not request.user.is_superuser]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Fetch the names of all rights at once."""
+        if db_field.name == "user_permissions":
+            kwargs["queryset"] = Permission.objects.select_related("content_type")
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """People sign up themselves."""

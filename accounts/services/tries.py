@@ -15,6 +15,8 @@ apart. A try is counted before the password is looked at, so that many at once g
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +26,6 @@ from functools import lru_cache
 from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.core.cache import cache
-from django.utils.crypto import salted_hmac
 
 from iotportal import windows
 from iotportal.windows import Counted, Counter
@@ -66,7 +67,13 @@ class Try:
 
 def name_hash(name: str) -> str:
     """Return what stands for a name in cookies and keys: names are compared without case, and not kept."""
-    return salted_hmac("accounts.tries", name.strip().lower()).hexdigest()[:20]
+    return hmac.digest(_key(settings.SECRET_KEY), name.strip().lower().encode(errors="replace"), "sha256").hex()[:20]
+
+
+@lru_cache(maxsize=1)
+def _key(secret: str) -> bytes:
+    """Return the key, once: Django's `salted_hmac` makes it for each name, and an operator's list has thousands."""
+    return hashlib.sha256(f"accounts.tries{secret}".encode()).digest()
 
 
 def begin(kind: str, *, name: str, origin: Origin) -> Try:
