@@ -21,7 +21,7 @@ from iotportal.embedded.stack import listens, page_answers
 from iotportal.embedded.state import CHECKOUT
 from tests.embedded.helpers import clean_environment, lines, runs, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]
 
 _START_S = 90.0
 
