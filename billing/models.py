@@ -1,0 +1,135 @@
+"""Credits, by double entry.
+
+Every **Entry** moves amounts between at least two **LedgerAccounts**, and its **Postings** add up to nothing in each currency.
+What belongs to somebody stands on the `credits` account of the owner, an `accounts.Account`; where it came from or went to, on
+an account of the operator:
+
+    credits        what an owner has to use up; never below zero
+    promotions     gifts come from here
+    purchases      bought credits come from here
+    revenue        used credits go here
+    refunds        credits that are taken back, as their price was paid back, go here
+    corrections    the other side of an operator's correction
+
+A positive amount adds to an account. Amounts are integers in the smallest unit of a currency; credits are a unit of their own,
+CRD.
+
+PostgreSQL keeps the rules, against raw SQL too (migration 0002): an entry that does not balance cannot be committed, nothing is
+edited, deleted or added to afterwards, and a balance is what the postings made of it. Another entry puts right what was wrong.
+
+The ledger knows owners by the id of their account and nobody by name, so a person can be erased and the books still add up.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import Account
+from iotportal.uuid7 import uuid7
+
+CREDITS = "CRD"
+
+
+class LedgerAccount(models.Model):
+    """One account of the books: an owner's or the operator's, in one currency. Only postings move its balance."""
+
+    class Kind(models.TextChoices):
+        CREDITS = "credits"
+        PROMOTIONS = "promotions"
+        PURCHASES = "purchases"
+        REVENUE = "revenue"
+        REFUNDS = "refunds"
+        CORRECTIONS = "corrections"
+
+    owner = models.ForeignKey(Account, on_delete=models.PROTECT, null=True, related_name="ledger_accounts", editable=False)
+    kind = models.CharField(max_length=16, choices=Kind, editable=False)
+    currency = models.CharField(max_length=3, default=CREDITS, editable=False)  # ISO 4217, or CRD
+    balance = models.BigIntegerField(default=0, db_default=0, editable=False)
+    opened_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["owner", "kind", "currency"], name="ledgeraccount_once", nulls_distinct=False),
+            models.CheckConstraint(
+                condition=Q(kind__in=["credits", "promotions", "purchases", "revenue", "refunds", "corrections"]),
+                name="ledgeraccount_kind_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="credits", owner__isnull=False, currency=CREDITS) | (~Q(kind="credits") & Q(owner=None)),
+                name="ledgeraccount_credits_are_owned",
+            ),
+            models.CheckConstraint(condition=Q(currency__regex=r"^[A-Z]{3}$"), name="ledgeraccount_currency_known"),
+            models.CheckConstraint(condition=~Q(kind="credits") | Q(balance__gte=0), name="ledgeraccount_credits_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.owner_id or 'the operator'}"
+
+
+class Entry(models.Model):
+    """One movement, for a reason, once: whoever comes again with its idempotency key finds it instead of making another."""
+
+    class Cause(models.TextChoices):
+        PURCHASE = "purchase"
+        SPEND = "spend"
+        GIFT = "gift"
+        REFUND = "refund"
+        CORRECTION = "correction"
+        REVERSAL = "reversal"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    at = models.DateTimeField(db_default=Now(), editable=False)
+    cause = models.CharField(max_length=12, choices=Cause, editable=False)
+    idempotency_key = models.CharField(max_length=120, unique=True, editable=False)
+    reason = models.CharField(max_length=200, blank=True, default="", editable=False)  # in words, where a person decided
+    size = models.SmallIntegerField(editable=False)  # its number of postings, so that none can be added later
+    reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="reversed_by", editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        verbose_name_plural = "entries"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(cause__in=["purchase", "spend", "gift", "refund", "correction", "reversal"]),
+                name="entry_cause_known",
+            ),
+            models.CheckConstraint(condition=~Q(idempotency_key=""), name="entry_key_given"),
+            models.CheckConstraint(
+                condition=~Q(cause__in=["gift", "correction", "reversal"]) | ~Q(reason=""), name="entry_reason_given"
+            ),
+            models.CheckConstraint(condition=Q(size__gte=2), name="entry_has_two_sides"),
+            models.CheckConstraint(
+                condition=Q(cause="reversal", reverses__isnull=False) | (~Q(cause="reversal") & Q(reverses=None)),
+                name="entry_reversal_of_one",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.cause} {self.pk.hex}"
+
+
+class Posting(models.Model):
+    """What an entry adds to one account, or takes from it."""
+
+    # The constraint has an index by entry, and the list below one by account.
+    entry = models.ForeignKey(Entry, on_delete=models.PROTECT, related_name="postings", editable=False, db_index=False)
+    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="postings", editable=False, db_index=False)
+    amount = models.BigIntegerField(editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["entry", "account"], name="posting_once"),
+            models.CheckConstraint(condition=~Q(amount=0), name="posting_moves_something"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["account", "-id"], name="posting_of_account"),  # a statement, and the sum that is compared
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount:+} {self.account}"

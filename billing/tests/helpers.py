@@ -1,0 +1,63 @@
+"""What several tests of the ledger do: read it, and go around its guards as only the tables' owner can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+from accounts.models import Account
+from billing.models import LedgerAccount
+from billing.services import credits_of, give_credits, operator_account
+
+TABLES = ("billing_posting", "billing_entry", "billing_ledgeraccount")
+
+
+def with_credits(account: Account, credits: int) -> LedgerAccount:
+    """Give an owner credits and return where they stand."""
+    give_credits(account=account, credits=credits, reason="Welcome", key=f"gift:{account.pk.hex}:{credits}")
+    return credits_of(account)
+
+
+def total() -> int:
+    """Return the sum of all balances."""
+    return sum(LedgerAccount.objects.values_list("balance", flat=True))
+
+
+def promised() -> int:
+    """Return what the operator gave away and has not taken back."""
+    return -operator_account(LedgerAccount.Kind.PROMOTIONS).balance
+
+
+def settle() -> None:
+    """Check now what a commit would check: a table with something pending can be neither altered nor truncated."""
+    with connection.cursor() as db:
+        db.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        db.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+@contextmanager
+def unguarded() -> Iterator[None]:
+    """Switch the triggers of the ledger off, and on again as they were."""
+    with connection.cursor() as db:
+        settle()
+        db.execute(
+            "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE tgenabled = 'A' AND tgrelid = ANY(%s::regclass[])",
+            [list(TABLES)],
+        )
+        always = db.fetchall()
+        for table in TABLES:
+            db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        yield
+        settle()
+        for table in TABLES:
+            db.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        for table, trigger in always:
+            db.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}")
+
+
+def forget_ledger() -> None:
+    """Empty the ledger, which the test's own end may not."""
+    with unguarded(), connection.cursor() as db:
+        db.execute(f"TRUNCATE {', '.join(TABLES)}")
