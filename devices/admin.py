@@ -143,7 +143,8 @@ class DeviceAdmin(NarrowLookups, ModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
         """Revoke its certificates and cut its connection; the row and the history stay."""
-        services.delete_device(device=obj)
+        if not services.delete_device(device=obj):
+            messages.error(request, f"Not deleted: {services.DeviceGone()}")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
         """Delete each as one alone would be."""

@@ -333,6 +333,7 @@ class DeviceJob(models.Model):
     by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     status = models.CharField(max_length=9, choices=Status, default=Status.RUNNING)
     why = models.CharField(max_length=200, blank=True)
+    failures = models.PositiveSmallIntegerField(default=0)  # of its next lines in a row, for reasons that nobody foresaw
     archive_sha256 = models.CharField(max_length=64, blank=True)  # of the newest archive, hex
     created_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from accounts.admin import ReadOnlyAdmin
-from accounts.admin.base import ModelAdmin
+from accounts.admin import Acting, ReadOnlyAdmin, asks_why
 from devices.access import parse_device_id
 from devices.models import Certificate
 from messaging.models import Presence
@@ -19,8 +18,10 @@ from messaging.services.connections import disconnect_device
 
 
 @admin.register(Presence)
-class ConnectionAdmin(ReadOnlyAdmin, ModelAdmin):
+class ConnectionAdmin(ReadOnlyAdmin, Acting):
     """Live connections, the newest first."""
+
+    act_permission = "messaging.change_presence"  # nothing else is to be changed here
 
     list_display = ("device", "hex", "account", "address", "connected_at", "protocol", "tls", "certificate")
     list_select_related = ("device__account",)
@@ -75,15 +76,7 @@ class ConnectionAdmin(ReadOnlyAdmin, ModelAdmin):
             return format_html('<a href="{}">{}…</a>', address, found.serial[:16])
         return "none"
 
-    def has_disconnect_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change devices may cut them."""
-        return bool(request.user.has_perm("devices.change_device"))
-
-    @admin.action(description="Disconnect (they may come back; revoke to keep them out)", permissions=["disconnect"])
-    def disconnect(self, request: HttpRequest, queryset: QuerySet[Presence]) -> None:
-        """Cut each connection and log who did it."""
-        chosen = list(queryset.select_related("device"))
-        for presence in chosen:
-            disconnect_device(device=presence.device, by=request.user)  # type: ignore[arg-type]  # the admin is for users alone
-            self.log_change(request, presence, "Connection cut.")
-        messages.success(request, f"{len(chosen)} cut.")
+    @asks_why("Disconnect", says="The connection is cut at once. The device may come back at once, too: revoke to keep it out.")
+    def disconnect(self, request: HttpRequest, presence: Presence) -> None:
+        """Cut a connection."""
+        disconnect_device(device=presence.device, by=request.user)  # type: ignore[arg-type]  # the admin is for users alone

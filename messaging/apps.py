@@ -57,7 +57,7 @@ class MessagingConfig(AppConfig):
         person_erased.register(reactions.erase_person)
         token_revoked.register(reactions.forget_token)
         user_deactivated.register(reactions.end_user)
-        operators.need("messaging.view_presence")
+        operators.need("messaging.view_presence", "messaging.change_presence")
         password_changed.register(reactions.end_user)
         session_ended.register(reactions.end_session)
         user_logged_out.connect(reactions.sign_out)

@@ -219,7 +219,8 @@ class UnregisterView(SignedInView):
 
 def _unregister(request: Request, taken: dict[str, Any]) -> Response:
     device = find_device(request, taken, Action.MANAGE)
-    services.delete_device(device=device)
+    if not services.delete_device(device=device):
+        raise services.DeviceGone
     return answer(f"{device.name} is deleted.")
 
 

@@ -157,7 +157,8 @@ class DeviceView(StrictQuery, GenericAPIView[Device]):
     )
     def delete(self, request: Request, device_id: str) -> Response:
         """Revoke the certificate, refuse new connections, close the open one. The device's history stays."""
-        services.delete_device(device=self._device(device_id, Action.MANAGE))
+        if not services.delete_device(device=self._device(device_id, Action.MANAGE)):
+            raise services.DeviceGone
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

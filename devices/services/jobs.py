@@ -32,6 +32,7 @@ from devices.wanted import MAX_LINES, LineProblem, LinesRefused, ListRefused, Wa
 logger = logging.getLogger(__name__)
 
 CHUNK = 20  # devices in one transaction: so many at the most are done again after a kill, and so long a cancel waits
+TRIES = 5  # of one chunk: half a minute apart, so what passes by itself has passed
 Status = DeviceJob.Status
 
 
@@ -107,9 +108,28 @@ def cancel_job(*, job: DeviceJob) -> None:
 
 
 def work_on(*, job_id: UUID) -> None:
-    """Register what is left of a job, unless somebody else is at it."""
-    while _register_chunk(job_id):
-        pass
+    """Register what is left of a job, unless somebody else is at it.
+
+    What nobody foresaw is raised, for the log. The job is tried again (`continue_jobs`), `TRIES` times at the most.
+    """
+    try:
+        while _register_chunk(job_id):
+            pass
+    except Exception:
+        _note_failure(job_id)
+        raise
+
+
+def _note_failure(job_id: UUID) -> None:
+    """Count a chunk that nothing was left of, and stop the job that gets no further."""
+    with transaction.atomic():
+        job = DeviceJob.objects.select_for_update().filter(pk=job_id, status=Status.RUNNING).first()
+        if job is None:
+            return
+        job.failures += 1
+        job.save(update_fields=["failures"])
+        if job.failures >= TRIES:
+            _end(job, Status.STOPPED, "Something went wrong again and again; the log of the portal's operator says what.")
 
 
 def continue_jobs() -> int:
@@ -152,6 +172,7 @@ def _register_chunk(job_id: UUID) -> bool:
             return _end(job, Status.STOPPED, "The portal cannot issue certificates right now; its operator's log says why.")
         except Http404:  # the account is being closed
             return _end(job, Status.STOPPED, "The account was closed.")
+        DeviceJob.objects.filter(pk=job_id).exclude(failures=0).update(failures=0)
     return True
 
 

@@ -84,8 +84,8 @@ def change_profile(*, device: Device, profile: str, by: User | None = None) -> D
     return _change(device, "profile", new.slug, EventKind.PROFILE_CHANGED, by, own_profile_id=new.own_id)
 
 
-def delete_device(*, device: Device) -> None:
-    """Delete the device: its certificates are revoked, its kept key is destroyed, its history stays. Twice is once.
+def delete_device(*, device: Device) -> bool:
+    """Delete the device: its certificates are revoked, its kept key is destroyed, its history stays; say whether it was there.
 
     Calls `hooks.device_deleted`, which makes the broker cut its connection after the commit; its name is free again.
     """
@@ -94,11 +94,12 @@ def delete_device(*, device: Device) -> None:
         # Conditional, so that of two at once one does it: the row is locked until the commit, and the second finds it deleted.
         # One that was claimed meanwhile is no longer this account's to delete.
         if not Device.objects.live().filter(pk=device.pk, account_id=device.account_id).update(deleted_at=now):
-            return
+            return False
         device.deleted_at = now
         revoke_all(device)
         hooks.device_deleted(device)
     logger.info("device %s deleted", device.hex)
+    return True
 
 
 def name_pin(*, device: Device, number: int, name: str) -> Pin:

@@ -16,6 +16,7 @@ from devices.events import record
 from devices.models import Certificate, Device, DeviceSecret, EventKind
 from devices.services.certificates import retire, revoke_rows
 from devices.services.errors import NotExpired, UnknownReason
+from devices.services.holding import hold_device
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +32,12 @@ def revoke_certificate(*, certificate: Certificate, reason: str = Certificate.Re
 
     Raises:
         UnknownReason: `reason` is none of `Certificate.Reason`.
+        DeviceGone: the device was deleted, or is another account's than `certificate.device` says.
     """
     if reason not in Certificate.Reason.values:
         raise UnknownReason(f"A reason is {', '.join(Certificate.Reason.values)}, not {reason!r}.")
     with transaction.atomic():
-        device = Device.objects.select_for_update().get(pk=certificate.device_id)
+        device = hold_device(certificate.device)
         for one in revoke_rows(device, [certificate], Certificate.Reason(reason)):
             record(device=device, kind=EventKind.CERTIFICATE_REVOKED, serial=one.serial, reason=reason, by=by)
             logger.info("certificate %s of device %s revoked: %s", one.serial, device.hex, reason)
@@ -81,9 +83,10 @@ def rescue_certificate(*, certificate: Certificate, by: User | None = None) -> C
 
     Raises:
         NotExpired: the certificate is still good, or was revoked, which nothing undoes, or its authorities have ended.
+        DeviceGone: the device was deleted, or is another account's than `certificate.device` says.
     """
     with transaction.atomic():
-        device = Device.objects.select_for_update().get(pk=certificate.device_id)
+        device = hold_device(certificate.device)
         certificate = Certificate.objects.get(pk=certificate.pk)
         if not certificate.is_expired():
             good = certificate.status != Certificate.Status.REVOKED

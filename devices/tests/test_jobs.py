@@ -23,12 +23,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import Account, Membership, User
-from devices import services
+from devices import hooks, services
 from devices.access import Action, access_job
 from devices.job_files import archive, open_command, result_csv
 from devices.models import Device, DeviceEvent, DeviceJob
 from devices.services import begin_job, cancel_job, work_on
-from devices.services.jobs import CHUNK
+from devices.services.jobs import CHUNK, TRIES
 from devices.tests.factories import at_once, make_account, make_device, make_member
 from devices.wanted import MAX_CSV_BYTES, MAX_LINES, LinesRefused, ListRefused, Wanted, numbered, read_csv
 from iotportal.celery import app
@@ -197,6 +197,35 @@ def test_a_worker_that_is_killed_leaves_every_line_registered_or_not_and_the_nex
     assert worked(job).status == Status.DONE
     assert sorted(account.devices.values_list("name", flat=True)) == sorted(f"Pump {n}" for n in range(1, 41))
     assert DeviceEvent.objects.filter(kind="registered").count() == 40
+
+
+def test_what_nobody_foresaw_is_tried_a_few_times_and_then_the_job_stops_with_words(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = begin(account, CHUNK + 1)
+    services.jobs._register_chunk(job.pk)
+
+    def broken(device: Device) -> None:
+        raise RuntimeError("out of order")
+
+    with monkeypatch.context() as later:
+        later.setattr(hooks.device_registered, "_handlers", [broken])
+        for _ in range(TRIES - 1):
+            with pytest.raises(RuntimeError):
+                work_on(job_id=job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.failures) == (Status.RUNNING, TRIES - 1)
+    assert worked(job).failures == 0  # it goes again, and the count begins anew
+    other = begin(account, 2, pattern="Lamp {n}")
+    monkeypatch.setattr(hooks.device_registered, "_handlers", [broken])
+    for _ in range(TRIES):
+        with pytest.raises(RuntimeError):
+            work_on(job_id=other.pk)
+    work_on(job_id=other.pk)  # nothing more
+    other.refresh_from_db()
+    assert (other.status, other.failures) == (Status.STOPPED, TRIES)
+    assert "again and again" in other.why
+    assert account.devices.count() == CHUNK + 1
 
 
 def test_an_old_job_is_forgotten_and_its_devices_stay(account: Account, settings: Settings) -> None:

@@ -134,6 +134,7 @@ def delete(request: AuthedRequest, device_id: str) -> HttpResponse:
     device = access_device(request.user, device_id, Action.MANAGE)
     if request.method != "POST":
         return render(request, "devices/delete.html", {**AREA, "device": device})
-    services.delete_device(device=device)
+    if not services.delete_device(device=device):  # deleted or claimed since it was asked for
+        raise services.DeviceGone
     messages.success(request, f"{device.name} is deleted. Its certificate opens nothing any more; its history stays.")
     return redirect("devices:list")

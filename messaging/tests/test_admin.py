@@ -2,9 +2,10 @@
 
 import pytest
 import redis
+from django.apps import apps
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -12,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.operators import bring_up_to_date
 from devices.models import Device, EventKind
 from devices.tests.factories import make_account, make_device
 from messaging.broker.valkey import DISCONNECT_CHANNEL
@@ -56,19 +58,35 @@ def test_who_is_connected_is_listed_with_owner_address_and_certificate_in_as_man
     assert pump.hex not in page(operator, q="owner1")
 
 
+def cut(client: Client, device: Device, why: str) -> None:
+    client.post(LIST, {"action": "disconnect", "_selected_action": [str(device.pk)], "confirmed": "yes", "why": why})
+
+
+@pytest.fixture
+def olga(client: Client) -> Client:
+    """Return the browser of somebody who is in the group and no superuser."""
+    bring_up_to_date(apps.get_app_config("messaging"))  # a test with transactions leaves the tables empty
+    user = User.objects.create_user("olga", "olga@example.org", "x", is_staff=True)
+    user.groups.add(Group.objects.get(name="Operators"))
+    client.force_login(user)
+    return client
+
+
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_is_cut_and_it_is_said_who_did_it(pki: None, operator: Client, clean_valkey: None) -> None:
+def test_an_operator_cuts_a_connection_with_a_reason_that_stands_in_the_log(pki: None, olga: Client, clean_valkey: None) -> None:
     pump, lamp = connected("Pump", "alice"), connected("Lamp", "bob")
     with redis.Redis.from_url(settings.VALKEY_URL, decode_responses=True) as valkey, valkey.pubsub() as orders:
         orders.subscribe(DISCONNECT_CHANNEL)
         orders.get_message(timeout=5)
-        operator.post(LIST, {"action": "disconnect", "_selected_action": [str(pump.pk)]})
+        cut(olga, pump, "")
+        assert not LogEntry.objects.exists()
+        cut(olga, pump, "Floods the broker")
         order = orders.get_message(timeout=5)
         assert order is not None
         assert order["data"] == f"{pump.hex} operator"
-    assert pump.events.get(kind=EventKind.CUT).detail == {"by": "operator"}
+    assert pump.events.get(kind=EventKind.CUT).detail == {"by": "olga"}
     assert not lamp.events.filter(kind=EventKind.CUT).exists()
-    assert LogEntry.objects.get().change_message == "Connection cut."
+    assert LogEntry.objects.get().get_change_message() == "Disconnect: Floods the broker"
 
 
 def test_staff_who_may_only_look_cut_nobody(pki: None, db: None, client: Client) -> None:
@@ -78,5 +96,5 @@ def test_staff_who_may_only_look_cut_nobody(pki: None, db: None, client: Client)
     assert client.get(LIST).status_code == 403
     staff.user_permissions.add(Permission.objects.get(codename="view_presence"))
     assert "Pump" in page(client)
-    client.post(LIST, {"action": "disconnect", "_selected_action": [str(pump.pk)]})
+    cut(client, pump, "Because")
     assert not pump.events.filter(kind=EventKind.CUT).exists()
