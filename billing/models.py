@@ -133,3 +133,73 @@ class Posting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount:+} {self.account}"
+
+
+class Plan(models.Model):
+    """How many messages a month cost nothing, from the first month on that begins after `starts_at`."""
+
+    messages_per_month = models.BigIntegerField()
+    starts_at = models.DateTimeField("starts", unique=True)
+
+    class Meta:
+        ordering: ClassVar = ["-starts_at"]
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(messages_per_month__gte=0), name="plan_not_negative")]
+
+    def __str__(self) -> str:
+        return f"{self.messages_per_month:,} messages a month"
+
+
+class Price(models.Model):
+    """What one thing costs from a moment on: `credits` for `per` of it. What has begun is never changed (migration 0003)."""
+
+    class Item(models.TextChoices):
+        MESSAGE = "message", "Message to a device"
+        EMAIL = "email", "E-mail"
+        SMS = "sms", "SMS"
+        WEBHOOK = "webhook", "Webhook"
+        PUSH = "push", "Push notification"
+        EMULATOR_HOUR = "emulator_hour", "Hour of an emulator"
+
+    item = models.CharField(max_length=16, choices=Item)
+    country = models.CharField(max_length=2, blank=True, default="", help_text="Two letters (ISO 3166-1); empty: everywhere else")
+    credits = models.IntegerField()
+    per = models.IntegerField(default=1, help_text="So many cost that number of credits together")
+    starts_at = models.DateTimeField("starts")
+
+    class Meta:
+        ordering: ClassVar = ["item", "country", "-starts_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["item", "country", "starts_at"], name="price_once"),
+            models.CheckConstraint(
+                condition=Q(item__in=["message", "email", "sms", "webhook", "push", "emulator_hour"]), name="price_item_known"
+            ),
+            models.CheckConstraint(condition=Q(country__regex=r"^([A-Z]{2})?$"), name="price_country_known"),
+            models.CheckConstraint(condition=Q(credits__gte=0), name="price_not_negative"),
+            models.CheckConstraint(condition=Q(per__gte=1), name="price_per_positive"),
+        ]
+
+    def __str__(self) -> str:
+        where = f" ({self.country})" if self.country else ""
+        what = str(self.get_item_display())
+        return f"{what}{where}: {self.credits:,} {'credit' if self.credits == 1 else 'credits'} for {self.per:,}"
+
+
+class Package(models.Model):
+    """Credits that can be bought together. An order keeps the price that it was made at."""
+
+    credits = models.IntegerField()
+    price_minor = models.IntegerField("price", help_text="In the smallest unit of the currency: 500 is 5.00")
+    currency = models.CharField(max_length=3, default="USD", help_text="Three letters (ISO 4217)")
+    offered = models.BooleanField(default=True, help_text="Whether it can be bought now")
+
+    class Meta:
+        ordering: ClassVar = ["currency", "credits"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["credits", "currency"], name="package_once"),
+            models.CheckConstraint(condition=Q(credits__gte=1), name="package_has_credits"),
+            models.CheckConstraint(condition=Q(price_minor__gte=1), name="package_costs_something"),
+            models.CheckConstraint(condition=Q(currency__regex=r"^[A-Z]{3}$") & ~Q(currency=CREDITS), name="package_in_money"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.credits:,} credits"

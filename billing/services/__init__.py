@@ -16,6 +16,7 @@ from billing.services.ledger import (
     reverse_entry,
     spend_credits,
 )
+from billing.services.prices import cost, free_messages, packages, price_of
 from billing.services.quota import Subscription, message_limit, messages_used, subscription
 from billing.services.verification import verify_ledger
 
@@ -29,12 +30,16 @@ __all__ = [
     "Subscription",
     "balance",
     "correct_balance",
+    "cost",
     "credits_of",
+    "free_messages",
     "give_credits",
     "message_limit",
     "messages_used",
     "operator_account",
+    "packages",
     "post_entry",
+    "price_of",
     "reverse_entry",
     "spend_credits",
     "subscription",

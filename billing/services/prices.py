@@ -1,0 +1,35 @@
+"""What things cost, from when on, and what can be bought."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from billing.models import Package, Plan, Price
+
+
+def price_of(item: Price.Item, *, country: str = "", at: datetime | None = None) -> Price | None:
+    """Return the price of `item` at a moment (now): the country's own, else the one of everywhere; None if it has no price."""
+    begun = Price.objects.filter(item=item, country__in={country.upper(), ""}, starts_at__lte=at or timezone.now())
+    return begun.order_by("-country", "-starts_at").first()
+
+
+def cost(item: Price.Item, count: int = 1, *, country: str = "", at: datetime | None = None) -> int | None:
+    """Return how many credits `count` of `item` cost, a begun one counted whole; None if it has no price and cannot be had."""
+    price = price_of(item, country=country, at=at)
+    return None if price is None else -(-count * price.credits // price.per)
+
+
+def free_messages(month: datetime) -> int:
+    """Return how many messages cost nothing in the calendar month (UTC) of a moment: a plan holds for whole months."""
+    first = month.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    plan = Plan.objects.filter(starts_at__lte=first).order_by("-starts_at").first()
+    return settings.FREE_MESSAGES_PER_MONTH if plan is None else plan.messages_per_month
+
+
+def packages() -> QuerySet[Package]:
+    """Return what can be bought, the smallest first."""
+    return Package.objects.filter(offered=True)
