@@ -394,6 +394,9 @@ class Connection(asyncio.Protocol):
         if connect.will is not None and not self._broker.may(claimed, Action.PUBLISH, connect.will.topic):
             self._turn_away(packets.NOT_AUTHORISED, "last will on a foreign topic")
             return
+        if self._door is not None and not self._broker.doorway.enter(self.address):
+            self._turn_away(packets.SERVER_UNAVAILABLE, None)
+            return
         self.client_id = connect.client_id
         self._state = _State.ADMITTING
         self._pause(_Pause.ADMISSION)
@@ -410,6 +413,8 @@ class Connection(asyncio.Protocol):
 
     def _after_admission(self, task: asyncio.Task[None]) -> None:
         self._admission = None
+        if self._door is not None:
+            self._broker.doorway.leave(self.address)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             logger.error("%s could not be let in", self.client_id, exc_info=error)

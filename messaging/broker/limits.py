@@ -12,6 +12,10 @@ class Limits:
     connect_seconds: float = 10.0
     # The answer of the admission look-up (a database): longer than that is an outage, the device comes back.
     admit_seconds: float = 10.0
+    # At the door for passwords, where nobody has proven anything: who waits for the look-up, in all and of one address. The
+    # look-up takes about a millisecond, so a thousand devices behind one address come in within seconds, by trying again.
+    passwords_waiting: int = 256
+    passwords_waiting_of_address: int = 64
     # A peer whose TCP window stays shut that long is gone, even if its keepalive is off.
     write_stall_seconds: float = 30.0
     shutdown_seconds: float = 2.0

@@ -14,6 +14,7 @@ from messaging import authorization
 from messaging.authorization import Action, Identity, Kind, Refusal
 from messaging.broker import packets
 from messaging.broker.connection import Connection, Reason
+from messaging.broker.doorway import Doorway
 from messaging.broker.limits import Limits
 from messaging.broker.packets import Message
 from messaging.broker.session import Bounds, Budget, Session
@@ -100,6 +101,7 @@ class Broker:
         self._epoch = secrets.randbits(62) or 1
         self._announced = 0
         self._refusal_told: dict[str, float] = {}
+        self.doorway = Doorway(self.limits.passwords_waiting, self.limits.passwords_waiting_of_address)
         self._takeovers = Takeovers(
             window=self.limits.takeover_seconds, flaps=self.limits.takeover_flaps, quiet=self.limits.takeover_quiet_seconds
         )

@@ -6,25 +6,22 @@ import asyncio
 import ssl
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connections
 
 from devices.downloads import device_files
 from devices.models import Device
 from messaging import cache
-from messaging.authorization import Identity, Refusal
 from messaging.broker.limits import Limits
 from messaging.broker.server import PasswordDoor
-from messaging.broker.takeovers import Shared
 from messaging.broker.tls import password_context
 from messaging.broker.valkey import DISCONNECT_CHANNEL, ValkeyLink
-from messaging.services.broker_access import admit_connection, password_proof, report_shared
+from messaging.services.admission_threads import AdmissionThreads
+from messaging.services.broker_access import password_proof
 from messaging.tests.broker.wire import RunningBroker, Wire
 
 
@@ -75,25 +72,18 @@ def files_of(device: Device) -> bytes:
 class IdentityBroker(RunningBroker):
     """A broker that asks the registry, in threads of its own."""
 
-    def __init__(self, pki: Path, threads: ThreadPoolExecutor, **options: Any) -> None:
+    def __init__(self, pki: Path, threads: AdmissionThreads, **options: Any) -> None:
         self.pki = pki
-
-        async def admit(name: str, fingerprint: str, client_id: str) -> Identity | Refusal:
-            return await asyncio.get_running_loop().run_in_executor(threads, admit_connection, name, fingerprint, client_id)
-
-        async def tell_shared(shared: Shared) -> None:
-            await asyncio.get_running_loop().run_in_executor(threads, report_shared, shared)
-
         server = PortalAuthority(pki).issue("server", server=True)
         door = PasswordDoor(password_context(*server), password_proof)
-        super().__init__(PortalAuthority(pki), admit=admit, tell_shared=tell_shared, passwords=door, **options)
+        super().__init__(PortalAuthority(pki), admit=threads.admit, tell_shared=threads.tell_shared, passwords=door, **options)
         self._link = asyncio.run_coroutine_threadsafe(ValkeyLink(self.broker, settings.VALKEY_URL).run(), self.loop)
 
-    def password_board(self) -> Wire:
-        """Return a client at the port for those who have no certificate."""
+    def password_board(self, address: str = "127.0.0.1") -> Wire:
+        """Return a client at the port for those who have no certificate; from a loopback address."""
         port = self.broker.password_port
         assert port is not None
-        return self._keep(Wire.open(port, client_context(self.pki, None)))
+        return self._keep(Wire.open(port, client_context(self.pki, None), address))
 
     def hears_orders(self) -> bool:
         """Say whether the broker listens to orders to cut a connection."""
@@ -112,11 +102,9 @@ class IdentityBroker(RunningBroker):
 @contextmanager
 def identity_broker(pki: Path, **limits: Any) -> Iterator[IdentityBroker]:
     """Run such a broker for the length of a block."""
-    with ThreadPoolExecutor(2) as threads:
+    with AdmissionThreads(2, 2) as threads:
         running = IdentityBroker(pki, threads, limits=Limits(**limits))
         try:
             yield running
         finally:
             running.close()
-            for _ in range(2):
-                threads.submit(connections.close_all).result(30)

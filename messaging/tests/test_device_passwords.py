@@ -10,17 +10,19 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import connection, transaction
 from pytest_django import Settings
 
 from devices.models import Device, DeviceSecret, EventKind
 from devices.services import delete_device, issue_secret, revoke_secret
 from devices.tests.factories import make_account, make_device
+from messaging.broker.doorway import Doorway
 from messaging.management.commands import run_broker
-from messaging.tests.broker.wire import Wire, wait_until
+from messaging.tests.broker.wire import CONNACK, Wire, connect_packet, wait_until
 from messaging.tests.identity import IdentityBroker, files_of, identity_broker
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ACCEPTED, REJECTED, BAD_CREDENTIALS, NOT_AUTHORISED = 0, 2, 4, 5
+ACCEPTED, REJECTED, UNAVAILABLE, BAD_CREDENTIALS, NOT_AUTHORISED = 0, 2, 3, 4, 5
 
 
 @pytest.fixture
@@ -132,6 +134,42 @@ def test_there_is_no_such_port_unless_the_operator_wants_one(pki: Path, settings
     door = run_broker._password_door()
     assert door is not None
     assert door.port == settings.DEVICE_PASSWORD_PORT
+
+
+def test_a_flood_at_the_door_for_passwords_keeps_neither_certificates_nor_other_addresses_out(
+    pki: Path, transactional_db: None, clean_valkey: None, settings: Settings
+) -> None:
+    settings.DEVICE_PASSWORDS = True
+    pump, lamp = make_device(make_account("alice")), make_device(make_account("bob"), "Lamp")
+    hello = connect_packet(pump.hex, login=(pump.hex, "x" * 43))
+    secret = issue_secret(device=pump)
+    with identity_broker(pki, passwords_waiting_of_address=3, passwords_waiting=5) as broker:
+        with transaction.atomic(), connection.cursor() as db:
+            db.execute("LOCK TABLE devices_devicesecret IN ACCESS EXCLUSIVE MODE")  # so each look at a password waits
+            flood = [broker.password_board() for _ in range(3)]
+            for one in flood:
+                one.send(hello)
+            wait_until(lambda: broker.call(lambda: broker.broker.doorway.waiting) == 3, "the flood waits")
+            assert broker.password_board().connect(pump.hex, login=(pump.hex, secret)) == UNAVAILABLE
+            assert broker.board(files_of(lamp)).connect(lamp.hex) == ACCEPTED  # at once: by threads of its own
+            other = broker.password_board("127.0.0.2")
+            other.send(connect_packet(pump.hex, login=(pump.hex, secret)))
+            wait_until(lambda: broker.call(lambda: broker.broker.doorway.waiting) == 4, "another address waits too")
+            last = broker.password_board("127.0.0.3")
+            last.send(hello)
+            wait_until(lambda: broker.call(lambda: broker.broker.doorway.waiting) == 5, "so does a third")
+            assert broker.password_board("127.0.0.4").connect(pump.hex, login=(pump.hex, secret)) == UNAVAILABLE
+        assert other.expect(CONNACK)[1] == ACCEPTED
+        assert [one.expect(CONNACK)[1] for one in (*flood, last)] == [NOT_AUTHORISED] * 4
+        wait_until(lambda: broker.call(lambda: broker.broker.doorway.waiting) == 0, "nobody waits")
+
+
+def test_an_address_of_ipv6_counts_with_its_neighbours() -> None:
+    door = Doorway(most=10, most_of_address=1)
+    came = ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "::ffff:192.0.2.1", "::ffff:192.0.2.2")
+    assert [door.enter(one) for one in came] == [True, False, True, True, True]
+    door.leave("2001:db8::1")
+    assert door.enter("2001:db8::ffff")
 
 
 def test_the_simulator_is_a_device_with_a_password(broker: IdentityBroker, pump: Device, tmp_path: Path) -> None:

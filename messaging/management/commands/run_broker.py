@@ -5,7 +5,6 @@ import logging
 import resource
 import signal
 from argparse import ArgumentParser
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import uvloop
@@ -13,19 +12,16 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from iotportal import watch
-from messaging.authorization import Identity, Refusal
 from messaging.broker.server import Broker, PasswordDoor
-from messaging.broker.takeovers import Shared
 from messaging.broker.tls import password_context, server_context
 from messaging.broker.valkey import ValkeyLink
-from messaging.services.broker_access import admit_connection, password_proof, report_shared
+from messaging.services.admission_threads import AdmissionThreads
+from messaging.services.broker_access import password_proof
 
 logger = logging.getLogger(__name__)
 
 # The bridge's session exists from the start, so what devices say before the first bridge comes is kept for it.
 STANDING = {"portal.bridge": ("#", "$SYS/portal/#")}
-# Admission is a short database look-up; more threads would only mean more database connections.
-ADMISSION_THREADS = 4
 OPEN_FILES = 16_384
 
 
@@ -34,17 +30,11 @@ async def serve(host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     pki = settings.PKI_DIR
     tls = server_context(pki / "server.pem", pki / "server.key", [pki / "clients-ca.pem"])
-    with ThreadPoolExecutor(ADMISSION_THREADS, thread_name_prefix="admission") as threads:
-
-        async def admit(common_name: str, fingerprint: str, client_id: str) -> Identity | Refusal:
-            return await loop.run_in_executor(threads, admit_connection, common_name, fingerprint, client_id)
-
-        async def tell_shared(shared: Shared) -> None:
-            await loop.run_in_executor(threads, report_shared, shared)
-
+    with AdmissionThreads() as threads:
         broker = Broker(
-            tls=tls, admit=admit, tell_shared=tell_shared, passwords=_password_door(), host=host, port=port, standing=STANDING
-        )
+            tls=tls, admit=threads.admit, tell_shared=threads.tell_shared, passwords=_password_door(), host=host, port=port,
+            standing=STANDING,
+        )  # fmt: skip
         await broker.start()
         watch.start(alive={"loop": watch.turns(loop)}, without="broker")
         logger.info("broker listens on %s port %d", host, broker.port)
