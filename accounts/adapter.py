@@ -99,7 +99,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         try:
             self._try: Try | None = tries.begin("sign_in", name=name, origin=known_browsers.origin(request, name))
         except TriesUsedUp as error:
-            request.wait_s = error.wait_s  # type: ignore[attr-defined]
+            request.wait_s = error.wait_s  # type: ignore[attr-defined]  # for the form
             words = f"Too many wrong passwords. Try again in {seconds(error.wait_s)}, or get a new password by mail."
             raise ValidationError(words, code="too_many_login_attempts") from error
         self._login_failed_rl_usage = self._try  # which allauth takes back when the password was right
@@ -134,7 +134,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Leave word for the form of how many tries are left."""
-        request.tries_left = self._try.left if self._try else None  # type: ignore[attr-defined]
+        request.tries_left = self._try.left if self._try else None  # type: ignore[attr-defined]  # for the form
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
         """Know the browser from now on."""
@@ -212,7 +212,7 @@ def _mail_failed(request: HttpRequest) -> HttpResponse:
     return render(request, "account/mail_failed.html", status=503)
 
 
-class UserSessionsAdapter(DefaultUserSessionsAdapter):  # type: ignore[misc]
+class UserSessionsAdapter(DefaultUserSessionsAdapter):  # type: ignore[misc]  # allauth has no types
     """Where allauth's own flows end sessions."""
 
     def end_sessions(self, sessions: Iterable[UserSession]) -> None:

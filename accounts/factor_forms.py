@@ -103,7 +103,7 @@ class PasskeyFormMixin:
     def clean_credential(self) -> Authenticator:
         """Look for the passkey and check what it signed."""
         try:
-            return super().clean_credential()  # type: ignore[misc]
+            return super().clean_credential()  # type: ignore[misc]  # of the class that it is mixed into
         except (forms.ValidationError, AttributeError, LookupError, TypeError, ValueError) as error:
             # allauth and fido2 parse what the browser sent and do not look at every type in it first
             raise forms.ValidationError(NOT_ACCEPTED) from error

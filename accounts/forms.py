@@ -166,11 +166,11 @@ class CodeForm(forms.Form):
         )
 
 
-class ConfirmEmailForm(CodeForm, allauth_forms.ConfirmEmailVerificationCodeForm):  # type: ignore[misc]
+class ConfirmEmailForm(CodeForm, allauth_forms.ConfirmEmailVerificationCodeForm):  # type: ignore[misc]  # allauth has no types
     """The code that confirms the e-mail address."""
 
 
-class RecoverCodeForm(CodeForm, allauth_forms.ConfirmPasswordResetCodeForm):  # type: ignore[misc]
+class RecoverCodeForm(CodeForm, allauth_forms.ConfirmPasswordResetCodeForm):  # type: ignore[misc]  # allauth has no types
     """The code that allows a new password."""
 
 
@@ -210,7 +210,7 @@ def ask_once(form: forms.Form) -> None:
     dress(form, password1="new-password")
 
 
-class NewPasswordForm(allauth_forms.ResetPasswordKeyForm):  # type: ignore[misc]
+class NewPasswordForm(allauth_forms.ResetPasswordKeyForm):  # type: ignore[misc]  # allauth has no types
     """The new password, once: a second field only doubles the typing errors."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

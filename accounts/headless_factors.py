@@ -31,31 +31,31 @@ class CodeInput(FactorCodeForm, Input):  # type: ignore[misc]  # allauth has no 
     """A code as a second factor."""
 
 
-class ConfirmCodeInput(ConfirmByCodeForm, Input):  # type: ignore[misc]
+class ConfirmCodeInput(ConfirmByCodeForm, Input):  # type: ignore[misc]  # allauth has no types
     """A code of somebody who is signed in."""
 
 
-class PasskeyStepInput(PasskeyStepForm, Input):  # type: ignore[misc]
+class PasskeyStepInput(PasskeyStepForm, Input):  # type: ignore[misc]  # allauth has no types
     """A passkey as a second factor."""
 
 
-class PasskeySignInInput(PasskeySignInForm, Input):  # type: ignore[misc]
+class PasskeySignInInput(PasskeySignInForm, Input):  # type: ignore[misc]  # allauth has no types
     """A passkey in place of name and password."""
 
 
-class ConfirmPasskeyInput(ConfirmByPasskeyForm, Input):  # type: ignore[misc]
+class ConfirmPasskeyInput(ConfirmByPasskeyForm, Input):  # type: ignore[misc]  # allauth has no types
     """A passkey of somebody who is signed in."""
 
 
-class AppInput(AppForm, Input):  # type: ignore[misc]
+class AppInput(AppForm, Input):  # type: ignore[misc]  # allauth has no types
     """The first code of a new app."""
 
 
-class PasskeyInput(PasskeyForm, Input):  # type: ignore[misc]
+class PasskeyInput(PasskeyForm, Input):  # type: ignore[misc]  # allauth has no types
     """A new passkey."""
 
 
-class CodeView(views.AuthenticateView):  # type: ignore[misc]
+class CodeView(views.AuthenticateView):  # type: ignore[misc]  # allauth has no types
     """Takes a code as the second factor; who has nothing but codes that are sent was sent one with the password."""
 
     input_class = CodeInput
@@ -84,7 +84,7 @@ class CodeView(views.AuthenticateView):  # type: ignore[misc]
         return response
 
 
-class ConfirmCodeView(views.ReauthenticateView):  # type: ignore[misc]
+class ConfirmCodeView(views.ReauthenticateView):  # type: ignore[misc]  # allauth has no types
     """Takes a code of somebody who is signed in."""
 
     input_class = ConfirmCodeInput
@@ -96,25 +96,25 @@ class ConfirmCodeView(views.ReauthenticateView):  # type: ignore[misc]
         return response
 
 
-class PasskeyStepView(views.AuthenticateWebAuthnView):  # type: ignore[misc]
+class PasskeyStepView(views.AuthenticateWebAuthnView):  # type: ignore[misc]  # allauth has no types
     """Takes a passkey as the second factor."""
 
     input_class = {"POST": PasskeyStepInput}  # noqa: RUF012
 
 
-class PasskeySignInView(views.LoginWebAuthnView):  # type: ignore[misc]
+class PasskeySignInView(views.LoginWebAuthnView):  # type: ignore[misc]  # allauth has no types
     """Takes a passkey in place of name and password."""
 
     input_class = {"POST": PasskeySignInInput}  # noqa: RUF012
 
 
-class ConfirmPasskeyView(views.ReauthenticateWebAuthnView):  # type: ignore[misc]
+class ConfirmPasskeyView(views.ReauthenticateWebAuthnView):  # type: ignore[misc]  # allauth has no types
     """Takes a passkey of somebody who is signed in."""
 
     input_class = {"POST": ConfirmPasskeyInput}  # noqa: RUF012
 
 
-class AppView(views.ManageTOTPView):  # type: ignore[misc]
+class AppView(views.ManageTOTPView):  # type: ignore[misc]  # allauth has no types
     """Adds an app; the code that proved it is used up."""
 
     input_class = {"POST": AppInput}  # noqa: RUF012
@@ -130,7 +130,7 @@ class AppView(views.ManageTOTPView):  # type: ignore[misc]
         return response
 
 
-class PasskeysView(views.ManageWebAuthnView):  # type: ignore[misc]
+class PasskeysView(views.ManageWebAuthnView):  # type: ignore[misc]  # allauth has no types
     """Adds, renames and removes passkeys."""
 
     input_class = {**views.ManageWebAuthnView.input_class, "POST": PasskeyInput}  # noqa: RUF012

@@ -42,7 +42,7 @@ class PasswordForm(allauth_forms.SetPasswordForm):  # type: ignore[misc]  # alla
         ask_once(self)
 
 
-class EmailForm(allauth_forms.AddEmailForm):  # type: ignore[misc]
+class EmailForm(allauth_forms.AddEmailForm):  # type: ignore[misc]  # allauth has no types
     """The new address."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -95,7 +95,7 @@ def user_of(request: Request) -> User:
     return request.user
 
 
-class SignInScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class SignInScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # drf-spectacular has no types
     """Describe the sign-in in the OpenAPI schema."""
 
     target_class = SignInAuthentication
@@ -107,7 +107,7 @@ class SignInScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "apiKey", "in": "header", "name": "X-Session-Token", "description": about}
 
 
-class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # drf-spectacular has no types
     """Describe the token in the OpenAPI schema."""
 
     target_class = TokenAuthentication

@@ -69,7 +69,7 @@ class MadeTokenSerializer(ApiTokenSerializer):
     token = serializers.CharField(read_only=True)
 
     class Meta(ApiTokenSerializer.Meta):
-        fields = (*ApiTokenSerializer.Meta.fields, "token")  # type: ignore[assignment]
+        fields = (*ApiTokenSerializer.Meta.fields, "token")  # type: ignore[assignment]  # one field more
 
 
 class TokenPageSerializer(PageSerializer):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from celery import current_app
 from django.test import Client, TestCase
 
+from accounts import code_channels, hooks
+from accounts.hooks import MembershipChange
 from accounts.models import User
 from accounts.services import create_user
-from accounts.tests.helpers import PASSWORD
+from accounts.tests.helpers import PASSWORD, Sms
+from accounts.tests.legacy_helpers import Program
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +50,25 @@ def as_alice(alice: User) -> Client:
     client = Client()
     client.force_login(alice)
     return client
+
+
+@pytest.fixture
+def sms(monkeypatch: pytest.MonkeyPatch) -> Sms:
+    """Return what sends SMS now."""
+    sms = Sms()
+    monkeypatch.setitem(code_channels._channels, "sms", sms)
+    return sms
+
+
+@pytest.fixture
+def heard() -> Iterator[list[MembershipChange]]:
+    """What the hook told during the test."""
+    told: list[MembershipChange] = []
+    hooks.membership_changed.register(told.append)
+    yield told
+    hooks.membership_changed._handlers.remove(told.append)
+
+
+@pytest.fixture
+def program() -> Program:
+    return Program()

@@ -17,11 +17,15 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import jwt
 import oidc_provider_mock
 import requests
+from django.core import mail
+from django.test import Client
 from pytest_django import Settings
 
+from accounts.models import User
 from iotportal.login_providers import LoginProvider, for_allauth
 
 CLIENT = "portal"
+BEGIN, DEVICES = "/accounts/oidc/login/", "/devices/"
 
 
 def offer(settings: Settings, *providers: LoginProvider) -> None:
@@ -153,3 +157,20 @@ class LyingSite:
         if self.userinfo is None:
             self.userinfo = {key: value for key, value in kept.items() if key not in {"iss", "aud", "iat", "exp", "nonce"}}
         return {"access_token": "token", "token_type": "Bearer", "id_token": jwt.encode(kept, "k" * 32, algorithm="HS256")}
+
+
+def go(client: Client, site: Site, sub: str) -> Any:
+    """Sign in at the site and come back."""
+    return client.get(site.answer(client.post(BEGIN), sub))
+
+
+def who(client: Client) -> str:
+    found = client.session.get("_auth_user_id")
+    return User.objects.get(pk=found).username if found else ""
+
+
+def is_told(subject: str) -> bool:
+    return any(subject in message.subject for message in mail.outbox)
+
+
+SAM: dict[str, object] = {"name": "Sam Smith", "email": "sam@example.com", "email_verified": True, "preferred_username": "sam"}

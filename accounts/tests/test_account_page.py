@@ -75,7 +75,7 @@ def test_it_takes_few_queries_however_many_tokens(as_alice: Client, alice: User,
     as_alice.get(ACCOUNT)
     # user, account, address, second factors, where codes may go, other sites, browsers, programs, tokens, organisations,
     # invitations; the session is cached
-    with django_assert_max_num_queries(11):  # type: ignore[operator]
+    with django_assert_max_num_queries(11):  # type: ignore[operator]  # a fixture
         as_alice.get(ACCOUNT)
 
 
@@ -174,7 +174,7 @@ def test_sending_the_form_twice_makes_one_token(as_alice: Client) -> None:
 
 
 def test_there_is_a_limit_and_it_says_what_to_do(as_alice: Client, alice: User, settings: object) -> None:
-    settings.API_TOKENS_PER_USER = 2  # type: ignore[attr-defined]
+    settings.API_TOKENS_PER_USER = 2  # type: ignore[attr-defined]  # pytest-django's settings
     for name in ("a", "b"):
         make(as_alice, name=name)
 

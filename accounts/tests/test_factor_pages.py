@@ -253,8 +253,8 @@ def passkey(as_alice: Client, alice: User) -> SoftPasskey:
 
 def test_a_passkey_signs_in_alone(client: Client, passkey: SoftPasskey) -> None:
     options = ask(client)
-    assert options["publicKey"]["userVerification"] == "required"  # type: ignore[index]
-    assert options["publicKey"]["allowCredentials"] == []  # type: ignore[index]
+    assert options["publicKey"]["userVerification"] == "required"  # type: ignore[index]  # JSON
+    assert options["publicKey"]["allowCredentials"] == []  # type: ignore[index]  # JSON
     response = client.post(PASSKEY_SIGN_IN, {"credential": passkey.get(options), "next": "/history/"})
     assert response["Location"] == "/history/"
     assert signed_in(client)

@@ -91,7 +91,7 @@ def test_anothers_code_is_not_good(alice: User, bob: User) -> None:
 def test_a_recovery_code_is_good_once_however_it_is_written(alice: User, write: object) -> None:
     add_app(alice)
     first, second, *_ = add_recovery_codes(alice)
-    assert use_code(alice, write(first)) == "recovery_codes"  # type: ignore[operator]
+    assert use_code(alice, write(first)) == "recovery_codes"  # type: ignore[operator]  # a fixture
     assert not check_code(alice, first)
     assert check_code(alice, second)
     assert len(authenticator(alice, "recovery_codes").wrap().get_unused_codes()) == 8

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from allauth.account.models import EmailAddress
 from django.core.mail import EmailMessage
 from django.utils import timezone
 
-from accounts import hooks, services
+from accounts import services
 from accounts.hooks import MembershipChange
 from accounts.models import Account, Invitation, Membership, User
 from accounts.services import accept_invitation, create_organisation, find_invitation, invite, remove_member
@@ -26,15 +26,6 @@ Commits = Callable[..., AbstractContextManager[Any]]
 def works(alice: User) -> Account:
     """An organisation that Alice owns."""
     return create_organisation(user=alice, name="Waterworks & Söhne")
-
-
-@pytest.fixture
-def heard() -> Iterator[list[MembershipChange]]:
-    """What the hook told during the test."""
-    told: list[MembershipChange] = []
-    hooks.membership_changed.register(told.append)
-    yield told
-    hooks.membership_changed._handlers.remove(told.append)
 
 
 def role_of(account: Account, user: User) -> str | None:
@@ -57,7 +48,7 @@ def test_an_invitation_goes_out_and_lets_its_address_in(
     assert mail.to == [BOB]
     assert mail.subject == "alice invites you to Waterworks & Söhne on IoT Portal"
     assert "as operator: sees devices and sends them commands" in str(mail.body)
-    assert "Waterworks &amp; Söhne" in str(mail.alternatives[0][0])  # type: ignore[attr-defined]
+    assert "Waterworks &amp; Söhne" in str(mail.alternatives[0][0])  # type: ignore[attr-defined]  # an EmailMultiAlternatives
 
     found = find_invitation(secret_in(mail))
     assert found is not None

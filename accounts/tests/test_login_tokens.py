@@ -219,7 +219,7 @@ def test_a_login_while_the_password_changes_does_not_outlive_it(alice: User) -> 
 
 
 def test_logins_over_the_limit_end_those_that_were_renewed_the_longest_ago(alice: User, settings: object) -> None:
-    settings.LOGINS_PER_USER = 3  # type: ignore[attr-defined]
+    settings.LOGINS_PER_USER = 3  # type: ignore[attr-defined]  # pytest-django's settings
     one, two, three = (log_in(alice) for _ in range(3))
     with later():
         one = renew(one.refresh)
@@ -230,7 +230,7 @@ def test_logins_over_the_limit_end_those_that_were_renewed_the_longest_ago(alice
 
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_logins_at_once_keep_to_the_limit(alice: User, settings: object) -> None:
-    settings.LOGINS_PER_USER = 10  # type: ignore[attr-defined]
+    settings.LOGINS_PER_USER = 10  # type: ignore[attr-defined]  # pytest-django's settings
     results = at_once(100, lambda: log_in(alice))
 
     assert all(isinstance(one, LoginTokens) for one in results)

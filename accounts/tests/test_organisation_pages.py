@@ -67,7 +67,7 @@ def test_a_name_that_cannot_be_had_is_said_at_the_field(as_alice: Client, name: 
 
 
 def test_the_limit_is_said(as_alice: Client, works: Account, settings: object) -> None:
-    settings.ORGANISATIONS_PER_USER = 1  # type: ignore[attr-defined]
+    settings.ORGANISATIONS_PER_USER = 1  # type: ignore[attr-defined]  # pytest-django's settings
     assert "You own 1 organisations" in as_alice.post("/account/organisations/new/", {"name": "x"}).content.decode()
 
 

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.conf import settings as portal
 from django.db import transaction
 
-from accounts import hooks, services
+from accounts import services
 from accounts.hooks import MembershipChange
 from accounts.models import Account, Invitation, Membership, Role, User
 from accounts.services import change_role, create_organisation, create_user, delete_organisation, remove_member
@@ -18,15 +17,6 @@ from accounts.tests.helpers import PASSWORD, at_once, wait_for_a_lock
 def works(alice: User) -> Account:
     """An organisation that Alice owns."""
     return create_organisation(user=alice, name="Waterworks")
-
-
-@pytest.fixture
-def heard() -> Iterator[list[MembershipChange]]:
-    """What the hook told during the test."""
-    told: list[MembershipChange] = []
-    hooks.membership_changed.register(told.append)
-    yield told
-    hooks.membership_changed._handlers.remove(told.append)
 
 
 def person(name: str) -> User:
@@ -73,7 +63,7 @@ def test_some_names_cannot_be_had(alice: User, works: Account, name: str) -> Non
 
 @pytest.mark.django_db(transaction=True)
 def test_the_limit_of_organisations_holds_for_requests_at_once(alice: User, settings: object) -> None:
-    settings.ORGANISATIONS_PER_USER = 3  # type: ignore[attr-defined]
+    settings.ORGANISATIONS_PER_USER = 3  # type: ignore[attr-defined]  # pytest-django's settings
     results = at_once(6, lambda: create_organisation(user=alice, name="Waterworks"))
 
     assert Account.objects.filter(kind="organisation").count() == 3

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,38 +8,15 @@ from django.core.checks import run_checks
 from django.core.mail import EmailMessage
 from django.test import Client
 
-from accounts import code_channels, phones
-from accounts.code_channels import CodeChannel, CodeNotSent, Purpose
+from accounts import phones
+from accounts.code_channels import Purpose
 from accounts.models import User
 from accounts.profile_forms import ProfileForm
-from accounts.tests.helpers import PASSWORD, SIGN_IN, other_than
+from accounts.tests.helpers import PASSWORD, SIGN_IN, Sms, other_than
 
 ACCOUNT, PROFILE, PHONE = "/account/", "/account/profile/", "/account/phone/"
 REMOVE, CODE = "/account/phone/remove/", "/accounts/confirm-phone/"
 NUMBER = {"country": "SE", "phone": "070-123 45 67"}
-
-
-class Sms(CodeChannel):
-    """SMS as an app on the right brings it; it keeps what it sends."""
-
-    name = "sms"
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, str, Purpose]] = []
-        self.broken = False
-
-    def send(self, *, user: User, address: str, code: str, purpose: Purpose) -> None:
-        if self.broken:
-            raise CodeNotSent("The SMS could not be sent. Wait a minute, then try again.")
-        self.sent.append((address, code, purpose))
-
-
-@pytest.fixture
-def sms() -> Iterator[Sms]:
-    channel = Sms()
-    code_channels.register(channel)
-    yield channel
-    del code_channels._channels["sms"]
 
 
 @pytest.fixture
@@ -208,7 +184,7 @@ def _a_while_later(client: Client) -> None:
     from django.core.cache import cache
 
     for key in cache._cache.get_client().scan_iter("*verify_phone*"):  # type: ignore[attr-defined]
-        cache._cache.get_client().delete(key)  # type: ignore[attr-defined]
+        cache._cache.get_client().delete(key)  # type: ignore[attr-defined]  # what is below Django's cache
     session = client.session
     session["account_phone_verification"]["at"] = time.time() - 60
     session.save()

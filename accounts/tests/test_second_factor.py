@@ -16,12 +16,11 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from accounts import code_channels
-from accounts.code_channels import CodeChannel, CodeNotSent, Purpose
+from accounts.code_channels import Purpose
 from accounts.models import User
 from accounts.services import change_password, deactivate_user
 from accounts.tests.factor_helpers import add_app, add_recovery_codes, app_code, authenticator, wrong_code
-from accounts.tests.helpers import PASSWORD, RECOVER, RECOVER_CODE, RECOVER_NEW, SIGN_IN, code_in, other_than
+from accounts.tests.helpers import PASSWORD, RECOVER, RECOVER_CODE, RECOVER_NEW, SIGN_IN, Sms, code_in, other_than
 
 STEP, SEND, AWAY = "/accounts/second-factor/", "/accounts/second-factor/send/", "/accounts/start-over/"
 GOOD = {"login": "alice", "password": PASSWORD}
@@ -205,7 +204,7 @@ def test_a_sent_code_is_dead_after_ten_minutes(client: Client, alice: User) -> N
 def _keys(part: str) -> list[bytes]:
     from django.core.cache import cache
 
-    return list(cache._cache.get_client().scan_iter(f"*{part}*"))  # type: ignore[attr-defined]
+    return list(cache._cache.get_client().scan_iter(f"*{part}*"))  # type: ignore[attr-defined]  # what is below Django's cache
 
 
 def test_a_new_code_takes_the_place_of_the_old_one(client: Client, alice: User) -> None:
@@ -240,7 +239,7 @@ def test_the_codes_that_are_kept_say_nothing(client: Client, alice: User) -> Non
     client.post(SIGN_IN, GOOD)
     code = code_in(mail.outbox[0])
     for key in _keys(""):
-        if cache._cache.get_client().type(key) == b"string":  # type: ignore[attr-defined]
+        if cache._cache.get_client().type(key) == b"string":  # type: ignore[attr-defined]  # what is below Django's cache
             assert code.encode() not in cache._cache.get_client().get(key)  # type: ignore[attr-defined]
     assert code not in json.dumps(dict(client.session.items()), default=str)
 
@@ -271,32 +270,10 @@ def test_who_does_not_get_codes_cannot_have_one_sent(half: Client) -> None:
     assert Client().post(SEND)["Location"] == SIGN_IN
 
 
-class Phone(CodeChannel):
-    """An SMS sender that keeps what it is given."""
-
-    name = "sms"
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, str, Purpose]] = []
-        self.broken = False
-
-    def send(self, *, user: User, address: str, code: str, purpose: Purpose) -> None:
-        if self.broken:
-            raise CodeNotSent("The SMS could not be sent. Wait a minute, then try again.")
-        self.sent.append((address, code, purpose))
-
-
-@pytest.fixture
-def phone(monkeypatch: pytest.MonkeyPatch) -> Phone:
-    phone = Phone()
-    monkeypatch.setitem(code_channels._channels, "sms", phone)
-    return phone
-
-
-def test_a_code_by_sms_goes_to_the_confirmed_number(client: Client, alice: User, phone: Phone) -> None:
+def test_a_code_by_sms_goes_to_the_confirmed_number(client: Client, alice: User, sms: Sms) -> None:
     use_codes(alice, "sms")
     client.post(SIGN_IN, GOOD)
-    [(address, code, purpose)] = phone.sent
+    [(address, code, purpose)] = sms.sent
     assert (address, purpose) == ("+15550001234", Purpose.SIGN_IN)
     page = client.get(STEP).content.decode()
     assert "…234" in page
@@ -304,9 +281,9 @@ def test_a_code_by_sms_goes_to_the_confirmed_number(client: Client, alice: User,
     assert client.post(STEP, {"code": code}).status_code == 302
 
 
-def test_when_no_sms_can_be_sent_the_page_says_so_and_nobody_gets_in(client: Client, alice: User, phone: Phone) -> None:
+def test_when_no_sms_can_be_sent_the_page_says_so_and_nobody_gets_in(client: Client, alice: User, sms: Sms) -> None:
     use_codes(alice, "sms")
-    phone.broken = True
+    sms.broken = True
     client.post(SIGN_IN, GOOD)
     assert "The SMS could not be sent." in client.get(STEP).content.decode()
     assert not signed_in(client)

@@ -95,7 +95,7 @@ def test_a_token_name_is_taken_once_per_user(alice: User, bob: User) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_limit_of_tokens_holds_for_requests_at_once(alice: User, settings: object) -> None:
-    settings.API_TOKENS_PER_USER = 3  # type: ignore[attr-defined]
+    settings.API_TOKENS_PER_USER = 3  # type: ignore[attr-defined]  # pytest-django's settings
     names = iter("abcdef")
     results = at_once(6, lambda: services.create_token(user=alice, name=next(names)))
 

@@ -20,7 +20,7 @@ from accounts.tests.helpers import CODE, SIGN_UP, code_in, has_code, sign_up_dat
 
 
 def errors(response: object) -> dict[str, list[str]]:
-    return dict(response.context["form"].errors)  # type: ignore[attr-defined]
+    return dict(response.context["form"].errors)  # type: ignore[attr-defined]  # the test client's
 
 
 def test_it_makes_user_address_and_personal_account_and_sends_a_code(client: Client, mailoutbox: list[EmailMessage]) -> None:
@@ -47,7 +47,7 @@ def test_it_names_the_portal_in_a_mail_with_text_and_html_and_keeps_the_code_out
 
     [mail] = mailoutbox
     code = code_in(mail)
-    html, kind = mail.alternatives[0]  # type: ignore[attr-defined]
+    html, kind = mail.alternatives[0]  # type: ignore[attr-defined]  # an EmailMultiAlternatives
     assert kind == "text/html"
     assert code in html
     assert "IoT Portal" in mail.subject
@@ -316,7 +316,7 @@ def test_two_at_once_cannot_both_have_a_user_name_or_an_address(changes: dict[st
 
     def save_together(self: User, *args: object, **kwargs: object) -> None:
         both_checked.wait()
-        original(self, *args, **kwargs)  # type: ignore[arg-type]
+        original(self, *args, **kwargs)  # type: ignore[arg-type]  # as it came
 
     monkeypatch.setattr("accounts.models.User.save", save_together)
     answers: list[object] = []
@@ -334,7 +334,7 @@ def test_two_at_once_cannot_both_have_a_user_name_or_an_address(changes: dict[st
         thread.join(30)
 
     assert User.objects.count() == Account.objects.count() == EmailAddress.objects.count() == 1
-    codes = sorted(answer.status_code for answer in answers)  # type: ignore[attr-defined]
+    codes = sorted(answer.status_code for answer in answers)  # type: ignore[attr-defined]  # answers of the test client
     if "email" in changes:  # one user name, two addresses: the second is told
         assert codes == [302, 400]
         [refused] = [answer for answer in answers if answer.status_code == 400]  # type: ignore[attr-defined]

@@ -47,7 +47,7 @@ class ChangePasswordView(BadRequestMixin, allauth_views.PasswordSetView):  # typ
 
 
 @method_decorator([recent_sign_in, rate_limit(action="manage_email")], name="dispatch")
-class ChangeEmailView(BadRequestMixin, FormView):  # type: ignore[type-arg]
+class ChangeEmailView(BadRequestMixin, FormView):  # type: ignore[type-arg]  # FormView has no parameter at run time
     """A new address; the old one stays until the code that goes to the new one was typed."""
 
     form_class = EmailForm
@@ -64,5 +64,5 @@ class ChangeEmailView(BadRequestMixin, FormView):  # type: ignore[type-arg]
         try:
             flows.manage_email.add_email(self.request, form)
         except ImmediateHttpResponse as error:
-            return error.response  # type: ignore[no-any-return]
+            return error.response  # type: ignore[no-any-return]  # allauth has no types
         return redirect("account_email_verification_sent")

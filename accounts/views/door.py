@@ -36,8 +36,8 @@ class BadRequestMixin:
     def form_invalid(self, form: BaseForm) -> HttpResponse:
         """Set the status, and the cursor."""
         focus_first_error(form)
-        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
-        wait_s = getattr(self.request, "wait_s", None)  # type: ignore[attr-defined]
+        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]  # of the class that it is mixed into
+        wait_s = getattr(self.request, "wait_s", None)  # type: ignore[attr-defined]  # of the class that it is mixed into
         response.status_code = 429 if wait_s or form.has_error("password", "too_many_login_attempts") else 400
         if wait_s:
             response["Retry-After"] = str(wait_s)
@@ -48,7 +48,7 @@ class SignInView(BadRequestMixin, allauth_views.LoginView):  # type: ignore[misc
     """Sign in with user name or e-mail."""
 
 
-class SignUpView(BadRequestMixin, allauth_views.SignupView):  # type: ignore[misc]
+class SignUpView(BadRequestMixin, allauth_views.SignupView):  # type: ignore[misc]  # allauth has no types
     """Sign up; the code page follows."""
 
     def form_valid(self, form: BaseForm) -> HttpResponse:
@@ -152,7 +152,7 @@ class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCod
         return self.wrong_code(form)
 
 
-class RecoverView(BadRequestMixin, allauth_views.PasswordResetView):  # type: ignore[misc]
+class RecoverView(BadRequestMixin, allauth_views.PasswordResetView):  # type: ignore[misc]  # allauth has no types
     """Ask for the user name and a new password."""
 
     def form_valid(self, form: BaseForm) -> HttpResponse:
@@ -160,7 +160,7 @@ class RecoverView(BadRequestMixin, allauth_views.PasswordResetView):  # type: ig
         email = form.cleaned_data["email"]
         try:
             tries.begin("recover", name=email, origin=known_browsers.origin(self.request, email))
-            form.save(self.request)  # type: ignore[attr-defined]
+            form.save(self.request)  # type: ignore[attr-defined]  # the form of this view
         except TriesUsedUp as error:
             self.request.wait_s = error.wait_s
             form.add_error(
@@ -172,7 +172,7 @@ class RecoverView(BadRequestMixin, allauth_views.PasswordResetView):  # type: ig
         return redirect(self.get_success_url())
 
 
-class RecoverCodeView(CodeTriesMixin, allauth_views.ConfirmPasswordResetCodeView):  # type: ignore[misc]
+class RecoverCodeView(CodeTriesMixin, allauth_views.ConfirmPasswordResetCodeView):  # type: ignore[misc]  # allauth has no types
     """The six digits that allow a new password."""
 
     start_again = "account_reset_password"
@@ -209,7 +209,7 @@ class RecoverCodeView(CodeTriesMixin, allauth_views.ConfirmPasswordResetCodeView
         return self.wrong_code(form)
 
 
-class NewPasswordView(BadRequestMixin, allauth_views.CompletePasswordResetView):  # type: ignore[misc]
+class NewPasswordView(BadRequestMixin, allauth_views.CompletePasswordResetView):  # type: ignore[misc]  # allauth has no types
     """The new password, after the code."""
 
     def form_valid(self, form: BaseForm) -> HttpResponse:

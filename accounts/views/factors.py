@@ -95,7 +95,7 @@ class AddAppView(BadRequestMixin, allauth_totp.ActivateTOTPView):  # type: ignor
 
 
 @method_decorator(recent_sign_in, name="dispatch")
-class RemoveAppView(allauth_totp.DeactivateTOTPView):  # type: ignore[misc]
+class RemoveAppView(allauth_totp.DeactivateTOTPView):  # type: ignore[misc]  # allauth has no types
     """Ask, then take the app away."""
 
     template_name = "accounts/factor_remove.html"
@@ -116,7 +116,7 @@ def _codes_again(request: AuthedRequest) -> Authenticator | None:
 
 
 @method_decorator([redirect_if_add_not_allowed, recent_sign_in], name="dispatch")
-class AddPasskeyView(BadRequestMixin, allauth_webauthn.AddWebAuthnView):  # type: ignore[misc]
+class AddPasskeyView(BadRequestMixin, allauth_webauthn.AddWebAuthnView):  # type: ignore[misc]  # allauth has no types
     """Have the browser make a passkey and keep it."""
 
     form_class = PasskeyForm

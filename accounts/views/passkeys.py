@@ -40,7 +40,7 @@ class SignInView(allauth_webauthn.LoginWebAuthnView):  # type: ignore[misc]  # a
         return redirect("account_login")
 
 
-class ConfirmByPasswordView(BadRequestMixin, allauth_account.ReauthenticateView):  # type: ignore[misc]
+class ConfirmByPasswordView(BadRequestMixin, allauth_account.ReauthenticateView):  # type: ignore[misc]  # allauth has no types
     """Confirm that it is oneself with the password."""
 
     template_name = "accounts/confirm_by_password.html"
@@ -48,7 +48,7 @@ class ConfirmByPasswordView(BadRequestMixin, allauth_account.ReauthenticateView)
     extra_context = AREA
 
 
-class ConfirmByCodeView(BadRequestMixin, allauth_mfa.ReauthenticateView):  # type: ignore[misc]
+class ConfirmByCodeView(BadRequestMixin, allauth_mfa.ReauthenticateView):  # type: ignore[misc]  # allauth has no types
     """Confirm that it is oneself with a code of the app or a recovery code."""
 
     form_class = ConfirmByCodeForm
@@ -62,7 +62,7 @@ class ConfirmByCodeView(BadRequestMixin, allauth_mfa.ReauthenticateView):  # typ
         return response
 
 
-class ConfirmByPasskeyView(allauth_webauthn.ReauthenticateWebAuthnView):  # type: ignore[misc]
+class ConfirmByPasskeyView(allauth_webauthn.ReauthenticateWebAuthnView):  # type: ignore[misc]  # allauth has no types
     """Confirm that it is oneself with a passkey."""
 
     form_class = ConfirmByPasskeyForm

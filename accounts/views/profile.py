@@ -103,7 +103,7 @@ class PhoneCodeForm(CodeForm, VerifyPhoneForm):  # type: ignore[misc]  # allauth
 
 
 @method_decorator([login_required, never_cache], name="dispatch")
-class PhoneCodeView(CodeTriesMixin, FormView):  # type: ignore[type-arg]
+class PhoneCodeView(CodeTriesMixin, FormView):  # type: ignore[type-arg]  # FormView has no parameter at run time
     """The six digits that confirm the number; until then the old one stays."""
 
     form_class = PhoneCodeForm

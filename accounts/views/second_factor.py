@@ -42,7 +42,7 @@ class SecondFactorView(View):
             gone: HttpResponse = self.stage.abort()
             return gone
         self.ways = factors.ways(user)
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]  # allauth has no types
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Ask for it."""
@@ -126,7 +126,7 @@ class SendCodeView(View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Send it."""
-        stage: SecondFactorStage = request._login_stage  # type: ignore[attr-defined]
+        stage: SecondFactorStage = request._login_stage  # type: ignore[attr-defined]  # allauth's decorator sets it
         if stage.login.user is not None and stage.login.user.code_factor:
             stage.send_code()
         return redirect(reverse("mfa_authenticate") + f"?way={CODE}")

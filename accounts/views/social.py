@@ -112,7 +112,7 @@ def _go(request: HttpRequest, provider: Provider, process: str) -> HttpResponse:
     except _NONSENSE as error:
         return _going_wrong(request, provider, error)
     if "Location" not in response:  # an error page
-        return response  # type: ignore[no-any-return]
+        return response  # type: ignore[no-any-return]  # allauth has no types
     return render(request, "account/social_going.html", {"provider": provider, "url": response["Location"]})
 
 
@@ -159,7 +159,7 @@ def apple_answer(request: HttpRequest) -> HttpResponse:
 
 
 @method_decorator(never_cache, name="dispatch")
-class SignUpView(BadRequestMixin, allauth_social.SignupView):  # type: ignore[misc]
+class SignUpView(BadRequestMixin, allauth_social.SignupView):  # type: ignore[misc]  # allauth has no types
     """Asks new users for what the site did not tell."""
 
     form_class = SocialSignUpForm
