@@ -32,7 +32,7 @@ manage: $(VENV)/runtime.stamp ## run a management command against the running st
 	@exec $(BIN)/python -m iotportal.embedded manage $(CMD)
 
 .PHONY: test
-test: dev chromium node lint types checks unit ## everything that must pass: lint, types, checks, all tests
+test: dev chromium node compiler lint types checks unit ## everything that must pass: lint, types, checks, all tests
 	@sh .ci/left-out.sh
 
 .PHONY: lint
@@ -64,6 +64,10 @@ chromium:
 .PHONY: node
 node:
 	@sh .ci/node.sh
+
+.PHONY: compiler
+compiler:
+	@sh .ci/compiler.sh
 
 .PHONY: bench
 bench: dev ## measure commands and history ingest against real servers (bench/; BENCH="commands ingest faults")

@@ -14,3 +14,6 @@ have chromium chromium-browser google-chrome || say \
 have node && have npm || say \
     "LEFT OUT: the test of the API's TypeScript client. There is no Node.js here." \
     "Install it (Debian: apt install nodejs npm) and run make test again."
+{ have cc && [ -e /usr/include/mosquitto.h ] && [ -e /usr/include/openssl/ssl.h ]; } || say \
+    "LEFT OUT: tests of the firmware. There is no C compiler here, or no libmosquitto." \
+    "Install them (Debian: apt install gcc make libc6-dev libmosquitto-dev libssl-dev)."
