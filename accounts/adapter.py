@@ -29,7 +29,7 @@ from django.utils.crypto import constant_time_compare
 from accounts import code_channels, known_browsers, mail, services
 from accounts.code_channels import CodeNotSent, Purpose
 from accounts.models import User
-from accounts.services import codes, profile, tries
+from accounts.services import codes, profile, sessions, tries
 from accounts.services.tries import TriesUsedUp, Try
 from accounts.validators import validate_plain_address, validate_user_name
 from iotportal.legacy import is_legacy
@@ -130,7 +130,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():  # one commit for all that a sign-in writes
             super().login(request, user)
-            UserSession.objects.create_from_request(request)
+            sessions.note_sign_in(request, address=self.get_client_ip(request))
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Leave word for the form of how many tries are left."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from functools import partial
+from typing import cast
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from allauth.usersessions.models import UserSession
@@ -48,6 +49,20 @@ def live_sessions(user: User) -> QuerySet[UserSession]:
 def live_logins(user: User) -> QuerySet[ApiToken]:
     """Return the programs in which `user` is signed in."""
     return user.api_tokens.filter(kind=ApiToken.Kind.LOGIN, refresh_expires_at__gt=timezone.now()).order_by("-created_at")
+
+
+def note_sign_in(request: HttpRequest, *, address: str) -> None:
+    """List the browser that has signed in just now, in one statement."""
+    length = UserSession._meta.get_field("user_agent").max_length
+    one = UserSession(
+        user=cast(User, request.user),
+        session_key=request.session.session_key,
+        ip=address,
+        user_agent=request.headers.get("User-Agent", "")[:length],
+    )
+    UserSession.objects.bulk_create(
+        [one], update_conflicts=True, unique_fields=["session_key"], update_fields=["user", "ip", "user_agent", "last_seen_at"]
+    )
 
 
 def note_use(request: HttpRequest) -> None:
