@@ -3,7 +3,7 @@
 from django.urls import path
 
 import devices.converters  # noqa: F401  # makes <device:…> known
-from devices.views import certificates, claims, files, jobs, profiles, registry, secrets
+from devices.views import certificates, claims, files, jobs, profile_apis, profiles, registry, secrets
 
 app_name = "devices"
 
@@ -30,6 +30,7 @@ urlpatterns = [
     path(_PROFILE, profiles.profile, name="profile"),
     path(f"{_PROFILE}profile.json", profiles.profile_file, name="profile_file"),
     path(f"{_PROFILE}edit/", profiles.edit, name="edit_profile"),
+    path(f"{_PROFILE}apis/new/", profile_apis.add_api, name="add_api"),
     path(f"{_PROFILE}delete/", profiles.delete, name="delete_profile"),
     path(_DEVICE, registry.detail, name="detail"),
     path(f"{_DEVICE}registered/", registry.registered, name="registered"),

@@ -91,7 +91,7 @@ def profile_file(request: AuthedRequest, key: str) -> HttpResponse:
 @never_cache
 def edit(request: AuthedRequest, key: str) -> HttpResponse:
     """Change a profile of one's own as the document that it is; an older version can be taken back."""
-    own = _own(access_profile(request.user, key, Action.MANAGE))
+    own = own_of(access_profile(request.user, key, Action.MANAGE))
     if request.method == "POST":
         return _save(request, own)
     form = DocumentForm(initial={"document": _text(own, request.GET.get("version", "")), "version": own.version})
@@ -146,7 +146,7 @@ def _text(own: OwnProfile, version: str) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: AuthedRequest, key: str) -> HttpResponse:
     """Delete a profile that no device has, after a question."""
-    own = _own(access_profile(request.user, key, Action.MANAGE))
+    own = own_of(access_profile(request.user, key, Action.MANAGE))
     problem = ""
     if request.method == "POST":
         try:
@@ -161,7 +161,7 @@ def delete(request: AuthedRequest, key: str) -> HttpResponse:
     )
 
 
-def _own(described: Described) -> OwnProfile:
+def own_of(described: Described) -> OwnProfile:
     """Return the row of a profile that may be changed; `access_profile` has refused the others."""
     assert described.own is not None  # noqa: S101 - for the type checker
     return described.own

@@ -45,10 +45,21 @@ def test_an_own_api_becomes_a_tile_that_sets_and_shows_it(desk: Desk, make_board
     expect(page.get_by_role("heading", name="Soil", exact=True)).to_be_visible()
     expect(page.locator("#get_soil")).to_contain_text("GET /api/v1/devices/ID/apis/get_soil")
 
+    page.get_by_role("link", name="Add an api").click()  # and one more without JSON
+    page.locator(".api-head").get_by_label("Name").fill("get_air")
+    page.get_by_label("Title").fill("Air")
+    answer = page.get_by_role("group", name="Value 1")
+    answer.get_by_label("Name").fill("value")
+    answer.get_by_label("Unit").fill("ppm")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.locator("#get_air")).to_contain_text("GET /api/v1/devices/ID/apis/get_air")
+
     board = make_board(profile="soil-probe").start()
     control, other = desk.control(board), desk.control(board)
     soil, valve = control.locator("#own-soil"), control.locator("#own-valve")
     with no_reload(control), no_reload(other):
+        control.locator("#own-air").get_by_role("button", name="Get").click()
+        expect(control.locator("#own-air [data-value]")).to_contain_text("ppm")
         soil.get_by_label("Sensor").fill("1")
         soil.get_by_role("button", name="Get").click()
         expect(soil.locator("[data-value]")).to_contain_text("%")
