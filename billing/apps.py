@@ -4,6 +4,15 @@ from django.apps import AppConfig
 
 
 class BillingConfig(AppConfig):
-    """Register the app."""
+    """Register the app, and what operators may see of it."""
 
     name = "billing"
+
+    def ready(self) -> None:
+        """Let operators look; moving credits takes a permission of its own."""
+        from accounts import operators
+
+        operators.need(
+            "billing.view_ledgeraccount", "billing.view_entry", "billing.view_posting", "billing.view_plan", "billing.view_price",
+            "billing.view_package",
+        )  # fmt: skip

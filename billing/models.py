@@ -93,6 +93,7 @@ class Entry(models.Model):
     class Meta:
         ordering: ClassVar = ["-id"]
         verbose_name_plural = "entries"
+        permissions: ClassVar = [("move_credits", "Can give, correct and reverse credits")]
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(cause__in=["purchase", "spend", "gift", "refund", "correction", "reversal"]),

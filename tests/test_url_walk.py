@@ -39,6 +39,7 @@ from django.utils import timezone
 from accounts.models import Account, ApiToken, Invitation, Membership, Role, User
 from accounts.services import create_token, create_user, log_in
 from accounts.services.sessions import session_id
+from billing.tests.helpers import fill_billing, forget_billing
 from devices.models import Certificate, DeviceJob
 from devices.profile_documents import blank
 from devices.services import make_profile
@@ -378,7 +379,7 @@ TABLE: dict[str, Row] = {
     "admin/autocomplete/": desk(GET=403, OPTIONS=200, staff=405),
     "admin/jsi18n/": desk(GET=200, OPTIONS=200, staff=405),
     "admin/r/<path:content_type_id>/<path:object_id>/": desk(404),
-    "admin/^(?P<app_label>auth|accounts|usersessions|admin|devices|messaging)/$": desk(),
+    "admin/^(?P<app_label>auth|accounts|usersessions|admin|billing|devices|messaging)/$": desk(),
     "admin/(?P<url>.*)$": desk(404),
 }
 # What the staff may do with each kind of row: list and history always; add, change, delete where nothing else takes care of it.
@@ -390,6 +391,11 @@ ADMIN = {
     "accounts/account": "",
     "accounts/membership": "",
     "accounts/apitoken": "",
+    "billing/ledgeraccount": "",
+    "billing/entry": "",
+    "billing/price": "add",
+    "billing/plan": "add change delete",
+    "billing/package": "add change delete",
     "devices/device": "change delete",
     "devices/certificate": "",
     "devices/ownprofile": "",
@@ -463,8 +469,10 @@ def people(
         guest = create_user(username="guest", email="guest@example.com", password="x", first_name="Guest", last_name="G")
         Group.objects.create(name="Helpers")
         LogEntry.objects.create(user=staff, action_flag=CHANGE, object_repr="Helpers", change_message="Made for the walk")
+        fill_billing()
         with live_portal(pki, tmp_path_factory.mktemp("portal"), organisation="Waterworks") as portal:
             yield People(portal, User.objects.get(pk=staff.pk), guest, fresh_profile(portal))
+        forget_billing()
         Group.objects.filter(name="Helpers").delete()
         LogEntry.objects.all().delete()
         User.objects.filter(pk__in=[staff.pk, guest.pk]).delete()
@@ -575,7 +583,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         .replace("<str:token_id>", fresh_token(people).hex if "<str:token_id" in pattern else "")
         .replace("<path:content_type_id>", "1")
         .replace("<path:object_id>", named)
-        .replace("^(?P<app_label>auth|accounts|usersessions|admin|devices|messaging)/$", "accounts/")
+        .replace("^(?P<app_label>auth|accounts|usersessions|admin|billing|devices|messaging)/$", "accounts/")
         .replace("(?P<url>.*)$", "nothing")
         .replace(r"^[\s\S]*\Z", "nothing")
         if "/?" not in pattern

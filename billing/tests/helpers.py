@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from django.db import connection
+from django.db.models.functions import Now
 
 from accounts.models import Account
-from billing.models import LedgerAccount
-from billing.services import credits_of, give_credits, operator_account
+from billing.models import Entry, LedgerAccount, Package, Plan, Price
+from billing.services import Leg, credits_of, give_credits, operator_account, post_entry
 
 TABLES = ("billing_posting", "billing_entry", "billing_ledgeraccount")
 
@@ -55,6 +57,24 @@ def unguarded() -> Iterator[None]:
             db.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
         for table, trigger in always:
             db.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}")
+
+
+def fill_billing() -> None:
+    """Have one of everything in billing that hangs on no owner; the first price has begun, so it stays as it is."""
+    kinds = LedgerAccount.Kind
+    legs = [Leg(operator_account(kinds.REVENUE), 1), Leg(operator_account(kinds.PROMOTIONS), -1)]
+    post_entry(cause=Entry.Cause.CORRECTION, key="filled", legs=legs, reason="To have one")
+    begins = datetime(2098, 1, 1, tzinfo=UTC)
+    if not Price.objects.exists():
+        Price.objects.create(item=Price.Item.SMS, credits=10, starts_at=Now())
+    Plan.objects.create(messages_per_month=1, starts_at=begins)
+    Package.objects.get_or_create(credits=500, currency="USD", price_minor=500)
+
+
+def forget_billing() -> None:
+    """Take away what `fill_billing` made."""
+    forget_ledger()
+    Plan.objects.filter(starts_at__year=2098).delete()
 
 
 def forget_ledger() -> None:
