@@ -1,4 +1,4 @@
-"""A small certificate authority for the tests: root, broker and devices, all EC P-256."""
+"""A small certificate authority for the tests: root, broker and devices, EC P-256 unless told otherwise."""
 
 import datetime
 import ipaddress
@@ -7,9 +7,10 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 DAY = datetime.timedelta(days=1)
 
 
@@ -29,8 +30,8 @@ class Authority:
         self._certificate = builder.sign(self._key, hashes.SHA256())
         self.root = self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def device(self, device_id: str) -> Issued:
-        return self._issue(device_id, ExtendedKeyUsageOID.CLIENT_AUTH, [x509.DNSName(device_id)])
+    def device(self, device_id: str, key: Key | None = None) -> Issued:
+        return self._issue(device_id, ExtendedKeyUsageOID.CLIENT_AUTH, [x509.DNSName(device_id)], key=key)
 
     def broker(self, *, host: str = "localhost", begins: datetime.timedelta = -DAY, ends: datetime.timedelta = DAY) -> Issued:
         names: list[x509.GeneralName] = [x509.DNSName(host)]
@@ -45,8 +46,9 @@ class Authority:
         names: list[x509.GeneralName],
         begins: datetime.timedelta = -DAY,
         ends: datetime.timedelta = DAY,
+        key: Key | None = None,
     ) -> Issued:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         builder = (
             self._builder(_name(name), key, begins, ends)
             .add_extension(x509.BasicConstraints(False, None), critical=True)
@@ -58,7 +60,7 @@ class Authority:
         return Issued(certificate.public_bytes(serialization.Encoding.PEM), pem)
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, begins: datetime.timedelta, ends: datetime.timedelta
+        self, subject: x509.Name, key: Key, begins: datetime.timedelta, ends: datetime.timedelta
     ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
