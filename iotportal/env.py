@@ -69,6 +69,14 @@ def integer(name: str, default: int, *, minimum: int | None = None, maximum: int
     return number
 
 
+def choice(name: str, choices: tuple[str, ...]) -> str:
+    """Return the variable `name`, one of `choices`, of which the first is the default."""
+    value = os.environ.get(name) or choices[0]
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+    return value
+
+
 def words(name: str, default: str = "") -> list[str]:
     """Return the variable `name` split at commas, without blanks."""
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]

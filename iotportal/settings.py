@@ -243,6 +243,12 @@ CLAIM_CODE_DAYS = 90  # how long a code by which somebody can make a device thei
 CLAIM_TRIES = {"user": (10, 3600), "address": (30, 3600)}  # codes that do not work, in so many seconds
 DEVICE_JOB_DAYS = 7  # how long a registration of many devices, and so their archive, can be had after its end
 CRL_IN_CERTIFICATES = env.boolean("PORTAL_CRL_IN_CERTIFICATES", default=False)  # certificates say where their CRL is
+BROKER = env.choice("PORTAL_BROKER", ("embedded", "rabbitmq"))
+AMQP_HOST = env.text("AMQP_HOST", "localhost")  # where the portal's own processes find RabbitMQ
+AMQP_PORT = env.integer("AMQP_PORT", 5671, minimum=1, maximum=65535)
+RABBITMQ_URL = env.text("RABBITMQ_URL", "http://127.0.0.1:15672")  # its management interface
+BROKER_AUTH_PORT = env.integer("PORTAL_BROKER_AUTH_PORT", 8079, minimum=1, maximum=65535)  # of `manage.py run_broker_auth`
+BROKER_AUTH_URL = env.text("PORTAL_BROKER_AUTH_URL", f"http://127.0.0.1:{BROKER_AUTH_PORT}")  # where RabbitMQ reaches it
 MQTT_HOST = env.text("MQTT_HOST", "localhost")  # where the portal's own processes find the broker
 MQTT_PORT = env.integer("MQTT_PORT", 8883, minimum=1, maximum=65535)
 BROKER_BIND = env.text("PORTAL_BROKER_BIND", "127.0.0.1")

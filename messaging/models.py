@@ -261,3 +261,18 @@ class JournalEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.session} {self.packet_id}"
+
+
+class BrokerConnection(models.Model):
+    """A device's open connection to RabbitMQ, which says of one that ends only its name (see messaging.rabbitmq.presence)."""
+
+    name = models.CharField(primary_key=True, max_length=255)
+    device_id = models.UUIDField()  # no foreign key: a deleted device's connection is cut after its row has gone
+    opened_at = models.DateTimeField()
+    cause = models.CharField(max_length=16, default="", blank=True)  # why we cut it, for the event of its end
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["device_id"], name="broker_connection_by_device")]
+
+    def __str__(self) -> str:
+        return self.name

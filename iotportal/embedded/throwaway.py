@@ -2,21 +2,23 @@
 
 import contextlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from iotportal.embedded import children, postgres, valkey
+from iotportal.embedded import children, postgres, rabbitmq, valkey
 from iotportal.embedded.children import Child
 from iotportal.embedded.errors import StartError
 from iotportal.embedded.lock import RunLock
-from iotportal.embedded.ports import free_port
+from iotportal.embedded.ports import free_port, is_free
 from iotportal.embedded.state import State
 
-_START_S = 30.0
+_START_S = 60.0
 _PREFIX = "iotportal-tests-"
 _ABANDONED_S = 3600.0
 
@@ -53,7 +55,15 @@ class ThrowawayServers:
         self._start(valkey.child(self.state, port, password, durable=durable), lambda: valkey.answers(port, password))
         return valkey.url(port, password)
 
-    def _start(self, child: Child, answers: Callable[[], bool]) -> None:
+    def start_rabbitmq(self, ports: rabbitmq.Ports, manager: str, password: str) -> None:
+        """Start a RabbitMQ whose configuration is written already (`manage.py broker_config`)."""
+        names, server = rabbitmq.children(self.state, ports)
+        self._start(names, lambda: not is_free("127.0.0.1", ports.names))
+        # Killed at the end: nothing of it is kept, and to leave in order takes it six seconds.
+        server = replace(server, stop_signal=signal.SIGKILL)
+        self._start(server, lambda: rabbitmq.answers(ports.management, manager, password), every_s=0.3)
+
+    def _start(self, child: Child, answers: Callable[[], bool], every_s: float = 0.02) -> None:
         log = self.state.log / f"{child.name}.log"
         with log.open("ab") as output:
             process = children.spawn(child, output)
@@ -62,7 +72,7 @@ class ThrowawayServers:
         while not answers():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise StartError(f"{child.name} did not start: {log.read_text(errors='replace')[-800:]}")
-            time.sleep(0.02)
+            time.sleep(every_s)
 
     def stop(self) -> None:
         """End what was started, last first, and remove the folder."""

@@ -58,11 +58,11 @@ class _Stopping(Exception):
 class Bridge:
     """One bridge; `start` and `stop` from any thread, everything else in its own."""
 
-    def __init__(self, source: Source, *, database: Database | None = None) -> None:
+    def __init__(self, source: Source, journal: Journal | None = None, *, database: Database | None = None) -> None:
         self._source = source
         self._inbox = Inbox()
         self._database = database or Database()
-        self._writer = Writer(self._database, Journal(source.session), Directory())
+        self._writer = Writer(self._database, journal or Journal(source.session), Directory())
         self._aftermath = Aftermath(settings.VALKEY_URL)
         self._reader = CommandReader(settings.VALKEY_URL, self._inbox.put_records)
         self._stop = threading.Event()

@@ -11,6 +11,7 @@ from django.conf import settings
 
 if TYPE_CHECKING:
     from messaging.bridge.runner import Bridge
+    from messaging.rabbitmq.warden import Warden
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class BridgeStep(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self._bridge: Bridge | None = None
+        self._warden: Warden | None = None
 
     def include_if(self, parent: Any) -> bool:
         """Tell whether this worker was asked to run the bridge."""
@@ -44,16 +46,22 @@ class BridgeStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         """Start the bridge; models can be imported only now that Django is set up."""
-        from messaging.bridge.mqtt import MqttSource
-        from messaging.bridge.runner import Bridge
+        from messaging.bridge.factory import make_bridge
 
         sys.setswitchinterval(SWITCH_S)
-        self._bridge = Bridge(MqttSource(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR))
+        self._bridge = make_bridge()
         self._bridge.start()
         _running.append(self._bridge)
+        if settings.BROKER == "rabbitmq":
+            from messaging.rabbitmq.warden import Warden
+
+            self._warden = Warden()
+            self._warden.start()
 
     def stop(self, parent: Any) -> None:
         """Let it finish its batch and close its session's connection."""
+        if self._warden is not None:
+            self._warden.stop()
         bridge, self._bridge = self._bridge, None
         _running.clear()
         if bridge is not None and not bridge.stop(STOP_S):

@@ -224,7 +224,7 @@ class Writer:
         statements: list[bytes] = []
         if care is not Care.NONE:
             new = self._write_commands(cursor, batch, written)
-            self._take_apart(cursor, batch.messages, care, known, work, written)
+            self._take_apart(cursor, self._journal.resolve(cursor, batch.messages), care, known, work, written)
             if care is Care.FULL:
                 self._take_commands(cursor, new, work)
             written.rows += len(work.rows)

@@ -16,6 +16,7 @@ from iotportal.valkey import Valkey
 from messaging.gateway.admission import SCRIPTS
 from messaging.gateway.core import MAX_TIMEOUT_S, Gateway
 from messaging.gateway.mqtt import MqttTransport
+from messaging.gateway.transport import Transport
 
 T = TypeVar("T")
 
@@ -25,8 +26,15 @@ _lock = threading.Lock()
 
 def make_gateway() -> Gateway:
     """Return a gateway as the settings say, not started."""
-    transport = MqttTransport(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR)
-    return Gateway(transport, Valkey(settings.VALKEY_URL, SCRIPTS))
+    return Gateway(_make_transport(), Valkey(settings.VALKEY_URL, SCRIPTS))
+
+
+def _make_transport() -> Transport:
+    if settings.BROKER == "rabbitmq":
+        from messaging.gateway.amqp import AmqpTransport  # pika is loaded only where it is used
+
+        return AmqpTransport(settings.AMQP_HOST, settings.AMQP_PORT, settings.PKI_DIR)
+    return MqttTransport(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR)
 
 
 async def start() -> Gateway:

@@ -47,6 +47,35 @@ def admit_connection(common_name: str, fingerprint: str, client_id: str) -> Iden
     return refusal_of(common_name, fingerprint) or identity
 
 
+def admit_certificate_name(common_name: str) -> Identity | Refusal:
+    """Return who connects with a certificate of that name, for a broker that says nothing else of it (RabbitMQ).
+
+    Good is who has any good certificate: which one it was is told apart elsewhere, see `messaging.rabbitmq.warden`.
+
+    Raises:
+        RegistryUnavailable: the database cannot be asked now.
+    """
+    identity = identify(common_name, common_name)
+    if isinstance(identity, Refusal):
+        return identity
+    if identity.kind is not Kind.DEVICE:
+        return Refusal("a service is no device")
+    _drop_broken_connection()
+    try:
+        found = Certificate.objects.select_related("device").only(*_ASKED).filter(device_id=UUID(hex=common_name))
+        verdicts = [(one, _refusal(common_name, one)) for one in found]
+        good = next((one for one, refusal in verdicts if refusal is None), None)
+        if good is not None:
+            _note(good, None)
+    except DatabaseError as error:
+        raise RegistryUnavailable("the registry cannot be asked") from error
+    finally:
+        _drop_broken_connection()
+    if good is not None:
+        return identity
+    return next((refusal for _, refusal in reversed(verdicts) if refusal is not None), Refusal("unknown device"))
+
+
 def password_proof(device: str, password: bytes) -> str:
     """Return what stands in place of a fingerprint for a device that comes with a password; `device` is a device id."""
     return PASSWORD + secret_hash(UUID(hex=device), password)

@@ -31,6 +31,7 @@ from messaging.broker.tls import server_context
 from messaging.gateway.admission import SCRIPTS
 from messaging.gateway.core import Gateway
 from messaging.gateway.mqtt import MqttTransport
+from messaging.gateway.transport import Transport
 
 DEADLINE_S = 10.0
 Script = Callable[[str, bytes], list[tuple[float, str, bytes]]]  # api, payload -> [(after s, api, payload)]
@@ -140,8 +141,12 @@ class World:
             await self.broker.stop()
             self.broker = None
 
+    def transport(self) -> Transport:
+        """Return what a gateway here speaks to the broker with."""
+        return MqttTransport("localhost", self.port, settings.PKI_DIR)
+
     async def gateway(self) -> Gateway:
-        transport = MqttTransport("localhost", self.port, settings.PKI_DIR)
+        transport = self.transport()
         gateway = Gateway(transport, Valkey(settings.VALKEY_URL, SCRIPTS))
         await gateway.start()
         self.gateways.append(gateway)
