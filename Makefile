@@ -40,7 +40,7 @@ restore: $(VENV)/runtime.stamp ## make the portal of this checkout, while it is 
 	@exec $(BIN)/python -m iotportal.embedded restore $(abspath $(FILE))
 
 .PHONY: test
-test: dev chromium node compiler lint types checks unit ## everything that must pass: lint, types, checks, all tests
+test: dev chromium node compiler rabbitmq lint types checks unit ## everything that must pass: lint, types, checks, all tests
 	@sh .ci/left-out.sh
 
 .PHONY: lint
@@ -76,6 +76,10 @@ node:
 .PHONY: compiler
 compiler:
 	@sh .ci/compiler.sh
+
+.PHONY: rabbitmq
+rabbitmq:
+	@sh .ci/rabbitmq.sh
 
 .PHONY: bench
 bench: dev ## measure commands and history ingest against real servers (bench/; BENCH="commands ingest faults")

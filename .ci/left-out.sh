@@ -11,6 +11,9 @@ say() {
 have chromium chromium-browser google-chrome || say \
     "LEFT OUT: all browser tests. There is no Chromium here and no way to install one." \
     "Install it (Debian: apt install chromium) and run make test again to test the pages as well."
+[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || [ -x /opt/rabbitmq/sbin/rabbitmq-server ] || say \
+    "LEFT OUT: all tests against RabbitMQ. There is none here and no way to install one." \
+    "Install it (Debian: apt install rabbitmq-server) and run make test again."
 have node && have npm || say \
     "LEFT OUT: the test of the API's TypeScript client. There is no Node.js here." \
     "Install it (Debian: apt install nodejs npm) and run make test again."

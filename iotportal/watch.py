@@ -58,7 +58,8 @@ def valkey() -> None:
 
 def broker() -> None:
     """See whether the broker takes connections."""
-    socket.create_connection((settings.MQTT_HOST, settings.MQTT_PORT), timeout=WAIT_S).close()
+    address = (settings.AMQP_HOST, settings.AMQP_PORT) if settings.BROKER == "rabbitmq" else (settings.MQTT_HOST, settings.MQTT_PORT)
+    socket.create_connection(address, timeout=WAIT_S).close()
 
 
 NEEDS: dict[str, Check] = {"postgresql": postgresql, "valkey": valkey, "broker": broker}

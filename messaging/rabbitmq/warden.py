@@ -127,8 +127,8 @@ class Warden:
 def refusal_of(device: str, validity: str) -> Refusal | None:
     """Say why a connection would not be let in now: its device, or the certificate with these dates ("FROM - TO").
 
-    Of the certificate RabbitMQ tells the dates, which stand for its number: where two of a device were made in the same second, one
-    that is good speaks for both.
+    Of the certificate RabbitMQ tells the dates, which stand for its number: where two of a device were made in the same second,
+    one that is good speaks for both.
     """
     verdict = admit_certificate_name(device)
     if isinstance(verdict, Refusal):
