@@ -58,7 +58,9 @@ def valkey() -> None:
 
 def broker() -> None:
     """See whether the broker takes connections."""
-    address = (settings.AMQP_HOST, settings.AMQP_PORT) if settings.BROKER == "rabbitmq" else (settings.MQTT_HOST, settings.MQTT_PORT)
+    address = (
+        (settings.AMQP_HOST, settings.AMQP_PORT) if settings.BROKER == "rabbitmq" else (settings.MQTT_HOST, settings.MQTT_PORT)
+    )
     socket.create_connection(address, timeout=WAIT_S).close()
 
 
