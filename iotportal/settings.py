@@ -5,7 +5,7 @@ from pathlib import Path
 from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 
-from iotportal import env, login_providers, schedule
+from iotportal import env, login_providers, logs, schedule
 
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -378,14 +378,11 @@ BACKUP_PASSPHRASE = env.secret("PORTAL_BACKUP_PASSPHRASE", "")  # under which `m
 WATCH_BIND = env.text("PORTAL_WATCH_BIND", "127.0.0.1")  # metrics and health, for those who look after the portal
 WATCH_PORT = env.integer("PORTAL_WATCH_PORT", 0, minimum=0, maximum=65535)  # 0: off; each process on a host needs its own
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("PORTAL_LOG_LEVEL", "INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}},
-}
+LOGGING = logs.configuration(
+    level=env.text("PORTAL_LOG_LEVEL", "INFO"),
+    json_lines=env.boolean("PORTAL_LOG_JSON", default=False),
+    file=env.text("PORTAL_LOG_FILE", ""),  # each process its own: two would rotate it under one another
+)
 
 if not DEBUG and len(SECRET_KEY) < 32:
     raise ImproperlyConfigured("PORTAL_SECRET_KEY must have at least 32 characters.")

@@ -1,0 +1,46 @@
+"""Logs as JSON lines, and into files that do not grow for ever."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+
+from iotportal import logs
+
+
+def line(record: logging.LogRecord) -> dict[str, object]:
+    text = logs.JsonLines().format(record)
+    assert "\n" not in text
+    found: dict[str, object] = json.loads(text)
+    return found
+
+
+def test_a_line_has_what_was_said_and_what_it_is_about() -> None:
+    record = logging.getLogger("a.b").makeRecord(
+        "a.b", logging.WARNING, "file", 1, 'no "answer"\nof %s', ("Pömp",), None, extra={"command_id": "0192", "level": "forged"}
+    )
+    said = line(record)
+    assert said["message"] == 'no "answer"\nof Pömp'
+    assert (said["level"], said["logger"], said["command_id"]) == ("WARNING", "a.b", "0192")
+
+
+def test_an_error_is_told_with_where_it_happened_in_one_line() -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        record = logging.getLogger("a").makeRecord("a", logging.ERROR, "file", 1, "failed", (), sys.exc_info())
+    assert "ValueError: broken" in str(line(record)["exception"])
+
+
+def test_a_file_is_rotated(tmp_path: Path) -> None:
+    path = tmp_path / "portal.log"
+    wanted = logs.configuration(level="INFO", json_lines=True, file=str(path))["handlers"]["file"]
+    assert (wanted.pop("class"), wanted.pop("formatter")) == ("logging.handlers.RotatingFileHandler", "json")
+    handler = logging.handlers.RotatingFileHandler(**{**wanted, "maxBytes": 200})
+    for number in range(20):
+        handler.emit(logging.makeLogRecord({"msg": "x" * 90 + str(number)}))
+    handler.close()
+    assert len(list(tmp_path.iterdir())) == logs.FILES
