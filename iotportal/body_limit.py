@@ -17,7 +17,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-DRAIN_BYTES = 4 * 1024 * 1024  # read and thrown away, so that a caller who still sends gets to see the answer
+DRAIN_BYTES = 16 * 1024 * 1024  # read and thrown away, so that a caller who still sends gets to see the answer
 
 
 class BodyLimit:
@@ -39,7 +39,7 @@ class BodyLimit:
         if body is None:
             if not whole:
                 await _drain(receive)
-            await _refuse(send, scope["path"] if api else None)
+            await _refuse(send, most, scope["path"] if api else None)
             return
         headers = [(name, value) for name, value in scope["headers"] if name not in {b"content-length", b"transfer-encoding"}]
         headers.append((b"content-length", str(len(body)).encode()))
@@ -97,10 +97,11 @@ async def _drain(receive: Receive) -> None:
             return
 
 
-async def _refuse(send: Send, path: str | None) -> None:
+async def _refuse(send: Send, most: int, path: str | None) -> None:
     """Answer 413, as the API (its `path`) or as a page says it."""
     if path is None:
-        data, content_type = b"That is too large to be sent.", "text/plain; charset=utf-8"
+        text = f"That is too large to be sent: a form may have {most // 1024} KiB. Go back and choose a smaller file."
+        data, content_type = text.encode(), "text/plain; charset=utf-8"
     elif is_legacy(path):
         data, content_type = json.dumps(refusal(too_large())).encode(), "application/json"
     else:
