@@ -10,7 +10,7 @@ from django.core.management import call_command
 
 PASSWORD = "correct horse battery"
 # Each for one story that changes how they sign in or what they have.
-OTHERS = ("rose", "felix", "petra", "olga", "ines", "sam", "theo", "selma", "carla", "dora")
+OTHERS = ("rose", "felix", "petra", "olga", "ines", "sam", "theo", "selma", "carla", "dora", "oscar", "paula")
 
 
 def main() -> None:
@@ -18,13 +18,18 @@ def main() -> None:
     django.setup()
     call_command("migrate", verbosity=0)
     call_command("setup_pki", "--name", "localhost", "--name", "127.0.0.1", verbosity=0)
-    from accounts.models import ApiToken, Membership, Role
+    from django.contrib.auth.models import Group
+
+    from accounts.models import ApiToken, Membership, Role, User
+    from accounts.operators import GROUP
     from accounts.services import create_token, create_user, personal_account
 
     alice, vera, *_ = (
         create_user(username=name, email=f"{name}@example.com", password=PASSWORD, first_name=name.title(), last_name="Example")
         for name in ("alice", "vera", "mallory", *OTHERS)
     )
+    User.objects.filter(username="oscar").update(is_staff=True)
+    User.objects.get(username="oscar").groups.add(Group.objects.get(name=GROUP))
     Membership.objects.create(user=vera, account=personal_account(alice), role=Role.VIEWER)
     sys.stdout.write(create_token(user=alice, name="tests", scopes=[ApiToken.Scope.MANAGE])[1])
 

@@ -72,6 +72,7 @@ class Portal:
         valkey = self._servers.start_valkey()
         self._env = {
             **os.environ,  # with the secrets of the tests
+            "PORTAL_ADMIN_REQUIRES_FACTOR": "true",  # which most tests do without
             "DJANGO_SETTINGS_MODULE": "iotportal.settings",
             "DATABASE_URL": urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{self._database}").geturl(),
             "VALKEY_URL": valkey,

@@ -92,7 +92,7 @@ def _is_out(page: Page) -> None:
     expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
-def test_a_session_that_is_ended_from_the_list_is_over_in_its_open_page(desk: Desk) -> None:
+def test_sessions_that_are_ended_from_the_list_are_over_in_their_open_pages_and_the_profile_is_changed(desk: Desk) -> None:
     desk.expect("WebSocket", "status of 40[13]")
     phone = desk.page("theo", "/devices/", own_session=True, user_agent=PHONE)
     is_live(phone)
@@ -102,8 +102,22 @@ def test_a_session_that_is_ended_from_the_list_is_over_in_its_open_page(desk: De
     page.get_by_role("button", name=re.compile("^Sign out .*iPhone")).click()
     expect(sessions.filter(has_text="iPhone")).to_have_count(0)
     _is_out(phone)
-    page.goto("/devices/")
-    expect(page.get_by_role("heading", name="Devices", exact=True)).to_be_visible()
+
+    others = [desk.page("theo", "/devices/", own_session=True) for _ in range(2)]
+    page.reload()
+    page.get_by_role("link", name="Sign out everywhere else").click()
+    page.get_by_role("button", name="Sign out everywhere else").click()
+    expect(sessions).to_have_count(1)
+    for other in others:
+        _is_out(other)
+
+    page.goto("/account/profile/")
+    page.get_by_label("First name").fill("Theodora")
+    page.get_by_label("Time zone").select_option("Europe/Stockholm")
+    page.get_by_role("button", name="Save").click()
+    page.goto("/account/profile/")
+    expect(page.get_by_label("First name")).to_have_value("Theodora")
+    expect(page.get_by_label("Time zone")).to_have_value("Europe/Stockholm")
 
 
 PHONE = (

@@ -17,7 +17,7 @@ def test_an_app_guards_the_sign_in_a_recovery_code_stands_in_once_and_a_trusted_
 ) -> None:
     desk.expect("status of 400.*/accounts/second-factor/")
     page = desk.page("felix", "/account/", own_session=True)
-    secret, codes = _add_app(page)
+    secret, codes = add_app(page)
     portal.mailed("felix@example.com", "Authenticator app added")
     page.goto("/account/")
     assert codes[0] not in page.content()
@@ -54,7 +54,7 @@ def test_an_app_guards_the_sign_in_a_recovery_code_stands_in_once_and_a_trusted_
     expect(page.locator("#factors .bar")).to_contain_text("off")
 
 
-def _add_app(page: Page) -> tuple[str, list[str]]:
+def add_app(page: Page) -> tuple[str, list[str]]:
     """Set the app up and return its secret and the recovery codes."""
     page.get_by_role("link", name="Set up an authenticator app").click()
     expect(page.locator("svg.qr")).to_be_visible()
