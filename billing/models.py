@@ -204,3 +204,25 @@ class Package(models.Model):
 
     def __str__(self) -> str:
         return f"{self.credits:,} credits"
+
+
+class Meter(models.Model):
+    """How far the messages that an owner sent in a calendar month (UTC) are paid, the free ones among them.
+
+    It moves in the transaction of the entry that charges: a worker that is killed has done both or neither.
+    """
+
+    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="meters", editable=False)
+    month = models.CharField(max_length=6, editable=False)  # yyyymm
+    paid_upto = models.BigIntegerField(editable=False)
+    read_at = models.DateTimeField(editable=False)  # what was counted since is charged at the price of that moment
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "month"], name="meter_once"),
+            models.CheckConstraint(condition=Q(month__regex=r"^\d{4}(0[1-9]|1[0-2])$"), name="meter_month_known"),
+            models.CheckConstraint(condition=Q(paid_upto__gte=0), name="meter_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month}: {self.paid_upto:,}"

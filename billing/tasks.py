@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
 
-from billing.services import verification
+from billing.services import metering, verification
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
 def verify_ledger() -> None:
     """Compare the balances with what was posted; it fails, loudly, where they differ."""
     verification.sound_alarm_if_wrong()
+
+
+@shared_task
+def charge_messages() -> None:
+    """Charge the messages that were counted beyond the free ones."""
+    charged = metering.charge_messages()
+    if charged:
+        logger.info("charged %d credits for messages", charged)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from django import template
 
 from accounts.models import Account
-from billing.services import message_limit, messages_used
+from billing import services
 
 register = template.Library()
 
@@ -15,8 +15,12 @@ register = template.Library()
 @register.inclusion_tag("billing/_subscription.html")
 def subscription(account: Account) -> dict[str, object]:
     """Draw the box with the kind of subscription and the messages used this month."""
-    used, limit = messages_used(account.pk), message_limit(account.pk)
+    found = services.subscription(account.pk)
+    used, limit = found.used, found.limit
     return {
+        "paid": found.paid,
+        "credits": found.credits,
+        "credits_text": f"{found.credits:,}",
         "used": used,
         "limit": limit,
         "used_text": f"{used:,}",

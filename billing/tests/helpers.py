@@ -80,4 +80,4 @@ def forget_billing() -> None:
 def forget_ledger() -> None:
     """Empty the ledger, which the test's own end may not."""
     with unguarded(), connection.cursor() as db:
-        db.execute(f"TRUNCATE {', '.join(TABLES)}")
+        db.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
