@@ -52,6 +52,12 @@ def test_a_device_gets_in_by_its_certificate_with_its_own_client_id_alone(rabbit
     assert board(rabbit, None).connect(pump.hex) != ACCEPTED
 
 
+def test_an_old_client_with_mqtt_3_1_gets_in(rabbit: RunningRabbit, pump: Device) -> None:
+    wire = board(rabbit, files_of(pump))
+    assert wire.connect(pump.hex, name="MQIsdp", level=3) == ACCEPTED
+    assert wire.subscribe(f"{pump.hex}/#") == [1]
+
+
 def test_a_device_gets_in_by_its_password_where_it_has_one(rabbit: RunningRabbit, pump: Device) -> None:
     secret = issue_secret(device=pump)
     assert board(rabbit, None).connect(pump.hex, login=(pump.hex, secret)) == ACCEPTED
