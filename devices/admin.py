@@ -65,7 +65,7 @@ class PinInline(TabularInline):
     fields = ("number", "name")
 
 
-class DeviceForm(ModelForm):  # type: ignore[type-arg]
+class DeviceForm(ModelForm):  # type: ignore[type-arg]  # not generic at run time
     """A device's name and profile."""
 
     profile = ChoiceField()

@@ -66,8 +66,8 @@ class IssuedSerializer(CertificateSerializer):
     private_key = serializers.CharField(allow_null=True, help_text="PKCS #8, not encrypted; null: it never left the device.")
 
     class Meta(CertificateSerializer.Meta):
-        fields = (*CertificateSerializer.Meta.fields, "root_ca", "private_key")  # type: ignore[assignment]
-        read_only_fields = fields  # type: ignore[assignment]
+        fields = (*CertificateSerializer.Meta.fields, "root_ca", "private_key")  # type: ignore[assignment]  # more than the parent has
+        read_only_fields = fields  # type: ignore[assignment]  # longer than the parent's
 
 
 class RenewSerializer(StrictSerializer):

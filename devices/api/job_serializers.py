@@ -99,7 +99,7 @@ class JobWithLinesSerializer(JobSerializer):
     lines = serializers.SerializerMethodField()
 
     class Meta(JobSerializer.Meta):
-        fields = (*JobSerializer.Meta.fields, "archive_sha256", "lines")  # type: ignore[assignment]
+        fields = (*JobSerializer.Meta.fields, "archive_sha256", "lines")  # type: ignore[assignment]  # more than the parent has
 
     @extend_schema_field(LineSerializer(many=True))
     def get_lines(self, job: DeviceJob) -> Any:

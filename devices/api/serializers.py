@@ -100,4 +100,4 @@ class RegisteredSerializer(DeviceSerializer):
     )
 
     class Meta(DeviceSerializer.Meta):
-        fields = (*DeviceSerializer.Meta.fields, "root_ca", "certificate", "private_key")  # type: ignore[assignment]
+        fields = (*DeviceSerializer.Meta.fields, "root_ca", "certificate", "private_key")  # type: ignore[assignment]  # more than the parent has

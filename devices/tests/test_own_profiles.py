@@ -227,8 +227,8 @@ def test_a_profile_that_is_deleted_while_a_device_gets_it_is_either_gone_or_used
     for number in range(5):
         profile, pump = make(owner, name=f"Kind {number}"), make_device(owner, f"Pump {number}")
         given, deleted = at_once(
-            lambda pump=pump, profile=profile: services.change_profile(device=pump, profile=profile.slug),  # type: ignore[misc]
-            lambda profile=profile: services.delete_profile(profile=profile),  # type: ignore[misc]
+            lambda pump=pump, profile=profile: services.change_profile(device=pump, profile=profile.slug),  # type: ignore[misc]  # a default binds
+            lambda profile=profile: services.delete_profile(profile=profile),  # type: ignore[misc]  # likewise
         )
         assert isinstance(given, UnknownProfile) or isinstance(deleted, services.ProfileInUse)
         pump.refresh_from_db()

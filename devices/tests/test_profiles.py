@@ -134,9 +134,9 @@ def test_a_tile_finds_its_apis() -> None:
 def test_a_profile_cannot_be_changed() -> None:
     standard = get_profile("standard")
     with pytest.raises(dataclasses.FrozenInstanceError):
-        standard.slug = "other"  # type: ignore[misc]
+        standard.slug = "other"  # type: ignore[misc]  # it is frozen
     with pytest.raises(TypeError):
-        standard.apis["x"] = standard.api("get_ip")  # type: ignore[index]
+        standard.apis["x"] = standard.api("get_ip")  # type: ignore[index]  # it is read-only
 
 
 def api(**keys: Any) -> dict[str, Any]:
