@@ -199,5 +199,5 @@ def test_the_list_takes_as_many_queries_for_many_as_for_few(alice: User, django_
         browser(SAFARI)
         log_in(user=alice, ip=None, user_agent="curl/8")
     here.get(ACCOUNT)
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(13):
         here.get(ACCOUNT)
