@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from accounts.services import personal_account
-from devices.downloads import device_zip
+from devices.downloads import device_zip, header
 from devices.services import register_device
+from firmware.tests.build import make, needs_compiler, needs_mosquitto
 from messaging import cache
 from simulators.conformance import main
 from tests.api.live import LivePortal, committed, until
@@ -96,6 +98,37 @@ def test_the_smallest_firmware_is_conformant_though_it_is_deaf_while_it_works(
     portal.ask("DELETE", f"/api/v1/devices/{device.hex}")
     assert (failures(report), code) == ([], 0)
     assert ("get_status", "answers 20 in a row") in tried(report)
+
+
+@needs_compiler
+@needs_mosquitto
+def test_the_firmware_built_with_the_portals_header_is_conformant_and_outlives_the_broker(
+    portal: LivePortal, certify: Any, tmp_path: Path
+) -> None:
+    def register() -> Any:
+        device = register_device(account=personal_account(portal.user), name="Board", profile="modern").device
+        (tmp_path / "iot_config.h").write_text(header(device))
+        return device
+
+    device = committed(register)
+    with (tmp_path / "iot_config.h").open("a") as config:
+        config.write(f"#undef IOT_PORT\n#define IOT_PORT {portal.environment['MQTT_PORT']}\n")
+    make(tmp_path, "posix", f"IOT_CONFIG={tmp_path}/iot_config.h", "PORT_FLAGS=-DIOT_RETRY_FIRST_MS=100")
+    with subprocess.Popen([tmp_path / "iot-posix", "--board", tmp_path / "board"], stdin=subprocess.DEVNULL) as board:
+        try:
+            until(lambda: _connected(portal, device.hex), "the firmware")
+            code, report = certify(device.hex, "--sets", "all", "--restart")
+            assert (failures(report), code) == ([], 0)
+            assert {("set_status", "comes back after a restart"), ("get_gpio", "answers 8 who ask at once")} <= tried(report)
+            portal.processes["broker"].kill()
+            portal.stop("broker")
+            portal.start_broker()
+            portal.wait_for_answers()
+            status = f"/api/v1/devices/{device.hex}/status?timeout=1"
+            until(lambda: portal.ask("GET", status).status_code == 200, "an answer of the firmware after the broker's end")
+        finally:
+            board.terminate()
+    portal.ask("DELETE", f"/api/v1/devices/{device.hex}")
 
 
 def test_a_device_that_answers_nonsense_is_not_conformant(portal: LivePortal, certify: Any) -> None:
