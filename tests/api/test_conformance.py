@@ -117,7 +117,7 @@ def test_the_firmware_built_with_the_portals_header_is_conformant_and_outlives_t
     with subprocess.Popen([tmp_path / "iot-posix", "--board", tmp_path / "board"], stdin=subprocess.DEVNULL) as board:
         try:
             until(lambda: _connected(portal, device.hex), "the firmware")
-            code, report = certify(device.hex, "--sets", "all", "--restart")
+            code, report = certify(device.hex, "--sets", "all", "--restart", "--rounds", "2")
             assert (failures(report), code) == ([], 0)
             assert {("set_status", "comes back after a restart"), ("get_gpio", "answers 8 who ask at once")} <= tried(report)
             portal.processes["broker"].kill()
