@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
 from accounts.models import User
+from iotportal.words import seconds
 
 AREA = {"area": "menu"}  # where the Account pages stand in the menu
 
@@ -61,6 +62,6 @@ def whence(request: HttpRequest) -> dict[str, str]:
 
 def too_many(request: HttpRequest, wait_s: int) -> HttpResponse:
     """Return the page that asks to come again in `wait_s` seconds."""
-    response = render(request, "429.html", status=429)
+    response = render(request, "429.html", {"wait": seconds(wait_s)}, status=429)
     response["Retry-After"] = str(wait_s)
     return response

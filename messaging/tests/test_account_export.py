@@ -134,6 +134,7 @@ def test_five_an_hour_are_made_and_then_it_says_when_to_come_again(alice: User) 
     answers = [client.get(EXPORT) for _ in range(6)]
     assert [one.status_code for one in answers] == [200] * 5 + [429]
     assert 3500 < int(answers[-1]["Retry-After"]) <= 3600
+    assert "Try again in" in answers[-1].content.decode()
 
 
 async def test_nothing_more_is_made_for_who_left() -> None:
