@@ -45,12 +45,10 @@ class Line(NamedTuple):
 
     id: UUID
     time: datetime
-    account_id: UUID
     device_id: UUID
     direction: str
     api: str
     payload: str
-    raw: memoryview | None
     size_bytes: int
     malformed: bool
 
