@@ -7,7 +7,7 @@ import re
 from playwright.sync_api import CDPSession, Page, expect
 
 from accounts.tests.factor_helpers import app_code
-from tests.browser.desk import Desk
+from tests.browser.desk import Desk, is_live
 from tests.browser.seed import PASSWORD
 from tests.browser.stack import Portal
 
@@ -34,6 +34,7 @@ def test_an_app_guards_the_sign_in_a_recovery_code_stands_in_once_and_a_trusted_
     _use_recovery_code(door, codes[0])
     _is_in(door)
     portal.mailed("felix@example.com", "Recovery code used")
+    is_live(door)  # the end of the session is told to an open page too, which then asks anew
     _log_out(door, "felix")
     _type_password(door, "felix")
     _use_recovery_code(door, codes[0])
@@ -44,6 +45,7 @@ def test_an_app_guards_the_sign_in_a_recovery_code_stands_in_once_and_a_trusted_
     door.locator(".six").fill(app_code(secret, 1))  # the present one was used to set it up
     door.get_by_role("button", name="Sign in", exact=True).click()
     _is_in(door)
+    is_live(door)
     _log_out(door, "felix")
     _type_password(door, "felix")
     _is_in(door)

@@ -36,6 +36,7 @@ def test_a_stranger_signs_up_confirms_the_mailed_code_and_signs_in_again_by_emai
     expect(page.get_by_role("heading", name="No devices yet")).to_be_visible()
     expect(page.locator("#simulate")).to_have_text(re.compile(r"^python3 .*\.zip$"))
 
+    is_live(page)
     page.get_by_label("Menu of nora").click()
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
