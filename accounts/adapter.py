@@ -89,6 +89,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         """Change the password and end what the old one had opened."""
         services.change_password(user=user, password=password)
 
+    def logout(self, request: HttpRequest) -> None:
+        """Sign out, here and in the pages that are open elsewhere."""
+        key = request.session.session_key
+        super().logout(request)
+        sessions.tell_end(key, request)
+
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count a try before the password is looked at.
 

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts import staff_door
+from accounts.services.sessions import tell_end
 
 
 class PortalAdminSite(admin.AdminSite):
@@ -25,6 +26,13 @@ class PortalAdminSite(admin.AdminSite):
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Lead to what is missing."""
         return staff_door.sign_in(request)
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Sign out, here and in the pages that are open elsewhere."""
+        key = request.session.session_key
+        response = super().logout(request, extra_context)
+        tell_end(key, request)
+        return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Send operators where everybody changes the password: that also ends the tokens made with the old one."""

@@ -21,8 +21,6 @@ class MessagingConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what messaging does when devices and tokens change."""
-        from django.contrib.auth.signals import user_logged_out
-
         from accounts import operators
         from accounts.hooks import (
             account_exported,
@@ -60,4 +58,3 @@ class MessagingConfig(AppConfig):
         operators.need("messaging.view_presence", "messaging.change_presence")
         password_changed.register(reactions.end_user)
         session_ended.register(reactions.end_session)
-        user_logged_out.connect(reactions.sign_out)

@@ -7,10 +7,8 @@ by itself within a minute, and the broker asks the registry again about everybod
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from django.db import transaction
-from django.http import HttpRequest
 
 from accounts.hooks import Departure, MembershipChange
 from accounts.models import Membership, User
@@ -131,15 +129,8 @@ def end_user(user: User) -> None:
     transaction.on_commit(partial(events.end_pages, events.user_group(user.pk)), robust=True)
 
 
-def sign_out(sender: object, request: HttpRequest, **kwargs: Any) -> None:
-    """End the open pages of a session that signs out."""
-    key = request.session.session_key
-    if key:
-        end_session(key)
-
-
 def end_session(key: str) -> None:
-    """End the open pages of a session that was ended, from this or another browser."""
+    """End the open pages of a session that signed out or was ended from another browser."""
     transaction.on_commit(partial(events.end_pages, events.session_group(key)), robust=True)
 
 

@@ -76,6 +76,15 @@ def note_use(request: HttpRequest) -> None:
         request.session[_TOUCHED] = now  # which saves it, and counts its time anew
 
 
+def tell_end(key: str | None, request: HttpRequest) -> None:
+    """Have the open pages of the session `key` close if the request has left it.
+
+    Django's own signal comes while the session still counts: a page that asked again right then would be let in once more.
+    """
+    if key and request.session.session_key != key:
+        session_ended(key)
+
+
 @transaction.atomic
 def end_session(*, session: UserSession) -> None:
     """Sign a browser out: its session is worth nothing from now on, and its open pages close."""

@@ -87,6 +87,19 @@ def test_ending_one_signs_it_out_at_once_and_nobody_else(alice: User, ended: lis
     assert len(listed(here)) == 2
 
 
+@pytest.mark.parametrize("url", ["/accounts/logout/", "/admin/logout/"])
+def test_pages_close_once_the_session_they_would_ask_with_is_gone(url: str, alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(is_staff=True)
+    here, there = browser(), []
+    session_ended.register(remember := lambda key: there.append((key, Session.objects.filter(session_key=key).exists())))
+    opened = key(here)
+    try:
+        here.post(url)
+    finally:
+        session_ended._handlers.remove(remember)
+    assert there == [(opened, False)]
+
+
 def test_a_program_that_is_signed_out_has_dead_tokens(alice: User) -> None:
     here = browser()
     login = log_in(user=alice, ip=None, user_agent="garden-watcher/1.2")

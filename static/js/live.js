@@ -32,7 +32,11 @@ function connect() {
     }
     document.dispatchEvent(new CustomEvent("live:down"));
     // Trying again would not help, and what the page shows is no longer this person's to see: the server asks who is there.
-    if (event.code === 4401) return live.seen ? location.reload() : lamp("", "Signed out");
+    // A page that never was live asks without a reload: should the server show it and yet keep it out, it would go on for ever.
+    if (event.code === 4401) {
+      lamp("", "Signed out");
+      return live.seen ? location.reload() : refresh();
+    }
     retry();
   };
 }
@@ -99,6 +103,7 @@ async function swap(ids) {
   try {
     const response = await fetch(location.href, { cache: "no-store", headers: { "X-Refresh": ids.join(" ") || "all" } });
     if (!response.ok) return;
+    if (response.redirected) return location.assign(response.url); // signed out, or moved
     text = await response.text();
   } catch {
     return; // the next try will tell
