@@ -24,7 +24,7 @@ from devices.models import Certificate, ClaimCode, Device, DeviceJob, DeviceJobL
 from devices.profile_documents import Document
 from devices.profiles import DEFAULT_PROFILE, Profile, UnknownProfile, all_profiles, get_profile
 
-PAGE_SIZE = 50
+PAGE_SIZE = 25
 HIGHEST_PIN = 32_767  # what a pin's column holds
 LAMPS = 40  # drawn one by one up to here, told as a number above
 EXPIRES_SOON_DAYS = 30
