@@ -18,8 +18,11 @@ NOBODYS = "@deleted.invalid"  # how the address ends of the user to whom a delet
 
 
 @transaction.atomic
-def create_user(*, username: str, email: str, password: str, first_name: str, last_name: str) -> User:
-    """Make a user whose e-mail is taken as confirmed, with the personal account: for commands and tests, not for sign-up."""
+def create_user(*, username: str, email: str, password: str | None, first_name: str, last_name: str) -> User:
+    """Make a user whose e-mail is taken as confirmed, with the personal account: for commands and tests, not for sign-up.
+
+    Without a password they cannot sign in before they have one by mail.
+    """
     user = User.objects.create_user(username, email.lower(), password, first_name=first_name, last_name=last_name)
     EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
     create_personal_account(user)
