@@ -15,7 +15,7 @@ have chromium chromium-browser google-chrome || say \
     "LEFT OUT: all tests against RabbitMQ. There is none here and no way to install one." \
     "Install it (Debian: apt install rabbitmq-server) and run make test again."
 have node && have npm || say \
-    "LEFT OUT: the test of the API's TypeScript client. There is no Node.js here." \
+    "LEFT OUT: tests of the API's TypeScript client and the Node.js simulator. No Node.js is here." \
     "Install it (Debian: apt install nodejs npm) and run make test again."
 { have cc && [ -e /usr/include/mosquitto.h ] && [ -e /usr/include/openssl/ssl.h ]; } || say \
     "LEFT OUT: tests of the firmware. There is no C compiler here, or no libmosquitto." \

@@ -113,6 +113,9 @@ class AmqpDevice:
         api = method.routing_key.partition(".")[2].replace(".", "/")
         self._console.came(self.device.name, api, body)
         channel.basic_ack(method.delivery_tag)
+        if self._faults.reboots():
+            self._reboot()
+            return
         self._send(self.device.handle(api, body))
 
     def _send(self, outgoing: list[Outgoing]) -> None:
@@ -127,9 +130,12 @@ class AmqpDevice:
         self._channel.basic_publish(EXCHANGE, key, message.payload, pika.BasicProperties(delivery_mode=2))
         self._console.went(self.device.name, message.api, message.payload)
         if message.then_restart:
-            self._console.event(self.device.name, "reboots")
-            self.device.restart()
-            self._connection.close()
+            self._reboot()
+
+    def _reboot(self) -> None:
+        self._console.event(self.device.name, "reboots")
+        self.device.restart()
+        self._connection.close()
 
 
 def _is_refusal(error: BaseException) -> bool:

@@ -49,6 +49,9 @@ Keep it to yourself: whoever has the private key in it is this device.
 its terminal what the device understands on its UART ("help" lists it).
 All options:  python3 {file} --help
 
+The same device for Node.js 18.3 or newer: unpack the zip, and in the folder
+simulators/node say "npm ci", then "node mqtt.js --zip ../..".
+
   config.json     device id, broker, kind of device
   root-ca.pem     who signs the broker's certificate
   device.crt      this device's certificate
@@ -148,6 +151,8 @@ def _static_part() -> bytes:
     here = Path(__file__).parent
     for path in (*here.glob("*.py"), here / "README.md"):
         files[f"simulators/{path.name}"] = path.read_bytes()
+    for path in (*here.glob("node/*.js"), *here.glob("node/package*.json")):
+        files[f"simulators/node/{path.name}"] = path.read_bytes()
     # Of the portal only what says what a kind of device is; it needs nothing else.
     profiles = Path(devices.profiles.__file__)
     for path in (profiles, profiles.with_name("__init__.py"), *profiles.parent.glob("profile_data/*.json")):

@@ -33,7 +33,7 @@ class Console:
     def uart(self, name: str, text: str) -> None:
         """Show what the device prints on its UART."""
         if self._traffic:
-            self._line(self._out, name, f"UART {printable(text.encode('utf-8', 'surrogateescape'))}")
+            self._line(self._out, name, f"UART {printable(text.encode('utf-8', 'surrogatepass'))}")
 
     def event(self, name: str, text: str) -> None:
         """Show what happened to the device."""

@@ -12,7 +12,7 @@ _NOT_YET_VALID, _EXPIRED, _HOSTNAME_MISMATCH, _ADDRESS_MISMATCH = 9, 10, 62, 64
 
 # MQTT 3.1.1, table 3.1: connect return codes as paho names their MQTT 5 twins.
 CONNACK_WORDS = {
-    132: ("the broker does not speak this protocol version", "Leave --mqtt31 away, or add it."),
+    132: ("the broker does not speak this protocol version", "Leave --protocol away, or give the other one."),
     133: ("the broker refused the client id", "It must be the id the certificate was made for: use the files of one download."),
     134: ("the broker refused this device", "It was revoked or deleted. Look at the device's page; download its zip again."),
     135: ("the broker refused this device", "It was revoked or deleted. Look at the device's page; download its zip again."),

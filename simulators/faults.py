@@ -21,6 +21,8 @@ class Faults:
     duplicate: float = 0.0
     wrong_pin: float = 0.0
     malformed: float = 0.0
+    reboot: float = 0.0
+    """For each command: the device loses its power in place of answering."""
 
 
 class FaultInjector:
@@ -31,6 +33,11 @@ class FaultInjector:
         self._idle = faults == Faults()
         # Not for secrets: the point is that a run can be repeated.
         self._random = random.Random(f"{seed}:{device_id}")  # noqa: S311
+        self._power = random.Random(f"{seed}:{device_id}:reboot")  # noqa: S311
+
+    def reboots(self) -> bool:
+        """Say whether the device loses its power over this command."""
+        return self._faults.reboot > 0 and self._power.random() < self._faults.reboot
 
     def spoil(self, outgoing: list[Outgoing]) -> list[Outgoing]:
         """Return what really leaves in place of `outgoing`."""

@@ -347,6 +347,9 @@ class Link:
             self._shared.console.event(self.device.name, f"was busy and missed {api}")
             return
         self._shared.counts.commands += 1
+        if self._faults.reboots():
+            self._lose_power()
+            return
         answers = self.device.handle(api, payload)
         restart = any(answer.then_restart for answer in answers)
         outgoing = self._faults.spoil(answers)
@@ -355,6 +358,12 @@ class Link:
             self._start(self._work_alone(outgoing, restart=restart))
         else:
             self._send_all(outgoing)
+
+    def _lose_power(self) -> None:
+        """Go without a word, as in a brown-out: the broker finds out by itself, and publishes the last will."""
+        self._busy = self._restarting = True
+        # Not from here: paho holds its callback lock, and closing calls back.
+        asyncio.get_running_loop().call_soon(self._cut, None)
 
     # -- what the device says --------------------------------------------------------------------
 

@@ -288,7 +288,7 @@ def _as_the_portal_says(settings: DeviceSettings, arguments: argparse.Namespace)
 def _options(arguments: argparse.Namespace) -> Options:
     return Options(
         link=LinkOptions(
-            mqtt31=arguments.mqtt31,
+            mqtt31=arguments.protocol == "MQIsdp",
             presence=True if arguments.presence else None,
             keepalive_s=arguments.keepalive_s,
             reboot_s=arguments.reboot_s,
@@ -362,7 +362,13 @@ def _add_device_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--recipient", default=Setup.recipient, help="stored recipient of notifications")
     group.add_argument("--message", default=Setup.message, help="stored message of notifications")
     group.add_argument("--presence", action="store_true", help="last will and presence also for a profile without them")
-    group.add_argument("--mqtt31", action="store_true", help="speak MQTT 3.1 instead of 3.1.1")
+    group.add_argument(
+        "--protocol",
+        choices=("MQTT", "MQIsdp"),
+        help="MQTT (3.1.1), or MQIsdp (3.1) as old clients connect (%(default)s)",
+        default="MQTT",
+    )
+    group.add_argument("--mqtt31", action="store_const", dest="protocol", const="MQIsdp", help="the same as --protocol MQIsdp")
     group.add_argument("--keepalive-s", type=_keepalive, default=60, metavar="S", help="MQTT keepalive (%(default)s)")
     group.add_argument("--reboot-s", type=_not_negative, default=2.0, metavar="S", help="how long a restart takes (%(default)s)")
     group.add_argument(
@@ -377,6 +383,9 @@ def _add_fault_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--duplicate", type=_probability, default=0.0, metavar="P", help="answer twice")
     group.add_argument("--wrong-pin", type=_probability, default=0.0, metavar="P", help="answer for the next pin")
     group.add_argument("--malformed", type=_probability, default=0.0, metavar="P", help="answer with broken JSON")
+    group.add_argument(
+        "--reboot", type=_probability, default=0.0, metavar="P", help="lose power in place of answering, each command"
+    )
     group.add_argument("--seed", type=int, default=0, help="repeats the same luck (%(default)s)")
 
 

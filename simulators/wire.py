@@ -150,4 +150,6 @@ def _printed(value: Any) -> str:
 
 def cut_text(profile: Profile, text: str) -> str:
     """Return `text` as far as it fits the profile's recipient and message buffers."""
-    return text.encode("utf-8", "surrogateescape")[: text_bytes(profile)].decode("utf-8", "surrogateescape")
+    most = text_bytes(profile)
+    # JSON can spell half a character ("\ud800"), which has no bytes: it is left alone where nothing is cut.
+    return text if most is None else text.encode("utf-8", "surrogateescape")[:most].decode("utf-8", "surrogateescape")

@@ -91,6 +91,12 @@ def test_a_modern_device_puts_the_id_back_between_number_and_value() -> None:
 
 
 @SILENT
+def test_half_a_character_that_json_can_spell_breaks_nothing(profile: Profile) -> None:
+    command = rb'{"recipient": "\ud83d", "message": "half"}'
+    assert answers(make(profile), "trigger_notification", command) == [command]
+
+
+@SILENT
 def test_a_documented_device_does_not_know_ids(profile: Profile) -> None:
     assert answers(make(profile), "get_status", b'{"id": "q1"}') == [b'{"value": "running"}']
 

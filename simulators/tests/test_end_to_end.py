@@ -76,6 +76,15 @@ async def test_the_last_will_speaks_for_a_modern_device_that_is_cut_off(portal: 
         assert await caller.hear() == ONLINE
 
 
+async def test_one_that_loses_power_goes_without_a_word_and_comes_back(portal: Portal) -> None:
+    options = Options(link=LinkOptions(reboot_s=0.05), faults=Faults(reboot=1))
+    folder = portal.device_folder(PUMP, profile="modern")
+    async with portal.caller(PUMP) as caller, portal.fleet(folder, options=options):
+        assert await caller.hear() == ONLINE
+        caller.send(PUMP, "get_status")
+        assert [await caller.hear(), await caller.hear()] == [OFFLINE, ONLINE]
+
+
 async def test_it_answers_a_restart_goes_away_and_comes_back_as_new(portal: Portal) -> None:
     options = Options(link=LinkOptions(reboot_s=0.05))
     async with (

@@ -23,6 +23,13 @@ def test_certain_faults_always_happen() -> None:
     assert all(message.payload != ANSWER.payload for message in spoilt(Faults(malformed=1)))
 
 
+def test_power_is_lost_as_often_as_the_dial_says_and_spoils_no_other_luck() -> None:
+    injector = FaultInjector(Faults(reboot=0.25), seed=1, device_id="a" * 32)
+    assert 200 < sum(injector.reboots() for _ in range(1000)) < 300
+    assert spoilt(Faults(reboot=1), count=3) == [ANSWER] * 3
+    assert not FaultInjector(Faults(), seed=1, device_id="a" * 32).reboots()
+
+
 def test_jitter_stays_within_its_bounds() -> None:
     times = [message.after_s for message in spoilt(Faults(delay_ms=100, jitter_ms=50))]
     assert 0.1 <= min(times) < max(times) <= 0.15

@@ -17,6 +17,7 @@ from devices.services import register_device
 from firmware.tests.build import make, needs_compiler, needs_mosquitto
 from messaging import cache
 from simulators.conformance import main
+from simulators.tests.test_node import NODE, needs_node
 from tests.api.live import LivePortal, committed, until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -98,6 +99,27 @@ def test_the_smallest_firmware_is_conformant_though_it_is_deaf_while_it_works(
     portal.ask("DELETE", f"/api/v1/devices/{device.hex}")
     assert (failures(report), code) == ([], 0)
     assert ("get_status", "answers 20 in a row") in tried(report)
+
+
+@needs_node
+def test_the_simulator_for_node_is_conformant_as_an_old_client(portal: LivePortal, certify: Any, tmp_path: Path) -> None:
+    def register() -> Any:
+        device = register_device(account=personal_account(portal.user), name="Node", profile="modern").device
+        (tmp_path / "node.zip").write_bytes(device_zip(device))
+        return device
+
+    device = committed(register)
+    options = ["-q", "--protocol", "MQIsdp", "--reboot-s", "0.1", "--port", portal.environment["MQTT_PORT"]]
+    command = ["node", str(NODE / "mqtt.js"), "--zip", str(tmp_path / "node.zip"), *options]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as simulator:
+        try:
+            until(lambda: _connected(portal, device.hex), "the simulator for Node.js")
+            code, report = certify(device.hex, "--sets", "all", "--restart", "--rounds", "2")
+        finally:
+            simulator.terminate()
+    portal.ask("DELETE", f"/api/v1/devices/{device.hex}")
+    assert (failures(report), code) == ([], 0)
+    assert {("set_status", "comes back after a restart"), ("get_status", "answers 20 in a row")} <= tried(report)
 
 
 @needs_compiler
