@@ -13,14 +13,14 @@ BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
 # What `make run` passes on to the supervisor when it is given: make run PORT=8001 HOST=0.0.0.0
-export HOST PORT MQTT_PORT MAIL_PORT MAIL_PAGE_PORT POSTGRES_PORT VALKEY_PORT
+export HOST PORT MQTT_PORT MAIL_PORT MAIL_PAGE_PORT PAYPAL_PORT POSTGRES_PORT VALKEY_PORT
 
 .PHONY: help
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: $(VENV)/runtime.stamp ## start everything (HOST=127.0.0.1 PORT=8000 MQTT_PORT=8883 MAIL_PORT=1025 MAIL_PAGE_PORT=8025)
+run: $(VENV)/runtime.stamp ## start everything (HOST=127.0.0.1 PORT=8000 MQTT_PORT=8883 MAIL_PORT=1025 MAIL_PAGE_PORT=8025 PAYPAL_PORT=8026)
 	@exec $(BIN)/python -m iotportal.embedded run
 
 .PHONY: stop

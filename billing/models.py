@@ -5,6 +5,7 @@ What belongs to somebody stands on the `credits` account of the owner, an `accou
 an account of the operator:
 
     credits        what an owner has to use up; never below zero
+    debts          what an owner used and then got the money back for; never above zero, and the next purchase pays it first
     promotions     gifts come from here
     purchases      bought credits come from here
     revenue        used credits go here
@@ -24,11 +25,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Account
+from billing import money
 from iotportal.uuid7 import uuid7
 
 CREDITS = "CRD"
@@ -39,6 +42,7 @@ class LedgerAccount(models.Model):
 
     class Kind(models.TextChoices):
         CREDITS = "credits"
+        DEBTS = "debts"
         PROMOTIONS = "promotions"
         PURCHASES = "purchases"
         REVENUE = "revenue"
@@ -56,15 +60,17 @@ class LedgerAccount(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["owner", "kind", "currency"], name="ledgeraccount_once", nulls_distinct=False),
             models.CheckConstraint(
-                condition=Q(kind__in=["credits", "promotions", "purchases", "revenue", "refunds", "corrections"]),
+                condition=Q(kind__in=["credits", "debts", "promotions", "purchases", "revenue", "refunds", "corrections"]),
                 name="ledgeraccount_kind_known",
             ),
             models.CheckConstraint(
-                condition=Q(kind="credits", owner__isnull=False, currency=CREDITS) | (~Q(kind="credits") & Q(owner=None)),
+                condition=Q(kind__in=["credits", "debts"], owner__isnull=False, currency=CREDITS)
+                | (~Q(kind__in=["credits", "debts"]) & Q(owner=None)),
                 name="ledgeraccount_credits_are_owned",
             ),
             models.CheckConstraint(condition=Q(currency__regex=r"^[A-Z]{3}$"), name="ledgeraccount_currency_known"),
             models.CheckConstraint(condition=~Q(kind="credits") | Q(balance__gte=0), name="ledgeraccount_credits_not_negative"),
+            models.CheckConstraint(condition=~Q(kind="debts") | Q(balance__lte=0), name="ledgeraccount_debts_not_positive"),
         ]
 
     def __str__(self) -> str:
@@ -226,3 +232,183 @@ class Meter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.month}: {self.paid_upto:,}"
+
+
+# --- buying ----------------------------------------------------------------------------------------------------------------
+
+
+class Provider(models.TextChoices):
+    """Who takes the money."""
+
+    PAYPAL_STANDARD = "paypal_standard", "PayPal Payments Standard"
+    PAYPAL_ORDERS = "paypal_orders", "PayPal Orders"
+
+
+class VatRate(models.Model):
+    """The tax that a package's price includes, by the country that the buyer names."""
+
+    country = models.CharField(max_length=2, unique=True, help_text="Two letters (ISO 3166-1)")
+    name = models.CharField(max_length=12, default="VAT", help_text="What the tax is called there: VAT, GST, MwSt.")
+    basis_points = models.IntegerField("rate", help_text="In hundredths of a percent: 1900 is 19 %")
+
+    class Meta:
+        ordering: ClassVar = ["country"]
+        verbose_name = "VAT rate"
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(country__regex=r"^[A-Z]{2}$"), name="vatrate_country_known"),
+            models.CheckConstraint(condition=Q(basis_points__gte=0, basis_points__lt=10_000), name="vatrate_in_range"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.country}: {self.name} {money.percent(self.basis_points)}"
+
+
+class Order(models.Model):
+    """What somebody wants to buy, at which price: stored before the money moves, so that what comes back is held against it."""
+
+    class Status(models.TextChoices):
+        OPEN = "open", "Not paid"
+        PENDING = "pending", "Payment pending"
+        PAID = "paid", "Paid"
+        PARTLY_REFUNDED = "partly_refunded", "Partly refunded"
+        REFUNDED = "refunded", "Refunded"
+        DISPUTED = "disputed", "Disputed"
+        FAILED = "failed", "Payment failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="orders", editable=False)
+    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+", editable=False)
+    provider = models.CharField(max_length=16, choices=Provider, editable=False)
+    reference = models.CharField(max_length=64, blank=True, default="", editable=False)  # the provider's own id of the order
+    credits = models.IntegerField(editable=False)
+    price_minor = models.IntegerField(editable=False)  # what is paid, tax included
+    currency = models.CharField(max_length=3, editable=False)
+    country = models.CharField(max_length=2, blank=True, default="", editable=False)
+    tax_name = models.CharField(max_length=12, blank=True, default="", editable=False)
+    tax_basis_points = models.IntegerField(default=0, editable=False)
+    status = models.CharField(max_length=16, choices=Status, default=Status.OPEN, editable=False)
+    made_at = models.DateTimeField(db_default=Now(), editable=False)
+    paid_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(credits__gte=1, price_minor__gte=1), name="order_buys_something"),
+            models.CheckConstraint(condition=Q(currency__regex=r"^[A-Z]{3}$") & ~Q(currency=CREDITS), name="order_in_money"),
+            models.CheckConstraint(condition=Q(tax_basis_points__gte=0, tax_basis_points__lt=10_000), name="order_tax_in_range"),
+            models.CheckConstraint(
+                condition=Q(paid_at=None, status__in=["open", "pending", "failed"])
+                | Q(paid_at__isnull=False, status__in=["paid", "partly_refunded", "refunded", "disputed"]),
+                name="order_status_known",
+            ),
+            models.UniqueConstraint(fields=["provider", "reference"], condition=~Q(reference=""), name="order_reference_once"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["account", "-id"], name="order_of_account")]
+
+    def __str__(self) -> str:
+        return f"{self.credits:,} credits for {self.price}"
+
+    @property
+    def price(self) -> str:
+        """What is paid, in words: "USD 5.00"."""
+        return money.words(self.price_minor, self.currency)
+
+    @property
+    def tax_minor(self) -> int:
+        """The tax that the price includes."""
+        return money.tax_included(self.price_minor, self.tax_basis_points)
+
+
+class PaymentTransaction(models.Model):
+    """What the provider did with the money of an order. Its reference counts once, whoever repeats it."""
+
+    class Kind(models.TextChoices):
+        PAYMENT = "payment"
+        REFUND = "refund"
+        REVERSAL = "reversal"  # taken back by a dispute or a chargeback
+        REINSTATEMENT = "reinstatement"  # and given to us again
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        COMPLETED = "completed"
+        FAILED = "failed"
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="transactions", editable=False)
+    provider = models.CharField(max_length=16, choices=Provider, editable=False)
+    reference = models.CharField(max_length=64, editable=False)
+    kind = models.CharField(max_length=16, choices=Kind, editable=False)
+    status = models.CharField(max_length=16, choices=Status, editable=False)
+    amount_minor = models.IntegerField(editable=False)  # never below zero, whichever way it went
+    reason = models.CharField(max_length=64, blank=True, default="", editable=False)  # the provider's word: echeck, chargeback
+    entry = models.OneToOneField(Entry, on_delete=models.PROTECT, null=True, related_name="payment", editable=False)
+    at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["provider", "reference"], name="paymenttransaction_once"),
+            models.UniqueConstraint(
+                fields=["order"], condition=Q(kind="payment", status="completed"), name="paymenttransaction_pays_once"
+            ),
+            models.CheckConstraint(condition=Q(amount_minor__gte=1), name="paymenttransaction_moves_something"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.reference}: {self.status}"
+
+
+class PaymentNotice(models.Model):
+    """What came in as a message of the provider, as it came, with what the provider said of it and what became of it."""
+
+    class Verification(models.TextChoices):
+        OPEN = "open", "Not asked yet"
+        VERIFIED = "verified", "Verified"
+        REFUSED = "refused", "Not the provider's"
+
+    class Outcome(models.TextChoices):
+        OPEN = "open", "Not looked at yet"
+        APPLIED = "applied", "Applied"
+        REPEATED = "repeated", "Known before"
+        IGNORED = "ignored", "Nothing to do"
+        REJECTED = "rejected", "Rejected"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    provider = models.CharField(max_length=16, choices=Provider, editable=False)
+    received_at = models.DateTimeField(db_default=Now(), editable=False)
+    address = models.GenericIPAddressField(null=True, editable=False)
+    headers = models.JSONField(default=dict, editable=False)  # those that the verification needs
+    body = models.BinaryField(editable=False)
+    verification = models.CharField(max_length=8, choices=Verification, default=Verification.OPEN, editable=False)
+    outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.OPEN, editable=False)
+    why = models.CharField(max_length=300, blank=True, default="", editable=False)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, null=True, related_name="notices", editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=~Q(outcome="applied") | Q(verification="verified", order__isnull=False),
+                name="notice_applied_if_verified",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["id"], condition=Q(outcome="open"), name="notice_open")]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.id.hex}: {self.verification}, {self.outcome}"
+
+
+class Receipt(models.Model):
+    """The receipt of a paid order, numbered without gaps, with the names as they were then."""
+
+    number = models.IntegerField(primary_key=True)
+    order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="receipt", editable=False)
+    issued_at = models.DateTimeField(db_default=Now(), editable=False)
+    seller = models.TextField(editable=False)
+    buyer = models.TextField(editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(number__gte=1), name="receipt_numbered_from_one")]
+
+    def __str__(self) -> str:
+        return f"Receipt {self.number}"

@@ -6,7 +6,7 @@ import logging
 
 from celery import shared_task
 
-from billing.services import metering, verification
+from billing.services import metering, notices, verification
 
 logger = logging.getLogger(__name__)
 
@@ -23,3 +23,11 @@ def charge_messages() -> None:
     charged = metering.charge_messages()
     if charged:
         logger.info("charged %d credits for messages", charged)
+
+
+@shared_task
+def process_payment_notices() -> None:
+    """Look at what payment providers said and nobody could take to its end."""
+    done = notices.process_open_notices()
+    if done:
+        logger.info("%d payment notices that were left open are done", done)

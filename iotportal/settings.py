@@ -271,6 +271,13 @@ EVENT_DAYS = env.integer("PORTAL_EVENT_DAYS", 400, minimum=8, maximum=3650)  # a
 FREE_MESSAGES_PER_MONTH = env.integer("PORTAL_FREE_MESSAGES", 100_000, minimum=0)
 COMMANDS_PER_MINUTE = env.integer("PORTAL_COMMANDS_PER_MINUTE", 60_000, minimum=1)  # of one user, over all devices
 
+# --- buying credits --------------------------------------------------------------------------------------------------------
+PAYMENTS = env.choice("PORTAL_PAYMENTS", ("off", "paypal_standard", "paypal_orders"))
+PAYPAL_ENVIRONMENT = env.choice("PORTAL_PAYPAL_ENVIRONMENT", ("sandbox", "live"))
+PAYPAL_URL = env.text("PORTAL_PAYPAL_URL", "").rstrip("/")  # of a PayPal that is neither: that of `make run`, on this machine
+PAYPAL_RECEIVER = env.text("PORTAL_PAYPAL_RECEIVER", "")  # who is to be paid: PayPal's merchant id, or the primary address there
+SELLER = env.text("PORTAL_SELLER", "").replace("|", "\n")  # what receipts say of who sells: name, address, tax number
+
 # --- the API -------------------------------------------------------------------------------------------------------------
 CORS_ORIGINS = env.words("PORTAL_CORS_ORIGINS", "")  # sites whose pages may call the API with a token
 REST_FRAMEWORK = {

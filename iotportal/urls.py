@@ -21,6 +21,7 @@ urlpatterns = [
     path("pki/", include("devices.public_urls")),
     path("", include("messaging.urls")),
     path("", include("accounts.urls")),
+    path("", include("billing.urls")),
     path("help/", views.help_page, name="help"),
     path("terms/", views.terms, name="terms"),
     path("privacy/", views.privacy, name="privacy"),

@@ -31,6 +31,7 @@ class MessagingConfig(AppConfig):
             token_revoked,
             user_deactivated,
         )
+        from billing.hooks import order_changed
         from devices import hooks
         from messaging import exports, pages, reactions
 
@@ -53,6 +54,7 @@ class MessagingConfig(AppConfig):
         membership_changed.register(reactions.follow_membership)
         account_exported.register(exports.add_history)
         person_erased.register(reactions.erase_person)
+        order_changed.register(reactions.tell_order)
         token_revoked.register(reactions.forget_token)
         user_deactivated.register(reactions.end_user)
         operators.need("messaging.view_presence", "messaging.change_presence")

@@ -123,7 +123,16 @@ class TimelineEvent(TypedDict):
     more: str
 
 
-Event = MessageEvent | CommandEvent | PresenceEvent | ReadingEvent | DeviceEvent | TimelineEvent
+class OrderEvent(TypedDict):
+    """The money of an order moved, and with it perhaps the credits of its account."""
+
+    kind: Literal["order"]
+    account: str
+    order: str
+    status: str
+
+
+Event = OrderEvent | MessageEvent | CommandEvent | PresenceEvent | ReadingEvent | DeviceEvent | TimelineEvent
 
 
 def message_event(
@@ -241,6 +250,11 @@ def timeline_event(*, id: UUID, time: datetime, device_id: UUID, event: str, wha
     return {"kind": "timeline", "device": device_id.hex, "id": id.hex, "time": at, "event": event, "what": what, "more": more}
 
 
+def order_event(*, account_id: UUID, order_id: UUID, status: str) -> OrderEvent:
+    """Build the event of an order; `status` is a `billing.models.Order.Status`."""
+    return {"kind": "order", "account": account_id.hex, "order": order_id.hex, "status": status}
+
+
 def timestamp(moment: datetime) -> str:
     """Return a moment as events spell it: ISO 8601, UTC, microseconds, `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
@@ -262,6 +276,10 @@ class Outbox:
     def add(self, account_id: UUID, device_id: UUID, event: Event) -> None:
         """Add an event for those who watch the device or the whole account."""
         self._groups[device_group(account_id, device_id)].append(event)
+        self._groups[account_group(account_id)].append(event)
+
+    def add_to_account(self, account_id: UUID, event: Event) -> None:
+        """Add an event for those who watch the whole account."""
         self._groups[account_group(account_id)].append(event)
 
     def __bool__(self) -> bool:

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from accounts.hooks import Departure, MembershipChange
 from accounts.models import Membership, User
+from billing.models import Order
 from devices.hooks import RevokedSecret
 from devices.models import Certificate, Device, DeviceEvent, OwnProfile
 from messaging import cache, events
@@ -45,6 +46,14 @@ def tell_timeline(event: DeviceEvent) -> None:
         id=line.id, time=line.time, device_id=device.id, event=line.kind, what=line.what, more=line.more
     )
     events.publish_on_commit(device.account_id, device.id, about)
+
+
+def tell_order(order: Order) -> None:
+    """Have the page that waits for a payment look again."""
+    outbox = events.Outbox()
+    event = events.order_event(account_id=order.account_id, order_id=order.pk, status=order.status)
+    outbox.add_to_account(order.account_id, event)
+    transaction.on_commit(outbox.send, robust=True)
 
 
 def _tell_pages(device: Device, change: events.Change) -> None:

@@ -39,7 +39,7 @@ from django.utils import timezone
 from accounts.models import Account, ApiToken, Invitation, Membership, Role, User
 from accounts.services import create_token, create_user, log_in
 from accounts.services.sessions import session_id
-from billing.tests.helpers import fill_billing, forget_billing
+from billing.tests.helpers import fill_billing, forget_billing, forget_orders, make_order
 from devices.models import Certificate, DeviceJob
 from devices.profile_documents import blank
 from devices.services import make_profile
@@ -120,6 +120,8 @@ JOB = "devices/jobs/<device:job_id>/"
 API_JOB = "api/v1/device-jobs/<str:job_id>"
 API_DEVICE = "api/v1/devices/<str:device_id>"
 ORGANISATION = "account/organisations/<uuid:account_id>/"
+BILLING = "account/billing/<uuid:account_id>/"
+ORDER = "account/orders/<uuid:order_id>/"
 API_ACCOUNT = "api/v1/accounts/<str:account_id>"
 SIGN_IN = "api/auth/app/v1/"
 API_CERTIFICATE = API_DEVICE + "/certificates/<str:certificate_id>"
@@ -281,6 +283,13 @@ TABLE: dict[str, Row] = {
     "account/invitations/<uuid:invitation_id>/decline/": page(POST="404 404 404 302"),
     "invitations/": door(GET="404"),
     "invitations/<str:secret>/": door(GET="404"),
+    # --- buying credits; nothing is for sale here
+    BILLING + "buy/": page(GET="404 403 403 200", POST="404 403 403 400"),
+    ORDER: page(GET="404 403 403 200"),
+    ORDER + "pay/": page(POST="404 403 403 503"),
+    ORDER + "return/": page(GET="404 403 403 200"),
+    ORDER + "cancelled/": page(GET="404 403 403 200"),
+    "payments/paypal/ipn/": door(POST="404"),
     "help/": door(GET="200"),
     "terms/": door(GET="200"),
     "privacy/": door(GET="200"),
@@ -396,6 +405,9 @@ ADMIN = {
     "billing/price": "add",
     "billing/plan": "add change delete",
     "billing/package": "add change delete",
+    "billing/vatrate": "add change delete",
+    "billing/order": "",
+    "billing/paymentnotice": "",
     "devices/device": "change delete",
     "devices/certificate": "",
     "devices/ownprofile": "",
@@ -472,6 +484,7 @@ def people(
         fill_billing()
         with live_portal(pki, tmp_path_factory.mktemp("portal"), organisation="Waterworks") as portal:
             yield People(portal, User.objects.get(pk=staff.pk), guest, fresh_profile(portal))
+            forget_orders()  # or their account could not go
         forget_billing()
         Group.objects.filter(name="Helpers").delete()
         LogEntry.objects.all().delete()
@@ -559,6 +572,9 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         people.organisation = people.organisation or fresh_organisation(people)
         for name, key in zip(("account_id", "user_id", "invitation_id"), people.organisation, strict=True):
             pattern = pattern.replace(f"<uuid:{name}>", str(key)).replace(f"<str:{name}>", key.hex)
+    if "order_id" in pattern or pattern.startswith("admin/billing/order/<"):
+        order = committed(lambda: make_order(people.portal.device.account))
+        pattern, named = pattern.replace("<uuid:order_id>", str(order.pk)), str(order.pk) if found else named
     if "job_id" in pattern:
         pattern = re.sub("<(device|str):job_id>", fresh_job(people.portal), pattern)
     return "/" + (

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from django import template
+from django.urls import reverse
 
 from accounts.models import Account
-from billing import services
+from billing import money, providers, services
+from billing.models import Order, Package
 
 register = template.Library()
 
 
 @register.inclusion_tag("billing/_subscription.html")
-def subscription(account: Account) -> dict[str, object]:
-    """Draw the box with the kind of subscription and the messages used this month."""
+def subscription(account: Account, *, may_buy: bool = True) -> dict[str, object]:
+    """Draw the box with the kind of subscription and the messages used this month, and the way to more."""
     found = services.subscription(account.pk)
     used, limit = found.used, found.limit
     return {
@@ -26,5 +28,37 @@ def subscription(account: Account) -> dict[str, object]:
         "used_text": f"{used:,}",
         "limit_text": f"{limit:,}",
         "left_text": f"{limit - used:,}" if used < limit else "none",
+        "buy_url": reverse("billing:buy", args=[account.pk]) if may_buy and providers.current() else "",
         "since": f"1 {datetime.now(UTC):%B}",
     }
+
+
+@register.filter
+def price(package: Package) -> str:
+    """Write what a package costs."""
+    return money.words(package.price_minor, package.currency)
+
+
+@register.filter
+def each(package: Package) -> str:
+    """Say what one credit of a package costs."""
+    cost = package.price_minor / package.credits / 10 ** money.decimals(package.currency)
+    return f"{package.currency} {cost:.4f}".rstrip("0").rstrip(".") + " each"
+
+
+@register.filter
+def net(order: Order) -> str:
+    """Write the price of an order without the tax in it."""
+    return money.words(order.price_minor - order.tax_minor, order.currency)
+
+
+@register.filter
+def tax(order: Order) -> str:
+    """Write the tax in the price of an order."""
+    return money.words(order.tax_minor, order.currency)
+
+
+@register.filter
+def percent(basis_points: int) -> str:
+    """Write a rate."""
+    return money.percent(basis_points)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pytest_django import Settings
 
 from accounts.models import Account
 from accounts.services import create_user, personal_account
+from billing.tests import paypal
 from billing.tests.helpers import forget_ledger
+from billing.tests.paypal import Sandbox
 
 
 def make_account(username: str) -> Account:
@@ -33,3 +36,17 @@ def committed(transactional_db: None) -> Iterator[None]:
     """Commit in earnest, and empty the ledger afterwards."""
     yield
     forget_ledger()
+
+
+@pytest.fixture(scope="package")
+def running_paypal() -> Iterator[Sandbox]:
+    """Run one PayPal for all tests here."""
+    with paypal.sandbox() as one:
+        yield one
+
+
+@pytest.fixture
+def pay_pal(running_paypal: Sandbox, settings: Settings) -> Sandbox:
+    """Have the portal sell, at a PayPal of its own."""
+    paypal.use(settings, running_paypal.url)
+    return running_paypal

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from accounts.models import Account
-from billing.models import Entry, LedgerAccount, Package, Plan, Price
+from billing.models import Entry, LedgerAccount, Order, Package, PaymentNotice, Plan, Price, VatRate
 from billing.services import Leg, credits_of, give_credits, operator_account, post_entry
 
 TABLES = ("billing_posting", "billing_entry", "billing_ledgeraccount")
@@ -69,15 +69,29 @@ def fill_billing() -> None:
         Price.objects.create(item=Price.Item.SMS, credits=10, starts_at=Now())
     Plan.objects.create(messages_per_month=1, starts_at=begins)
     Package.objects.get_or_create(credits=500, currency="USD", price_minor=500)
+    VatRate.objects.create(country="SE", basis_points=2500)
+    PaymentNotice.objects.create(provider="paypal_standard", body=b"a=1&b=2")
 
 
 def forget_billing() -> None:
     """Take away what `fill_billing` made."""
     forget_ledger()
+    VatRate.objects.all().delete()
     Plan.objects.filter(starts_at__year=2098).delete()
+
+
+def make_order(account: Account) -> Order:
+    """Have an order that nobody paid, whoever sells."""
+    return Order.objects.create(account=account, provider="paypal_standard", credits=500, price_minor=500, currency="USD")
 
 
 def forget_ledger() -> None:
     """Empty the ledger, which the test's own end may not."""
     with unguarded(), connection.cursor() as db:
         db.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
+
+
+def forget_orders() -> None:
+    """Take all orders and notices away."""
+    PaymentNotice.objects.all().delete()
+    Order.objects.all().delete()

@@ -15,13 +15,14 @@ _LOCAL = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Where everything listens. The mail catcher, PostgreSQL and Valkey stay on 127.0.0.1 whatever HOST says."""
+    """Where everything listens. Mail, the PayPal to try with, PostgreSQL and Valkey stay on 127.0.0.1 whatever HOST says."""
 
     addresses: Addresses
     web: int
     mqtt: int
     smtp: int
     mail_page: int
+    paypal: int
     postgres: int
     valkey: int
 
@@ -29,6 +30,11 @@ class Config:
     def url(self) -> str:
         """The portal's address."""
         return self.addresses.url(self.web)
+
+    @property
+    def paypal_url(self) -> str:
+        """The address of the PayPal to try with."""
+        return f"http://{_LOCAL}:{self.paypal}"
 
     @property
     def mail_url(self) -> str:
@@ -56,6 +62,7 @@ def read(state: State, environ: Mapping[str, str]) -> Config:
         mqtt=_port(environ, "MQTT_PORT", 8883),
         smtp=_port(environ, "MAIL_PORT", 1025),
         mail_page=_port(environ, "MAIL_PAGE_PORT", 8025),
+        paypal=_port(environ, "PAYPAL_PORT", 8026),
         postgres=inner("POSTGRES_PORT"),
         valkey=inner("VALKEY_PORT"),
     )
@@ -102,6 +109,7 @@ def _listeners(config: Config) -> list[tuple[str, str, int]]:
         ("MQTT_PORT", outside, config.mqtt),
         ("MAIL_PORT", _LOCAL, config.smtp),
         ("MAIL_PAGE_PORT", _LOCAL, config.mail_page),
+        ("PAYPAL_PORT", _LOCAL, config.paypal),
         ("POSTGRES_PORT", _LOCAL, config.postgres),
         ("VALKEY_PORT", _LOCAL, config.valkey),
     ]

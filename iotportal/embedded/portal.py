@@ -140,6 +140,7 @@ def _banner(state: State, config: Config, kept: Secrets) -> str:
         f"  The portal    {config.url}",
         f"  Sign in       {_DEMO_USER}   password {kept.demo_password}",
         f"  Mail it sends {config.mail_url}   (as JSON: {config.mail_url}messages.json)",
+        f"  PayPal        {config.paypal_url}/   (nobody pays there: it is for trying out)",
         f"  Devices       {device}, MQTT over TLS with the device's certificate",
         f"  Logs          {state.log}",
         "  Stop          Ctrl-C, or `make stop` in another terminal",

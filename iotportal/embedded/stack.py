@@ -109,6 +109,13 @@ def environment(state: State, config: Config, inherited: Mapping[str, str]) -> d
         "MQTT_PORT": str(config.mqtt),
         "PYTHONUNBUFFERED": "1",
     }
+    if "PORTAL_PAYMENTS" not in inherited:  # or whoever set it has a PayPal of their own
+        ours |= {
+            "PORTAL_PAYMENTS": "paypal_standard",
+            "PORTAL_PAYPAL_URL": config.paypal_url,
+            "PORTAL_PAYPAL_RECEIVER": "seller@example.com",
+            "PORTAL_SELLER": "IoT Portal on this machine|Nobody pays here",
+        }
     files = {
         "PORTAL_SECRET_KEY": "secret-key",
         "PORTAL_SEAL_KEY": "seal-key",
@@ -135,6 +142,16 @@ def build(state: State, config: Config, kept: Secrets, where: postgres.Place, en
         return Child(name=name, argv=(python, *argv), env={**env, **more}, grace_s=grace_s)
 
     names = [word for name in config.addresses.names for word in ("--name", name)]
+    own_paypal = env.get("PORTAL_PAYPAL_URL") == config.paypal_url
+    sites = [config.url, *env["PORTAL_TRUSTED_ORIGINS"].split(",")]
+    paypal = Service(
+        django(
+            "paypal", "-m", "simulators.paypal", "--port", str(config.paypal),
+            *(word for site in sites for word in ("--portal", site)),
+            grace_s=2.0,
+        ),
+        ready=lambda: listens(_LOCAL, config.paypal),
+    )  # fmt: skip
     return Stack(
         databases=(
             Service(
@@ -157,6 +174,7 @@ def build(state: State, config: Config, kept: Secrets, where: postgres.Place, en
                 ),
                 ready=lambda: listens(_LOCAL, config.smtp) and listens(_LOCAL, config.mail_page),
             ),
+            *([paypal] if own_paypal else []),
         ),
         web=(
             Service(

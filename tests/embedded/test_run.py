@@ -85,7 +85,7 @@ class Run:
 
 
 def ports() -> dict[str, str]:
-    return {name: str(free_port()) for name in ("PORT", "MQTT_PORT", "MAIL_PORT", "MAIL_PAGE_PORT")}
+    return {name: str(free_port()) for name in ("PORT", "MQTT_PORT", "MAIL_PORT", "MAIL_PAGE_PORT", "PAYPAL_PORT")}
 
 
 @pytest.fixture(scope="module")

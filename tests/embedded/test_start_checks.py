@@ -24,7 +24,7 @@ def state(tmp_path: Path) -> State:
 
 def chosen() -> dict[str, str]:
     """Return a free port for everything."""
-    names = ("PORT", "MQTT_PORT", "MAIL_PORT", "MAIL_PAGE_PORT", "POSTGRES_PORT", "VALKEY_PORT")
+    names = ("PORT", "MQTT_PORT", "MAIL_PORT", "MAIL_PAGE_PORT", "PAYPAL_PORT", "POSTGRES_PORT", "VALKEY_PORT")
     return {name: str(free_port()) for name in names}
 
 

@@ -1,0 +1,25 @@
+"""The forms of buying credits."""
+
+from __future__ import annotations
+
+from django import forms
+
+from billing.models import Package, VatRate
+from billing.services import packages
+
+
+class BuyForm(forms.Form):
+    """Which package, and where the buyer is, for the tax that the price includes."""
+
+    package = forms.ModelChoiceField(
+        queryset=Package.objects.none(), empty_label=None, error_messages={"required": "Choose one."}
+    )
+    country = forms.ChoiceField(required=False, label="Country")
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # Django's own arguments, handed on
+        self.packages = packages()
+        package, country = self.fields["package"], self.fields["country"]
+        package.queryset = self.packages  # type: ignore[attr-defined]  # of the ModelChoiceField that it is
+        rates = [(rate.country, f"{rate.country}, {rate.name} included") for rate in VatRate.objects.all()]
+        country.choices = [("", "Another country"), *rates]  # type: ignore[attr-defined]  # of the ChoiceField that it is

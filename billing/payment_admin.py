@@ -1,0 +1,97 @@
+"""What operators see of purchases: orders with their transactions, and every notice as it came with what was made of it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+
+from accounts.admin import ReadOnlyAdmin, Shelf
+from accounts.admin.base import ModelAdmin, NarrowLookups, TabularInline
+from accounts.models import Account
+from billing import money
+from billing.models import Order, PaymentNotice, PaymentTransaction, VatRate
+
+_SHOWN = 20
+
+
+def orders_of_account(account: Account) -> Shelf:
+    """Return an owner's latest orders."""
+    rows = [(one.made_at, str(one), one.get_status_display()) for one in account.orders.all()[:_SHOWN]]
+    return Shelf("Orders", ("When", "What", "Status"), rows, f"{reverse('admin:billing_order_changelist')}?account={account.pk}")
+
+
+class TransactionInline(ReadOnlyAdmin, TabularInline):
+    """What the provider did with the money."""
+
+    model = PaymentTransaction
+    extra = 0
+    can_delete = False
+    fields = ("at", "kind", "status", "reference", "amount", "reason", "entry")
+    readonly_fields = fields
+
+    @admin.display
+    def amount(self, one: PaymentTransaction) -> str:
+        """Show the money."""
+        return money.words(one.amount_minor, one.order.currency)
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnlyAdmin, ModelAdmin):
+    """What was ordered, and what became of it."""
+
+    lookups = ("account",)
+    list_display = ("made_at", "account", "credits", "price", "status", "provider", "paid_at")
+    list_filter = ("status", "provider")
+    list_select_related = ("account",)
+    search_fields = ("=id", "=transactions__reference", "account__name")
+    search_help_text = "Order id, the provider's transaction, or the owner's name"
+    date_hierarchy = "made_at"
+    show_full_result_count = False
+    fields = (
+        "id", "account", "buyer", "credits", "price", "country", "tax_name", "tax_basis_points", "status", "provider",
+        "reference", "made_at", "paid_at", "receipt",
+    )  # fmt: skip
+    readonly_fields = fields
+    inlines: ClassVar = [TransactionInline]
+
+
+@admin.register(PaymentNotice)
+class PaymentNoticeAdmin(ReadOnlyAdmin, ModelAdmin):
+    """What came in as a message of a payment provider, word for word. It names buyers: for eyes that need it."""
+
+    lookups = ("order",)
+    list_display = ("received_at", "provider", "verification", "outcome", "why", "order", "address")
+    list_filter = ("outcome", "verification", "provider")
+    list_select_related = ("order",)
+    search_fields = ("=id", "=order__id", "why")
+    date_hierarchy = "received_at"
+    show_full_result_count = False
+    fields = ("id", "received_at", "provider", "address", "verification", "outcome", "why", "order", "headers", "text")
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PaymentNotice]:
+        """Leave the text of many where it is."""
+        found: QuerySet[PaymentNotice] = super().get_queryset(request)
+        return found if request.resolver_match and request.resolver_match.kwargs else found.defer("body", "headers")
+
+    @admin.display(description="as it came")
+    def text(self, notice: PaymentNotice) -> str:
+        """Show what was sent, one field a line."""
+        return bytes(notice.body).decode("ascii", "backslashreplace").replace("&", "\n&")
+
+
+@admin.register(VatRate)
+class VatRateAdmin(NarrowLookups, ModelAdmin):
+    """The tax that prices include. A change holds for orders that are made from then on."""
+
+    list_display = ("country", "name", "rate")
+    fields = ("country", "name", "basis_points")
+
+    @admin.display(ordering="basis_points")
+    def rate(self, one: Any) -> str:
+        """Show it in percent."""
+        return money.percent(one.basis_points)

@@ -1,0 +1,33 @@
+"""The payment providers. Which one new orders go to is a setting; notices about old ones are read by whose they are."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from billing.models import Provider
+from billing.providers.base import NotForUs, PaymentProvider, ProviderError, ProviderUnavailable, Report, Ways
+from billing.providers.paypal_standard import PayPalStandard
+
+_ALL: dict[str, PaymentProvider] = {Provider.PAYPAL_STANDARD: PayPalStandard()}
+
+
+def provider_named(name: str) -> PaymentProvider:
+    """Return one of them."""
+    return _ALL[name]
+
+
+def current() -> PaymentProvider | None:
+    """Return the one that new orders go to; None while nothing can be bought."""
+    return _ALL.get(settings.PAYMENTS)
+
+
+__all__ = [
+    "NotForUs",
+    "PaymentProvider",
+    "ProviderError",
+    "ProviderUnavailable",
+    "Report",
+    "Ways",
+    "current",
+    "provider_named",
+]

@@ -1,0 +1,72 @@
+"""What every payment provider does for us, in the same words, so that orders and the ledger know none of them by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from billing.models import Order, PaymentNotice, PaymentTransaction, Provider
+
+
+class ProviderError(Exception):
+    """The provider did not do what it was asked for; the text is for people."""
+
+
+class ProviderUnavailable(ProviderError):
+    """It could not be reached, or answered with nonsense. What was asked may be asked again."""
+
+
+class NotForUs(Exception):
+    """A notice, though the provider's own, that nothing follows from; the text says why.
+
+    `rejected`: it claims something that is not so, and an operator should look at it.
+    """
+
+    def __init__(self, why: str, *, rejected: bool) -> None:
+        super().__init__(why)
+        self.rejected = rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a notice says happened to the money: `amount` as the provider wrote it, of `currency`.
+
+    `order_id` is what we gave the provider with the order. `parent` names the payment that a refund, a reversal or a
+    reinstatement is about.
+    """
+
+    order_id: str
+    reference: str
+    kind: PaymentTransaction.Kind
+    status: PaymentTransaction.Status
+    amount: str
+    currency: str
+    parent: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The addresses of ours that a buyer, or the provider itself, comes back to."""
+
+    back: str
+    cancel: str
+    notify: str
+
+
+class PaymentProvider(Protocol):
+    """A way to be paid."""
+
+    name: Provider
+
+    def begin(self, order: Order, ways: Ways) -> str:
+        """Return the address at which the buyer approves the payment. Raises ProviderError."""
+        ...
+
+    def verify(self, notice: PaymentNotice) -> bool:
+        """Ask the provider whether a notice is its own. Raises ProviderUnavailable."""
+        ...
+
+    def read(self, notice: PaymentNotice) -> Report:
+        """Return what a verified notice says. Raises NotForUs."""
+        ...

@@ -1,0 +1,98 @@
+"""Notices of payment providers: kept as they come, verified with who is said to have sent them, then held against our orders.
+
+A notice is stored before anything else is done with it, so that a process that dies at any moment leaves it behind, open: the
+provider sends it again because it got no answer, and a job looks at what stayed open. Both may happen; credits move once.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from billing import providers
+from billing.models import Order, PaymentNotice
+from billing.providers import NotForUs, ProviderUnavailable, Report
+from billing.services.payments import apply_report
+
+logger = logging.getLogger(__name__)
+
+Verification, Outcome = PaymentNotice.Verification, PaymentNotice.Outcome
+MAX_BYTES = 32 * 1024  # an IPN has about 2 kB, a webhook 4
+_LEFT_OPEN = timedelta(seconds=30)  # for so long, whoever received a notice may still be at it
+_GIVEN_UP = timedelta(days=4)  # until when a provider itself repeats a notice
+_BATCH = 200
+
+
+def receive_notice(*, provider: str, body: bytes, headers: dict[str, str], address: str | None) -> PaymentNotice:
+    """Keep what came in, ask the provider about it, and do what follows from it.
+
+    Raises:
+        ProviderUnavailable: it could not be verified now; it is kept, and to be sent or looked at again.
+    """
+    notice = PaymentNotice.objects.create(provider=provider, body=body, headers=headers, address=address)
+    return process_notice(notice)
+
+
+def process_notice(notice: PaymentNotice) -> PaymentNotice:
+    """Verify a notice and do what follows from it; what is done already is not done again. Raises ProviderUnavailable."""
+    provider = providers.provider_named(notice.provider)
+    if notice.verification == Verification.OPEN:
+        notice.verification = Verification.VERIFIED if provider.verify(notice) else Verification.REFUSED
+        if notice.verification == Verification.REFUSED:
+            _end(notice, Outcome.REJECTED, "The provider says that it did not send this.")
+            return notice
+        notice.save(update_fields=["verification"])
+    try:
+        report = provider.read(notice)
+        with transaction.atomic():
+            if PaymentNotice.objects.select_for_update().get(pk=notice.pk).outcome != Outcome.OPEN:
+                notice.refresh_from_db()  # another looked at it meanwhile
+                return notice
+            notice.order = _order_of(notice.provider, report)
+            applied = apply_report(notice.order, report)
+            _end(notice, Outcome.APPLIED if applied else Outcome.REPEATED, f"{report.kind} {report.reference}: {report.status}")
+    except NotForUs as error:
+        _end(notice, Outcome.REJECTED if error.rejected else Outcome.IGNORED, str(error))
+    return notice
+
+
+def process_open_notices() -> int:
+    """Look at the notices that were left open: whoever received them died, or could not reach the provider; returns how many."""
+    now = timezone.now()
+    open_ones = PaymentNotice.objects.filter(
+        outcome=Outcome.OPEN, received_at__lt=now - _LEFT_OPEN, received_at__gt=now - _GIVEN_UP
+    )
+    done = 0
+    for notice in open_ones.order_by("pk")[:_BATCH]:
+        try:
+            process_notice(notice)
+        except ProviderUnavailable as error:
+            logger.warning("notice %s stays open: %s", notice.pk, error)
+            break  # it is no more there for the next one
+        except Exception:
+            logger.exception("notice %s stays open", notice.pk)
+        else:
+            done += 1
+    return done
+
+
+def _order_of(provider: str, report: Report) -> Order:
+    try:
+        wanted = UUID(report.order_id)
+    except ValueError as error:
+        raise NotForUs("It names no order of ours.", rejected=True) from error
+    order = Order.objects.filter(pk=wanted, provider=provider).first()
+    if order is None:
+        raise NotForUs("It names no order of ours.", rejected=True)
+    return order
+
+
+def _end(notice: PaymentNotice, outcome: PaymentNotice.Outcome, why: str) -> None:
+    notice.outcome, notice.why = outcome, why[:300]
+    notice.save(update_fields=["verification", "outcome", "why", "order"])
+    if outcome == Outcome.REJECTED:
+        logger.warning("notice %s of %s rejected: %s", notice.pk, notice.provider, why)

@@ -1,0 +1,19 @@
+"""The pages of buying credits, and where payment providers tell us what happened."""
+
+from django.urls import path
+
+from billing.views import buying, notices
+
+app_name = "billing"
+
+_ACCOUNT = "account/billing/<uuid:account_id>/"
+_ORDER = "account/orders/<uuid:order_id>/"
+
+urlpatterns = [
+    path(f"{_ACCOUNT}buy/", buying.buy, name="buy"),
+    path(_ORDER, buying.order, name="order"),
+    path(f"{_ORDER}pay/", buying.pay, name="pay"),
+    path(f"{_ORDER}return/", buying.returned, name="returned"),
+    path(f"{_ORDER}cancelled/", buying.cancelled, name="cancelled"),
+    path("payments/paypal/ipn/", notices.ipn, name="ipn"),
+]
