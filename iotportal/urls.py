@@ -20,6 +20,7 @@ urlpatterns = [
     path("devices/", include("devices.urls")),
     path("pki/", include("devices.public_urls")),
     path("", include("messaging.urls")),
+    path("", include("notifications.urls")),
     path("", include("accounts.urls")),
     path("", include("billing.urls")),
     path("help/", views.help_page, name="help"),

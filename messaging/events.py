@@ -132,7 +132,19 @@ class OrderEvent(TypedDict):
     status: str
 
 
-Event = OrderEvent | MessageEvent | CommandEvent | PresenceEvent | ReadingEvent | DeviceEvent | TimelineEvent
+class NotificationEvent(TypedDict):
+    """A notification of a device, or of an account, is one step further."""
+
+    kind: Literal["notification"]
+    device: str | None
+    id: str
+    time: str
+    channel: str
+    status: str
+    reason: str
+
+
+Event = OrderEvent | MessageEvent | CommandEvent | PresenceEvent | ReadingEvent | DeviceEvent | TimelineEvent | NotificationEvent
 
 
 def message_event(
@@ -253,6 +265,18 @@ def timeline_event(*, id: UUID, time: datetime, device_id: UUID, event: str, wha
 def order_event(*, account_id: UUID, order_id: UUID, status: str) -> OrderEvent:
     """Build the event of an order; `status` is a `billing.models.Order.Status`."""
     return {"kind": "order", "account": account_id.hex, "order": order_id.hex, "status": status}
+
+
+def notification_event(
+    *, id: UUID, device_id: UUID | None, status: str, reason: str, channel: str, asked_at: datetime
+) -> NotificationEvent:
+    """Build the event of a notification; who it goes to and what it says stay out of it: the page asks."""
+    device = None if device_id is None else device_id.hex
+    about: NotificationEvent = {
+        "kind": "notification", "device": device, "id": id.hex, "time": timestamp(asked_at),
+        "channel": channel, "status": status, "reason": reason,
+    }  # fmt: skip
+    return about
 
 
 def timestamp(moment: datetime) -> str:

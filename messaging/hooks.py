@@ -10,10 +10,11 @@ written with it or not at all, and what they raise is logged, undoes it, and has
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from accounts.models import User
 from devices.models import Device
 from iotportal.hooks import Hook
 
@@ -45,5 +46,15 @@ class Outage:
     back_at: datetime | None = None
 
 
+@dataclass(slots=True)
+class ControlPage:
+    """The Control page of one device; `more` is what apps on the right show on it, by the names that templates use."""
+
+    user: User
+    device: Device
+    more: dict[str, object] = field(default_factory=dict)
+
+
+control_shown: Hook[ControlPage] = Hook()
 device_offline: Hook[Outage] = Hook()
 device_back: Hook[Outage] = Hook()

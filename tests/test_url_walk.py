@@ -44,6 +44,7 @@ from devices.models import Certificate, DeviceJob
 from devices.profile_documents import blank
 from devices.services import make_profile
 from messaging import cache
+from notifications.models import Notification, Recipient
 from tests.api.live import DEADLINE_S, LivePortal, committed, live_portal, until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow, pytest.mark.xdist_group("url walk")]
@@ -117,6 +118,8 @@ DEVICE = "devices/<device:device_id>/"
 PROFILE = "devices/profiles/<slug:key>/"
 CERTIFICATE = DEVICE + "certificates/<uuid:certificate_id>/"
 JOB = "devices/jobs/<device:job_id>/"
+NOTIFICATION = "notifications/<device:notification_id>/"
+RECIPIENT = "notifications/recipients/<device:recipient_id>/"
 API_JOB = "api/v1/device-jobs/<str:job_id>"
 API_DEVICE = "api/v1/devices/<str:device_id>"
 ORGANISATION = "account/organisations/<uuid:account_id>/"
@@ -210,6 +213,15 @@ TABLE: dict[str, Row] = {
     "pki/crl/<str:issuer>.crl": door(GET="404"),  # none was revoked
     "history/": page(GET="200"),
     "history/export/": page(GET="200"),
+    # --- notifications
+    "notifications/": page(GET="200"),
+    NOTIFICATION: page(GET="404 200"),
+    NOTIFICATION + "resend/": page(POST="404 403 302"),
+    "notifications/recipients/": page(GET="200", POST="400"),
+    RECIPIENT + "remove/": page(POST="404 403 403 302", fresh=True),
+    RECIPIENT + "ask/": page(POST="404 403 403 302"),
+    "notifications/confirm/<str:secret>/": door(GET="404", POST="404"),
+    "notifications/unsubscribe/<str:secret>/": door(GET="404", POST="404"),
     # --- the door
     "accounts/login/": door(GET="200 302", POST="400 302", PUT="400 302", OPTIONS="200 302", rest="405 302"),
     "accounts/logout/": door(GET="302 200", POST="302", OPTIONS="200"),
@@ -524,6 +536,19 @@ def fresh_job(portal: LivePortal) -> str:
     return committed(lambda: DeviceJob.objects.create(account=portal.device.account, by=portal.user, **over)).hex
 
 
+def fresh_notification(portal: LivePortal) -> str:
+    about = {"cause": "device", "source": f"walk:{next(_numbers)}", "message": "Walrus", "asked_at": timezone.now()}
+    over = {"status": "refused", "reason": "too_many", "ended_at": timezone.now()}
+    return committed(
+        lambda: Notification.objects.create(account=portal.device.account, device=portal.device, **about, **over)
+    ).hex
+
+
+def fresh_recipient(portal: LivePortal) -> str:
+    address = f"walrus{next(_numbers)}@example.com"
+    return committed(lambda: Recipient.objects.create(account=portal.device.account, channel="email", address=address)).hex
+
+
 def fresh_login(people: People) -> UUID:
     user = people.portal.user
     committed(lambda: log_in(user=user, ip=None, user_agent="walk"))
@@ -577,6 +602,10 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         pattern, named = pattern.replace("<uuid:order_id>", str(order.pk)), str(order.pk) if found else named
     if "job_id" in pattern:
         pattern = re.sub("<(device|str):job_id>", fresh_job(people.portal), pattern)
+    if "<device:notification_id>" in pattern:
+        pattern = pattern.replace("<device:notification_id>", fresh_notification(people.portal))
+    if "<device:recipient_id>" in pattern:
+        pattern = pattern.replace("<device:recipient_id>", fresh_recipient(people.portal))
     return "/" + (
         pattern.replace("<device:device_id>", device)
         .replace("<str:device_id>", device)
@@ -683,7 +712,9 @@ ID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]
 UNKNOWN = UUID("01234567-89ab-cdef-0123-456789abcdef")
 
 
-@pytest.mark.parametrize("pattern", [pattern for pattern in TABLE if re.search(r"(device|account|invitation|job)_id", pattern)])
+@pytest.mark.parametrize(
+    "pattern", [pattern for pattern in TABLE if re.search(r"(device|account|invitation|job|notification|recipient)_id", pattern)]
+)
 def test_a_strangers_answer_is_the_one_to_an_unknown_id(people: People, pattern: str) -> None:
     session = people.session("stranger")
     path = address(people, pattern, fresh=False)
@@ -717,6 +748,7 @@ def test_nothing_unsafe_is_done_without_the_csrf_token(people: People) -> None:
         "api/docs",
         "api/schema",
         "accounts/apple/login/callback/",
+        "notifications/unsubscribe/<str:secret>/",  # a mail program has no cookie; the link is the proof
     }  # they do nothing
     for pattern in sorted(set(TABLE) - exempt):
         if pattern.startswith((SIGN_IN, "api/^")) or (pattern.startswith("api/") and "POST" not in TABLE[pattern].named):

@@ -279,6 +279,8 @@ class Bridge:
     def _finish(self, batch: Batch, written: Written) -> None:
         """Tell of a committed batch, then acknowledge it."""
         self._aftermath.follow(written, [record.entry for record in batch.records])
+        if written.notifications:
+            close_old_connections()
         for request in written.notifications:
             self._notify(request)
         self._source.ack(batch.messages)
@@ -289,10 +291,10 @@ class Bridge:
 
     def _notify(self, request: hooks.NotificationRequest) -> None:
         try:
-            close_old_connections()
             hooks.notification_requested(request)
         except Exception:
             logger.exception("a handler of notification %s failed", request.message_id)
+            close_old_connections()  # should it be why
 
     def _make_partitions(self) -> bool:
         """Make missing partitions; False if that was done a moment ago and cannot help."""

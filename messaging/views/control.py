@@ -25,7 +25,7 @@ from devices.profiles import Profile
 from devices.selectors import lamp, powers, profile_of
 from iotportal.problems import Problem
 from iotportal.words import ms
-from messaging import own_tiles, tiles
+from messaging import hooks, own_tiles, tiles
 from messaging.charts import spark
 from messaging.dialling import CHOICES
 from messaging.gateway.core import CommandResult
@@ -144,7 +144,9 @@ def _context(request: AuthedRequest, device: Device, outcomes: Mapping[str, Outc
     }
     for key, one in found.items():
         context |= _tile_context(request, device, key, one, readings, outcomes.get(key))
-    return context
+    page = hooks.ControlPage(request.user, device)
+    hooks.control_shown(page)
+    return context | page.more
 
 
 def _tile_context(

@@ -1,0 +1,80 @@
+"""Reading a recipient as devices and people spell it: pure, text in, channel and normal form out."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from accounts import phones
+from devices.access import parse_device_id
+from notifications.models import ADDRESS_CHARACTERS, MESSAGE_CHARACTERS, Channel
+
+SUBJECT_CHARACTERS = 78  # RFC 5322, 2.1.1: what a line should have at most
+_CUT = " […]"
+_BLANKS = re.compile(r"\s+")
+# What turns the direction of all text after it, and what is not seen: with them a text can look like another.
+_DECEIVING = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+
+
+class BadRecipient(ValueError):
+    """A text that names nobody who could be written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where something goes: the channel, and the address in its normal form."""
+
+    channel: Channel
+    address: str
+
+
+def read(text: str) -> Address:
+    """Read a recipient: with `@` an e-mail address, with `+` a phone number (E.164), else a device id.
+
+    Raises:
+        BadRecipient: it is none of them. Line breaks and other control characters are never taken out, they are refused.
+    """
+    text = text.strip(" ")
+    if not text or len(text) > ADDRESS_CHARACTERS or any(unicodedata.category(one) in {"Cc", "Cf", "Zl", "Zp"} for one in text):
+        raise BadRecipient("That is no recipient.")
+    if "@" in text:
+        return Address(Channel.EMAIL, _email(text))
+    if text.startswith("+"):
+        try:
+            return Address(Channel.SMS, phones.parse(text, ""))
+        except phones.NoPhoneNumber as error:
+            raise BadRecipient(str(error)) from error
+    device_id = parse_device_id(text)
+    if device_id is None:
+        raise BadRecipient("That is neither an e-mail address, nor a phone number with +, nor a device id.")
+    return Address(Channel.DEVICE, device_id.hex)
+
+
+def _email(text: str) -> str:
+    try:
+        validate_email(text)
+    except ValidationError as error:
+        raise BadRecipient("That is no e-mail address.") from error
+    local, _, domain = text.rpartition("@")
+    try:
+        domain = domain.encode("idna").decode()
+    except UnicodeError as error:
+        raise BadRecipient("That is no e-mail address.") from error
+    return f"{local}@{domain}".lower()
+
+
+def clean_message(text: str) -> str:
+    """Return a message as it is kept and sent: no control characters but line breaks, nothing that deceives the eye, bounded."""
+    text = _DECEIVING.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " "))
+    text = "".join(one for one in text if one == "\n" or unicodedata.category(one) not in {"Cc", "Cs"}).strip()
+    return text if len(text) <= MESSAGE_CHARACTERS else text[: MESSAGE_CHARACTERS - len(_CUT)] + _CUT
+
+
+def one_line(text: str, limit: int = SUBJECT_CHARACTERS) -> str:
+    """Return a text as one line for a subject, cut with … where it is longer."""
+    line = _BLANKS.sub(" ", clean_message(text)).strip()
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

@@ -1,0 +1,68 @@
+"""The forms of notifications."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+
+from accounts.models import Account, User
+from devices.access import parse_device_id
+from devices.models import Device
+from messaging.selectors import account_ids
+from notifications.models import ADDRESS_CHARACTERS, Channel, Status
+from notifications.selectors import Filter
+
+
+class LogForm(forms.Form):
+    """The filter of the log; all of it is optional."""
+
+    q = forms.CharField(label="Search", required=False, max_length=100)
+    device = forms.CharField(label="Device", required=False, max_length=36)
+    status = forms.ChoiceField(label="State", required=False, choices=[("", "Every state"), *Status.choices])
+    channel = forms.ChoiceField(label="Way", required=False, choices=[("", "Every way"), *Channel.choices])
+
+    def __init__(self, data: Any, *, user: User) -> None:
+        super().__init__(data, auto_id="n-%s")
+        self.user = user
+        self.found: Device | None = None
+
+    def clean_device(self) -> UUID | None:
+        """Find the device among those of the user's accounts, deleted ones too."""
+        text = self.cleaned_data["device"]
+        if not text:
+            return None
+        readable = Device.objects.filter(account_id__in=account_ids(self.user))
+        key = parse_device_id(text)
+        self.found = readable.filter(pk=key).first() if key else None
+        if self.found is None:
+            raise forms.ValidationError("You have no such device.")
+        return self.found.pk
+
+    @property
+    def wanted(self) -> Filter:
+        """What a valid form asks for."""
+        data = self.cleaned_data
+        return Filter(data.get("device"), data.get("status", ""), data.get("channel", ""), data.get("q", ""))
+
+
+class RecipientForm(forms.Form):
+    """An address to add, and in whose name."""
+
+    address = forms.CharField(label="E-mail address", max_length=ADDRESS_CHARACTERS)
+    account = forms.ChoiceField(label="For")
+
+    def __init__(self, data: Any = None, *, owners: list[Account]) -> None:
+        super().__init__(data, auto_id="r-%s")
+        self.owners = {one.pk.hex: one for one in owners}
+        field = self.fields["account"]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = [(key, one.name) for key, one in self.owners.items()]
+        if len(owners) == 1:
+            field.required = False
+
+    @property
+    def owner(self) -> Account:
+        """The account that was chosen; there may be but one."""
+        return self.owners.get(self.cleaned_data.get("account") or "") or next(iter(self.owners.values()))

@@ -1,0 +1,268 @@
+"""What is said to people and devices beside the live pages, and what became of it.
+
+A **Notification** is one thing to be said to one recipient, for one cause, once: its `source` names what it is for (the history
+row of a device's message, the event of an outage) and is unique, so whoever tells the same again finds it. It is its own outbox:
+
+    queued     to be sent at `due_at`; a worker claims it by moving `due_at` ahead, so a claim that nobody ends expires by itself
+    sent       a sender took it
+    delivered  and said later that it arrived
+    failed     it could not be sent, and trying again would not help
+    refused    it may not be sent: nobody agreed to it, it is too much, it cannot be paid
+
+    queued → sent → delivered,  queued → failed | refused,  sent → failed (a bounce);  nothing else, and a resend is a new one
+
+An **Attempt** is one try of one sender with what came of it. A **Recipient** is an address outside of the account that its
+devices may write to: it has confirmed that once. The addresses of the account's own people need no row. A **Suppression** is an
+address that is not written to, by one account (it unsubscribed) or by the whole portal (it bounced, or complained). A **Lot** is
+what is left of so many messages that were paid together. A **Standard** is what a device says to whom where neither is given.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from accounts.models import Account, User
+from devices.models import Device
+from iotportal.uuid7 import uuid7
+
+ADDRESS_CHARACTERS = 254
+MESSAGE_CHARACTERS = 4000  # of what is kept and sent; what is longer is cut and says so
+
+
+class Channel(models.TextChoices):
+    """How something is said."""
+
+    EMAIL = "email", "E-mail"
+    SMS = "sms", "SMS"
+    DEVICE = "device", "Device"
+    PUSH = "push", "Push"
+    WEBHOOK = "webhook", "Webhook"
+    APPRISE = "apprise", "Other service"
+
+
+class Cause(models.TextChoices):
+    """Why something is said."""
+
+    DEVICE = "device", "A device asked"
+    PERSON = "person", "A person asked"
+    OFFLINE = "offline", "A device is offline"
+    BACK = "back", "A device is back"
+    CERTIFICATE = "certificate", "A certificate ends"
+    CREDITS = "credits", "Credits run out"
+    SIGN_IN = "sign_in", "A sign-in from a new place"
+    COMMAND = "command", "A command failed"
+    RULE = "rule", "A rule"
+    CONFIRM = "confirm", "An address is asked to confirm"
+    DIGEST = "digest", "Several in one"
+
+
+class Status(models.TextChoices):
+    """How far a notification is."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+class NotificationQuerySet(models.QuerySet["Notification"]):
+    """Notifications, and whose they are."""
+
+    def for_user(self, user: User) -> NotificationQuerySet:
+        """Return those of all accounts of a user."""
+        return self.filter(account__memberships__user=user)
+
+
+class Notification(models.Model):
+    """One thing said to one recipient."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="notifications", db_index=False)
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, null=True, related_name="notifications", db_index=False)
+    user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")  # who asked, if a person did
+    cause = models.CharField(max_length=12, choices=Cause)
+    source = models.CharField(max_length=120, unique=True)
+    recipient = models.CharField(max_length=ADDRESS_CHARACTERS)  # as it was asked for
+    channel = models.CharField(max_length=8, choices=Channel, blank=True)  # "": the recipient is none
+    address = models.CharField(max_length=ADDRESS_CHARACTERS, blank=True)  # in its normal form: lower case, E.164, 32 hex digits
+    subject = models.CharField(max_length=200, blank=True)
+    message = models.TextField(max_length=MESSAGE_CHARACTERS)
+    status = models.CharField(max_length=9, choices=Status, default=Status.QUEUED)
+    reason = models.CharField(max_length=24, blank=True)  # why it failed, was refused, or waits: a code of notifications.reasons
+    detail = models.CharField(max_length=300, blank=True)  # and in the words of who said so
+    created_at = models.DateTimeField(default=timezone.now)
+    asked_at = models.DateTimeField()  # when its cause happened: from here on it takes time
+    sent_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)  # delivered, failed or refused
+    # --- the outbox
+    due_at = models.DateTimeField(default=timezone.now)
+    claim = models.UUIDField(null=True, blank=True, editable=False)  # whose word on it counts
+    claims = models.PositiveSmallIntegerField(default=0)
+    tries = models.PositiveSmallIntegerField(default=0)
+    # --- what it cost
+    judged_at = models.DateTimeField(null=True, blank=True)  # counted against the limits, and paid
+    credits = models.IntegerField(default=0)
+    paid = models.BooleanField(default=False)  # for itself or out of a lot; False again once that was given back
+
+    objects = NotificationQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(channel__in=["", "email", "sms", "device", "push", "webhook", "apprise"]),
+                name="notification_channel_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["queued", "sent", "delivered", "failed", "refused"]), name="notification_status_known"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["sent", "delivered"]) | Q(sent_at__isnull=False), name="notification_sent_when"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["queued", "sent"], ended_at=None)
+                | (~Q(status__in=["queued", "sent"]) & Q(ended_at__isnull=False)),
+                name="notification_ended_when",
+            ),
+            models.CheckConstraint(condition=~Q(status__in=["failed", "refused"]) | ~Q(reason=""), name="notification_says_why"),
+            models.CheckConstraint(condition=Q(credits__gte=0), name="notification_credits_not_negative"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["due_at"], name="notification_due", condition=Q(status="queued")),  # who claims
+            models.Index(fields=["account", "-created_at", "-id"], name="notification_of_account"),  # the log
+            models.Index(fields=["device", "-created_at", "-id"], name="notification_of_device"),  # the device's page
+            models.Index(fields=["created_at"], name="notification_by_age"),  # what is too old is dropped
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hex}: {self.status}"
+
+    @property
+    def hex(self) -> str:
+        """The id as addresses spell it: 32 lower-case hex digits."""
+        return self.id.hex
+
+
+class Attempt(models.Model):
+    """One try of one sender."""
+
+    class Outcome(models.TextChoices):
+        ACCEPTED = "accepted", "taken"
+        TEMPORARY = "temporary", "not now"
+        PERMANENT = "permanent", "refused"
+
+    notification = models.ForeignKey(Notification, on_delete=models.CASCADE, related_name="attempts")
+    at = models.DateTimeField(default=timezone.now)
+    sender = models.CharField(max_length=24)
+    outcome = models.CharField(max_length=9, choices=Outcome)
+    took_ms = models.FloatField()
+    vendor_id = models.CharField(max_length=200, blank=True)  # what the sender calls it, for its receipts
+    detail = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["at", "id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(outcome__in=["accepted", "temporary", "permanent"]), name="attempt_outcome_known"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["sender", "vendor_id"], name="attempt_by_vendor_id", condition=~Q(vendor_id="")),  # receipts
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sender}: {self.outcome}"
+
+
+class Recipient(models.Model):
+    """An address outside of the account that its devices may write to, once it has confirmed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="recipients")
+    channel = models.CharField(max_length=8, choices=Channel)
+    address = models.CharField(max_length=ADDRESS_CHARACTERS)
+    added_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    asked_at = models.DateTimeField(null=True, blank=True)  # when it was last asked to confirm
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["address"]
+        constraints: ClassVar = [
+            models.UniqueConstraint("account", "channel", Lower("address"), name="recipient_once"),
+            models.CheckConstraint(condition=Q(channel__in=["email", "sms"]), name="recipient_channel_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def hex(self) -> str:
+        """The id as addresses spell it: 32 lower-case hex digits."""
+        return self.id.hex
+
+
+class Suppression(models.Model):
+    """An address that is not written to; without an account: by nobody."""
+
+    class Reason(models.TextChoices):
+        UNSUBSCRIBED = "unsubscribed"
+        BOUNCED = "bounced"
+        COMPLAINED = "complained"
+        OPERATOR = "operator", "an operator's decision"
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, null=True, blank=True, related_name="suppressions")
+    channel = models.CharField(max_length=8, choices=Channel)
+    address = models.CharField(max_length=ADDRESS_CHARACTERS)
+    reason = models.CharField(max_length=12, choices=Reason)
+    detail = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["channel", "address", "account"], name="suppression_once", nulls_distinct=False
+            ),  # also the look-up before each sending
+            models.CheckConstraint(
+                condition=Q(reason__in=["unsubscribed", "bounced", "complained", "operator"]), name="suppression_reason_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.reason}"
+
+
+class Lot(models.Model):
+    """What is left of so many messages of one kind that were paid together."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="lots", db_index=False)
+    item = models.CharField(max_length=16)  # of billing.models.Price
+    left = models.IntegerField(default=0)
+    per = models.IntegerField(default=1)  # how many were paid together last
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "item"], name="lot_once"),
+            models.CheckConstraint(condition=Q(left__gte=0), name="lot_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.item}: {self.left}"
+
+
+class Standard(models.Model):
+    """To whom a device writes, and what, where neither is given."""
+
+    device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="standard_notification")
+    recipient = models.CharField(max_length=ADDRESS_CHARACTERS, blank=True)
+    message = models.CharField(max_length=1000, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.device_id}: {self.recipient}"

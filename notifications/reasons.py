@@ -1,0 +1,29 @@
+"""Why a notification was refused, failed or waits: codes for programs, and the words for people."""
+
+from __future__ import annotations
+
+_WORDS = {
+    # --- refused
+    "bad_recipient": "That recipient is neither an e-mail address, nor a phone number with + and country, nor a device id.",
+    "unconfirmed": "This address has not agreed to be written to. Add it under Recipients; it gets a link to confirm.",
+    "unsubscribed": "This address does not want to be written to any more.",
+    "bounced": "Mail to this address came back before, so nothing is sent to it.",
+    "complained": "Somebody at this address called an earlier message spam, so nothing is sent to it.",
+    "operator": "The operator of this portal has blocked this address.",
+    "too_many": "Too many in a short time. This one was left out.",
+    "no_credits": "There are not enough credits.",
+    "no_price": "This portal has no price for that, so it cannot be sent.",
+    "no_sender": "This portal is not set up for that way of sending.",
+    "not_yours": "That device belongs to somebody else, or there is none of that id.",
+    "empty": "There was no message.",
+    # --- failed, or tried again
+    "refused_by_server": "The receiving side refused it.",
+    "server_away": "The sending service does not answer.",
+    "gave_up": "It was tried again and again, and could not be sent.",
+    "too_late": "It could not be sent in time.",
+}
+
+
+def in_words(code: str) -> str:
+    """Return the sentence that people are shown; "" for no reason."""
+    return _WORDS.get(code, code)

@@ -1,0 +1,202 @@
+"""Sending what is due: claimed with an expiry, judged, tried, and written down try by try.
+
+A claim moves `due_at` ahead by `CLAIM_S`. A worker that dies holds nothing: once the time is over the row is due again, and a
+worker that comes late with a claim which has passed to another changes nothing but its own attempt.
+
+What is lost when a worker is killed: nothing. What can be said twice: what a sender took in the moment between its word and our
+commit, a millisecond or two; a mail goes again with the same Message-ID then, by which mailboxes show it once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from notifications import channels
+from notifications.channels.base import PermanentFailure, Sender, SenderAway, SendFailure
+from notifications.events import tell
+from notifications.models import Attempt, Channel, Notification, Status
+from notifications.rendering import outgoing
+from notifications.services import consent, payments
+
+logger = logging.getLogger(__name__)
+
+BATCH = 50
+CLAIM_S = 120
+SEND_S = 30  # the longest that one try takes
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 5, 3600
+_MAX_CLAIMS = 100  # one that kills every worker who touches it ends here
+_LIVES = {Channel.EMAIL: timedelta(hours=24), Channel.SMS: timedelta(hours=1), Channel.DEVICE: timedelta(minutes=10)}
+_LIFE = timedelta(hours=6)
+
+_CLAIM = """
+UPDATE notifications_notification SET claim = %(claim)s, claims = claims + 1, due_at = %(until)s
+WHERE id IN (
+    SELECT id FROM notifications_notification WHERE status = 'queued' AND due_at <= %(now)s
+    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+) RETURNING id
+"""
+
+
+def deliver(*, batches: int = 1_000) -> int:
+    """Send all that is due, a batch at a time; returns how many were claimed."""
+    total = 0
+    with ExitStack() as held:
+        desk = Desk(held)
+        for _ in range(batches):
+            claimed = claim()
+            if not claimed:
+                break
+            total += len(claimed)
+            desk.handle(claimed)
+    return total
+
+
+def claim(*, now: datetime | None = None) -> list[Notification]:
+    """Take up to `BATCH` that are due, the longest waiting first; nobody else sends them for `CLAIM_S` seconds."""
+    now = now or timezone.now()
+    mark = uuid4()
+    with connection.cursor() as cursor:
+        about: dict[str, Any] = {"claim": mark, "now": now, "until": now + timedelta(seconds=CLAIM_S), "limit": BATCH}
+        cursor.execute(_CLAIM, about)
+        ids = [row[0] for row in cursor.fetchall()]
+    if not ids:
+        return []
+    rows = Notification.objects.filter(pk__in=ids, claim=mark).select_related("device", "account")
+    return sorted(rows, key=lambda one: (one.created_at, one.pk))
+
+
+class Desk:
+    """One worker's senders, open for as long as there is something to send."""
+
+    def __init__(self, held: ExitStack) -> None:
+        self._held = held
+        self._senders: dict[str, list[Sender]] = {}
+        self._away: set[str] = set()
+
+    def handle(self, claimed: list[Notification]) -> None:
+        """Judge and try a batch; what is not reached while the claim lasts is left for the next."""
+        ends = time.monotonic() + CLAIM_S - 2 * SEND_S
+        self._away.clear()
+        found = consent.verdicts(claimed)
+        told: list[Notification] = []
+        for one in claimed:
+            if time.monotonic() > ends:
+                logger.warning("left %d notifications to the next claim", len(claimed) - len(told))
+                break
+            self._one(one, found[one.pk])
+            told.append(one)
+        tell(told)
+
+    def _one(self, one: Notification, verdict: consent.Verdict) -> None:
+        try:
+            reason = verdict.reason or self._admit(one, verdict)
+            if reason:
+                finish(one, Status.REFUSED, reason)
+            else:
+                self._try(one)
+        except Exception:
+            logger.exception("notification %s could not be handled; it will be tried again", one.hex)
+
+    def _admit(self, one: Notification, verdict: consent.Verdict) -> str:
+        """Count and charge it at its first try; returns why it may not be sent, or ""."""
+        if not self._of(one.channel):
+            return "no_sender"
+        if one.judged_at is None and not payments.is_free(one.channel, own=verdict.own):
+            try:
+                payments.pay(notification=one)
+            except payments.CannotPay as error:
+                return error.code
+        one.judged_at = one.judged_at or timezone.now()
+        return ""
+
+    def _try(self, one: Notification) -> None:
+        """Ask one sender after the other, up to the first that takes it."""
+        failure: SendFailure | None = None
+        for sender in self._of(one.channel):
+            if sender.name in self._away:
+                failure = failure or SenderAway("server_away")
+                continue
+            began = time.monotonic()
+            try:
+                vendor_id = sender.send(outgoing(one))
+            except SendFailure as error:
+                failure = error
+                note(one, sender.name, began, failure=error)
+                if isinstance(error, SenderAway):
+                    self._away.add(sender.name)
+                if isinstance(error, PermanentFailure):
+                    break
+            else:
+                accepted(one, sender.name, began, vendor_id)
+                return
+        self._failed(one, failure or SenderAway("server_away"))
+
+    def _failed(self, one: Notification, failure: SendFailure) -> None:
+        life = _LIVES.get(Channel(one.channel), _LIFE)
+        if isinstance(failure, PermanentFailure):
+            finish(one, Status.FAILED, failure.code, failure.detail)
+        elif timezone.now() - one.created_at > life or one.claims > _MAX_CLAIMS:
+            finish(one, Status.FAILED, "gave_up", failure.detail)
+        else:
+            postpone(one, failure)
+
+    def _of(self, channel: str) -> list[Sender]:
+        if channel not in self._senders:
+            self._senders[channel] = channels.senders(channel)
+            for sender in self._senders[channel]:
+                self._held.callback(sender.close)
+        return self._senders[channel]
+
+
+# --- writing down what came of it --------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def accepted(one: Notification, sender: str, began: float, vendor_id: str) -> None:
+    """Write down that a sender took it."""
+    note(one, sender, began, vendor_id=vendor_id)
+    _write(one, status=Status.SENT, sent_at=timezone.now(), reason="", detail="", tries=one.tries + 1, judged_at=one.judged_at)
+
+
+def postpone(one: Notification, failure: SendFailure) -> None:
+    """Have it tried again, later each time, and not all of them at once."""
+    wait_s = min(_FIRST_WAIT_S * 2**one.tries, _LONGEST_WAIT_S) * random.uniform(0.5, 1.0)
+    due = timezone.now() + timedelta(seconds=wait_s)
+    _write(one, due_at=due, reason=failure.code, detail=failure.detail, tries=one.tries + 1, judged_at=one.judged_at)
+
+
+@transaction.atomic
+def finish(one: Notification, status: Status, reason: str, detail: str = "") -> None:
+    """End it unsent, and give back what was paid for it."""
+    if _write(one, status=status, ended_at=timezone.now(), reason=reason, detail=detail, judged_at=one.judged_at):
+        payments.give_back(notification=one)
+
+
+def note(one: Notification, sender: str, began: float, *, vendor_id: str = "", failure: SendFailure | None = None) -> None:
+    """Write down one try; `began`: by the monotonic clock."""
+    outcome = Attempt.Outcome.ACCEPTED
+    if failure is not None:
+        outcome = Attempt.Outcome.PERMANENT if isinstance(failure, PermanentFailure) else Attempt.Outcome.TEMPORARY
+    took_ms = (time.monotonic() - began) * 1000
+    detail = failure.detail if failure else ""
+    Attempt.objects.create(
+        notification=one, sender=sender, outcome=outcome, took_ms=took_ms, vendor_id=vendor_id[:200], detail=detail
+    )
+    logger.info("notification %s by %s: %s after %.0f ms", one.hex, sender, outcome, took_ms)
+
+
+def _write(one: Notification, **values: object) -> bool:
+    """Change a claimed row; False if the claim has passed to another, whose word counts then."""
+    changed = Notification.objects.filter(pk=one.pk, claim=one.claim, status=Status.QUEUED).update(**values)
+    for name, value in values.items():
+        setattr(one, name, value)
+    return bool(changed)

@@ -1,0 +1,99 @@
+"""What a notification costs, paid once before it is sent and given back when it could not be.
+
+Where so many cost one price together (10 mails for a credit), the first takes them all and the next ones use them up.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from accounts.models import Account
+from billing.models import Entry, Price
+from billing.services import InsufficientCredits, cost, price_of, reverse_entry, spend_credits
+from notifications.models import Channel, Lot, Notification
+
+_ITEMS = {
+    Channel.EMAIL: Price.Item.EMAIL,
+    Channel.SMS: Price.Item.SMS,
+    Channel.PUSH: Price.Item.PUSH,
+    Channel.WEBHOOK: Price.Item.WEBHOOK,
+    Channel.APPRISE: Price.Item.WEBHOOK,
+}
+
+
+class CannotPay(Exception):
+    """It has no price, or the credits are not enough; `code` is one of notifications.reasons."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def is_free(channel: str, *, own: bool) -> bool:
+    """Say whether it costs nothing at all: to one's own devices, and mail to one's own confirmed addresses."""
+    return channel == Channel.DEVICE or (channel == Channel.EMAIL and own)
+
+
+def price_in_credits(channel: str, *, own: bool, country: str = "") -> tuple[int, int] | None:
+    """Return how many credits so many cost together, to show before sending; None where there is no price."""
+    if is_free(channel, own=own):
+        return 0, 1
+    price = price_of(_ITEMS[Channel(channel)], country=country)
+    return None if price is None else (price.credits, price.per)
+
+
+@transaction.atomic
+def pay(*, notification: Notification, country: str = "") -> None:
+    """Pay for one; a second time changes nothing.
+
+    Raises:
+        CannotPay: nothing was taken.
+    """
+    locked = Notification.objects.select_for_update().select_related("account").get(pk=notification.pk)
+    if not locked.paid:
+        locked.credits = _take(locked.account, Channel(locked.channel), f"notification:{locked.hex}", country)
+        locked.paid = True
+        locked.save(update_fields=["credits", "paid"])
+    notification.credits, notification.paid = locked.credits, locked.paid
+
+
+def _take(account: Account, channel: Channel, key: str, country: str) -> int:
+    item = _ITEMS[channel]
+    lot, _ = Lot.objects.select_for_update().get_or_create(account=account, item=_lot_name(item, country))
+    if lot.left:
+        lot.left -= 1
+        lot.save(update_fields=["left"])
+        return 0
+    price = price_of(item, country=country)
+    credits = cost(item, country=country)
+    if price is None or credits is None:
+        raise CannotPay("no_price")
+    if credits:
+        try:
+            spend_credits(account=account, credits=credits, key=key)
+        except InsufficientCredits as error:
+            raise CannotPay("no_credits") from error
+    lot.left, lot.per = price.per - 1, price.per
+    lot.save(update_fields=["left", "per"])
+    return credits
+
+
+def _lot_name(item: str, country: str) -> str:
+    return f"{item}:{country}" if country else item
+
+
+def give_back(*, notification: Notification, country: str = "") -> None:
+    """Give back what was paid for one that could not be sent, once. Within the transaction that ends it."""
+    locked = Notification.objects.select_for_update().get(pk=notification.pk)
+    if not locked.paid:
+        return
+    Notification.objects.filter(pk=locked.pk).update(paid=False)
+    notification.paid = False
+    entry = Entry.objects.filter(idempotency_key=f"notification:{locked.hex}").first()
+    item = _lot_name(_ITEMS[Channel(locked.channel)], country)
+    lot = Lot.objects.select_for_update().get(account=locked.account_id, item=item)
+    if entry is not None and lot.per == 1:
+        reverse_entry(entry=entry, reason="A notification could not be sent")
+    elif lot.per > 1:  # others of its lot may be used by now: the next one takes its place
+        lot.left += 1
+        lot.save(update_fields=["left"])

@@ -1,0 +1,19 @@
+"""The addresses of notifications."""
+
+from django.urls import path
+
+import devices.converters  # noqa: F401  # makes <device:…> known: 32 hex digits
+from notifications.views import log, recipients
+
+app_name = "notifications"
+
+urlpatterns = [
+    path("notifications/", log.log, name="log"),
+    path("notifications/recipients/", recipients.recipients, name="recipients"),
+    path("notifications/recipients/<device:recipient_id>/remove/", recipients.remove, name="recipient_remove"),
+    path("notifications/recipients/<device:recipient_id>/ask/", recipients.ask, name="recipient_ask"),
+    path("notifications/confirm/<str:secret>/", recipients.confirm, name="confirm"),
+    path("notifications/unsubscribe/<str:secret>/", recipients.unsubscribe, name="unsubscribe"),
+    path("notifications/<device:notification_id>/", log.detail, name="detail"),
+    path("notifications/<device:notification_id>/resend/", log.resend, name="resend"),
+]
