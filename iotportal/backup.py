@@ -26,6 +26,7 @@ from django.db import connection
 
 from iotportal.embedded import postgres
 from iotportal.embedded.state import write_private
+from iotportal.env import DATABASE_TLS
 from iotportal.locked_file import MAGIC, Locking, Unlocking, Unreadable
 
 FORMAT = 1
@@ -206,6 +207,7 @@ def _run(program: str, *words: str, output: IO[bytes] | None = None) -> None:
     place = connection.settings_dict
     names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
     env = {"PATH": os.environ.get("PATH", ""), **{name: str(place[key]) for name, key in names.items() if place[key]}}
+    env |= {f"PG{name.upper()}": place["OPTIONS"][name] for name in DATABASE_TLS if name in place["OPTIONS"]}
     try:
         done = subprocess.run([postgres.program(program), *words], env=env, stdout=output, stderr=subprocess.PIPE, check=False)  # noqa: S603 - ours
     except FileNotFoundError as error:

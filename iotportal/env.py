@@ -6,9 +6,12 @@ read stops the start with the variable's name and what it may be, rather than fa
 
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+DATABASE_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")  # what a database's URL may say besides, as libpq has it
 
 
 def text(name: str, default: str | None = None) -> str:
@@ -82,11 +85,14 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
 
 
-def database(name: str = "DATABASE_URL", default: str | None = None) -> dict[str, object]:
-    """Return Django's database settings from a URL `postgres://user:password@host:port/name`."""
+def database(name: str = "DATABASE_URL", default: str | None = None) -> dict[str, Any]:
+    """Return Django's database settings from a URL `postgres://user:password@host:port/name?sslmode=verify-full`."""
     parts = urlsplit(secret(name, default))
     if parts.scheme not in {"postgres", "postgresql"}:
         raise ImproperlyConfigured(f"{name} must start with postgres://; the portal needs PostgreSQL.")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if unknown := sorted(options.keys() - set(DATABASE_TLS)):  # to pass over one would be to connect without it
+        raise ImproperlyConfigured(f"{name} has {unknown[0]}; after ? it takes {', '.join(DATABASE_TLS)} alone.")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
@@ -94,4 +100,5 @@ def database(name: str = "DATABASE_URL", default: str | None = None) -> dict[str
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
+        "OPTIONS": options,
     }

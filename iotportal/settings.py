@@ -1,5 +1,6 @@
 """Settings of the portal, read from the environment alone (see docs/configuration.md)."""
 
+import ssl
 from pathlib import Path
 
 from django.conf.locale import LANG_INFO
@@ -96,12 +97,16 @@ TEMPLATES = [
 # No connection outlives its request: under ASGI each request has a thread of its own, which would take it along unused.
 DATABASES = {"default": {**env.database(), "CONN_MAX_AGE": 0}}
 VALKEY_URL = env.secret("VALKEY_URL")
-CACHES = {"default": {"BACKEND": "iotportal.cache.SharedCache", "LOCATION": VALKEY_URL, "KEY_PREFIX": "cache"}}
+CACHES = {  # version 2: what an older portal left there was no JSON
+    "default": {"BACKEND": "iotportal.cache.SharedCache", "LOCATION": VALKEY_URL, "KEY_PREFIX": "cache", "VERSION": 2}
+}
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [VALKEY_URL]}}}
 
 # --- Celery --------------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env.secret("CELERY_BROKER_URL", VALKEY_URL)
+if CELERY_BROKER_URL.startswith("rediss:"):  # by itself Celery would believe any certificate
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -43,6 +43,7 @@ def postgresql() -> None:
         dbname=place["NAME"],
         connect_timeout=int(WAIT_S),
         options=f"-c statement_timeout={int(WAIT_S * 1000)}",
+        **place["OPTIONS"],
     )
     try:
         link.cursor().execute("SELECT 1")

@@ -86,6 +86,7 @@ def log_in(*, user: User, ip: str | None, user_agent: str) -> LoginTokens:
         ip=ip,
         user_agent=_printable(user_agent)[:USER_AGENT_LENGTH],
     )
+    logger.info("User %s opened login %s from %s", user.pk, login.pk, ip)
     return _issue(login, now)
 
 

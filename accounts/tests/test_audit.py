@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
@@ -19,6 +21,17 @@ def test_a_sign_in_and_a_sign_out_are_logged(alice: User, caplog: pytest.LogCapt
 
     assert f"User {alice.pk} signed in from 127.0.0.1 with password" in caplog.text
     assert f"User {alice.pk} signed out from 127.0.0.1" in caplog.text
+
+
+def test_a_program_that_signs_in_is_logged_as_well(alice: User, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "accounts")
+    sent = {"username": "alice", "password": PASSWORD}
+    tokens = Client().post("/api/user/login", sent, content_type="application/json").json()
+    Client().post("/api/user/login", {**sent, "password": "guess"}, content_type="application/json")
+
+    assert re.search(rf"User {alice.pk} opened login [0-9a-f-]{{36}} from 127\.0\.0\.1", caplog.text)
+    assert "A sign-in from 127.0.0.1 failed" in caplog.text
+    assert tokens["access_token"] not in caplog.text
 
 
 def test_a_failed_one_is_logged_without_what_was_typed(alice: User, caplog: pytest.LogCaptureFixture) -> None:
