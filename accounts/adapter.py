@@ -33,7 +33,7 @@ from accounts.services import codes, profile, sessions, tries
 from accounts.services.tries import TriesUsedUp, Try
 from accounts.validators import validate_plain_address, validate_user_name
 from iotportal.legacy import is_legacy
-from iotportal.words import seconds
+from iotportal.words import wait
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         **DefaultAccountAdapter.error_messages,
         "username_password_mismatch": "User name and password do not match.",
         "email_password_mismatch": "User name and password do not match.",
-        "too_many_login_attempts": "A code was sent to you a moment ago. Wait half a minute, then sign in again.",
+        "too_many_login_attempts": "A code was sent to you already. Type that one, or wait for another.",
         "username_taken": "That user name is taken.",
         "username_blacklisted": "That user name is taken.",
         "email_taken": "That e-mail address is taken.",
@@ -106,7 +106,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             self._try: Try | None = tries.begin("sign_in", name=name, origin=known_browsers.origin(request, name))
         except TriesUsedUp as error:
             request.wait_s = error.wait_s  # type: ignore[attr-defined]  # for the form
-            words = f"Too many wrong passwords. Try again in {seconds(error.wait_s)}, or get a new password by mail."
+            words = f"Too many wrong passwords. Try again in {wait(error.wait_s)}, or get a new password by mail."
             raise ValidationError(words, code="too_many_login_attempts") from error
         self._login_failed_rl_usage = self._try  # which allauth takes back when the password was right
 

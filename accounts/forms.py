@@ -17,9 +17,10 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts import mail
+from accounts import mail, waiting
 from accounts.models import ApiToken, User
 from accounts.validators import validate_visible_text
+from iotportal.words import wait
 
 PASSWORD_MAX_LENGTH = 256
 PASSWORD_HINT = "10 characters or more."
@@ -78,9 +79,17 @@ class SignInForm(allauth_forms.LoginForm):  # type: ignore[misc]  # allauth has 
             left = getattr(self.request, "tries_left", None)
             if str(error.code).endswith("_password_mismatch") and left is not None:
                 error = ValidationError(f"{error.message} {counted(left)}", code=error.code)
+            elif error.code == "too_many_login_attempts" and not hasattr(self.request, "wait_s"):
+                error = self._code_was_sent(error)
             self.add_error("password", error)
             cleaned = self.cleaned_data
         return cleaned
+
+    def _code_was_sent(self, error: ValidationError) -> ValidationError:
+        """Say when there can be another code for the address that is to be confirmed; the password was right."""
+        self.request.wait_s = waiting.wait_s(self.request)
+        words = f"A code was sent to you already. Type that one, or sign in again in {wait(self.request.wait_s)} for another."
+        return ValidationError(words, code=error.code)
 
 
 def counted(left: int) -> str:

@@ -6,16 +6,18 @@ sign-in of a program (`accounts.services.login_tokens`): the access token is wha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 
 from allauth.core import context
 from allauth.headless.adapter import DefaultHeadlessAdapter
 from allauth.headless.spec.internal.schema import get_schema
 from allauth.headless.tokens.strategies.sessions import SessionTokenStrategy
-from django.http import HttpRequest
+from django.http import HttpRequest, JsonResponse
 from django.urls import URLPattern, URLResolver, resolve
 
 from accounts.http import whence
@@ -88,6 +90,14 @@ def end_login(sender: object, request: HttpRequest, **kwargs: object) -> None:
     opened = request.session.get(_LOGIN)
     for token in ApiToken.objects.filter(pk=opened) if opened else ():
         revoke_token(token=token)
+
+
+def too_many_tries(response: JsonResponse, wait_s: int) -> JsonResponse:
+    """Return an answer that allauth meant as 400 as what it is: there were too many tries, and the next is looked at later."""
+    said = {**json.loads(response.content), "status": HTTPStatus.TOO_MANY_REQUESTS}
+    response.content, response.status_code = json.dumps(said).encode(), HTTPStatus.TOO_MANY_REQUESTS
+    response["Retry-After"] = str(wait_s)
+    return response
 
 
 @cache

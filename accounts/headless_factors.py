@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from allauth.account.adapter import get_adapter
@@ -12,7 +11,7 @@ from allauth.headless.constants import Client
 from allauth.headless.internal.restkit.inputs import Input
 from allauth.headless.mfa import views
 from allauth.mfa.models import Authenticator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import URLPattern, URLResolver, path
 
 from accounts.factor_forms import (
@@ -24,6 +23,7 @@ from accounts.factor_forms import (
     PasskeySignInForm,
     PasskeyStepForm,
 )
+from accounts.headless import too_many_tries
 from accounts.services import factor_settings, factors
 
 
@@ -64,10 +64,7 @@ class CodeView(views.AuthenticateView):  # type: ignore[misc]  # allauth has no 
         """Say how long to wait after too many wrong codes."""
         response: HttpResponseBase = super().handle(request, *args, **kwargs)
         wait_s = getattr(getattr(self, "input", None), "wait_s", 0)
-        if wait_s:
-            response.status_code = HTTPStatus.TOO_MANY_REQUESTS
-            response["Retry-After"] = str(wait_s)
-        return response
+        return too_many_tries(response, wait_s) if wait_s and isinstance(response, JsonResponse) else response
 
     def get_input_kwargs(self) -> dict[str, Any]:
         """Check the code against the one that was sent, too."""

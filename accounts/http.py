@@ -12,8 +12,9 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
+from accounts import waiting
 from accounts.models import User
-from iotportal.words import seconds
+from iotportal.words import wait
 
 AREA = {"area": "menu"}  # where the Account pages stand in the menu
 
@@ -60,8 +61,13 @@ def whence(request: HttpRequest) -> dict[str, str]:
     return {"ip": get_adapter().get_client_ip(request), "user_agent": request.headers.get("User-Agent", "")}
 
 
+def refused_by_allauth(request: HttpRequest) -> HttpResponse:
+    """Return the page of one whom a limit of allauth's refused; it finds this as `handler429` beside the URLs."""
+    return too_many(request, waiting.wait_s(request))
+
+
 def too_many(request: HttpRequest, wait_s: int) -> HttpResponse:
     """Return the page that asks to come again in `wait_s` seconds."""
-    response = render(request, "429.html", {"wait": seconds(wait_s)}, status=429)
+    response = render(request, "429.html", {"wait": wait(wait_s)}, status=429)
     response["Retry-After"] = str(wait_s)
     return response

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from allauth.core.internal import ratelimit
 from django.core.cache import cache
 from django.http import HttpRequest
+
+Counted = list[tuple[ratelimit.Rate, list[float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,7 @@ class Limit:
 
     def wait_s(self, key: str | None = None, request: HttpRequest | None = None) -> int:
         """Return the seconds until one more may be; 0 if it may be now."""
-        now = time.time()
-        counted = self._counted(key, request)
-        waits = (times[-1] + rate.duration - now for rate, times in counted if len(times) >= rate.amount)
-        return int(max(waits, default=0.0) + 0.999)
+        return wait_of(self._counted(key, request))
 
     def forget(self, key: str) -> None:
         """Begin to count anew."""
@@ -58,11 +57,23 @@ class Limit:
             return {"app": "allauth.account", "action": self.name}
         return {"app": "accounts", "action": self.name, "config": {self.name: self.rates}}
 
-    def _counted(self, key: str | None, request: HttpRequest | None) -> list[tuple[ratelimit.Rate, list[float]]]:
+    def _counted(self, key: str | None, request: HttpRequest | None) -> Counted:
         """Return the rates, each with the times that count for it, the newest first."""
         where = self._where()
         rates, app = ratelimit.get_rates(**where), where["app"]
-        names = [ratelimit.get_cache_key(request, app=app, action=self.name, rate=rate, key=key) for rate in rates]
-        kept, now = cache.get_many(names), time.time()
-        times = [[at for at in kept.get(name, []) if at > now - rate.duration] for rate, name in zip(rates, names, strict=True)]
-        return list(zip(rates, times, strict=True))
+        return counted(
+            [(rate, ratelimit.get_cache_key(request, app=app, action=self.name, rate=rate, key=key)) for rate in rates]
+        )
+
+
+def counted(limits: Sequence[tuple[ratelimit.Rate, str]]) -> Counted:
+    """Return rates, each given with the name of its counter, each with the times that count for it, the newest first."""
+    kept, now = cache.get_many([name for _, name in limits]), time.time()
+    return [(rate, [at for at in kept.get(name, []) if at > now - rate.duration]) for rate, name in limits]
+
+
+def wait_of(counts: Counted) -> int:
+    """Return the seconds until there may be one more of each; 0 if there may be now."""
+    now = time.time()
+    waits = (times[-1] + rate.duration - now for rate, times in counts if len(times) >= rate.amount)
+    return int(max(waits, default=0.0) + 0.999)

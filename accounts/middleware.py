@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from allauth.headless.base.response import APIResponse
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from accounts import waiting
+from accounts.headless import too_many_tries
 from accounts.services import sessions
 
 
@@ -22,12 +25,14 @@ def note_session_use(get_response: Callable[[HttpRequest], HttpResponse]) -> Cal
 
 
 def say_when_again(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Tell those who came too often when to come again, where allauth refused them: its limits are by the minute."""
+    """Tell those who came too often when to come again, where allauth refused them: its answers do not say."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        if response.status_code == 429:
-            response.headers.setdefault("Retry-After", "60")
+        if isinstance(response, APIResponse) and b'"too_many_login_attempts"' in response.content:
+            return too_many_tries(response, getattr(request, "wait_s", 0) or waiting.wait_s(request))
+        if response.status_code == 429 and not response.has_header("Retry-After"):
+            response["Retry-After"] = str(waiting.wait_s(request))
         return response
 
     return middleware

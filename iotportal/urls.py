@@ -15,6 +15,7 @@ _sign_in = [
     path("schema", SignInSchemaView.as_view(), name="openapi_yaml"),  # allauth finds its own paths by this name
     path("docs", SignInDocsView.as_view(), name="docs"),
 ]
+handler429 = "accounts.http.refused_by_allauth"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="devices:list"), name="home"),
     path("devices/", include("devices.urls")),

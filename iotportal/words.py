@@ -24,6 +24,14 @@ def seconds(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0") + " s"
 
 
+def wait(left_s: float) -> str:
+    """Write how long to wait, never less than it takes: 1 s, 90 s, 3 min, 2 h."""
+    for unit, size, most in (("s", 1, 119), ("min", 60, 119), ("h", 3600, 47)):
+        if (count := -int(-left_s // size)) <= most:
+            return f"{count} {unit}"
+    return f"{-int(-left_s // 86400)} d"
+
+
 def ago(value: datetime, now: datetime | None = None) -> str:
     """Say how long ago something was."""
     passed = max(0.0, ((now or timezone.now()) - value).total_seconds())

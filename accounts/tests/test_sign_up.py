@@ -302,7 +302,8 @@ def test_it_answers_429_in_our_design_after_too_many_sign_ups(client: Client) ->
         client.post(SIGN_UP, {})
     response = client.post(SIGN_UP, {})
 
-    assert (response.status_code, response["Retry-After"]) == (429, "60")
+    assert response.status_code == 429
+    assert 50 <= int(response["Retry-After"]) <= 60
     assert b"Too many requests" in response.content
     assert b"portal.css" in response.content
 

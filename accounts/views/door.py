@@ -25,7 +25,7 @@ from accounts.forms import counted, focus_first_error
 from accounts.services import codes, recovery, tries
 from accounts.services.tries import TriesUsedUp
 from accounts.stages import SecondFactorStage
-from iotportal.words import seconds
+from iotportal.words import wait
 
 SENDER = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
 
@@ -38,7 +38,7 @@ class BadRequestMixin:
         focus_first_error(form)
         response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]  # of the class that it is mixed into
         wait_s = getattr(self.request, "wait_s", None)  # type: ignore[attr-defined]  # of the class that it is mixed into
-        response.status_code = 429 if wait_s or form.has_error("password", "too_many_login_attempts") else 400
+        response.status_code = 429 if wait_s else 400
         if wait_s:
             response["Retry-After"] = str(wait_s)
         return response
@@ -164,7 +164,7 @@ class RecoverView(BadRequestMixin, allauth_views.PasswordResetView):  # type: ig
         except TriesUsedUp as error:
             self.request.wait_s = error.wait_s
             form.add_error(
-                "email", f"Many mails went there already. Look into the mailbox, or try again in {seconds(error.wait_s)}."
+                "email", f"Many mails went there already. Look into the mailbox, or try again in {wait(error.wait_s)}."
             )
             return self.form_invalid(form)
         except mail.MailNotTaken:
@@ -189,7 +189,7 @@ class RecoverCodeView(CodeTriesMixin, allauth_views.ConfirmPasswordResetCodeView
             self._try = tries.begin("recover_code", name=email, origin=known_browsers.origin(request, email))
         except TriesUsedUp as error:
             self._process.abort()
-            messages.error(request, f"Too many wrong codes for that address. Try again in {seconds(error.wait_s)}.")
+            messages.error(request, f"Too many wrong codes for that address. Try again in {wait(error.wait_s)}.")
             return redirect(self.start_again)
         return super().post(request, *args, **kwargs)
 

@@ -49,7 +49,7 @@ def too_many(wait_s: int) -> Problem:
 
 
 @contextmanager
-def mailing() -> Iterator[None]:
+def mailing(email: str) -> Iterator[None]:
     """Say as a problem why a mail cannot be sent, which allauth's flows would answer with a page.
 
     Raises:
@@ -58,7 +58,8 @@ def mailing() -> Iterator[None]:
     try:
         yield
     except ImmediateHttpResponse as refusal:
-        raise (too_many(30) if refusal.response.status_code == 429 else _no_mail()) from refusal
+        tried_often = refusal.response.status_code == 429
+        raise (too_many(CODE_MAIL.wait_s(email.lower())) if tried_often else _no_mail()) from refusal
     except mail.MailNotTaken as error:
         raise _no_mail() from error
 

@@ -63,7 +63,7 @@ class ForgotView(OpenView):
             raise invalid(sentences(form))
         email, code = form.cleaned_data["email"], get_adapter().generate_password_reset_code()
         begin("recover", http, email)
-        with mailing():
+        with mailing(email):
             mail.send_recovery(email, code)
         codes.make_live(user=None, address=email, code=code)
         return answer(ON_ITS_WAY.format("address"))

@@ -86,7 +86,7 @@ class SignUpView(OpenView):
             raise _name_taken(str(error.message)) from error
         if user is not None:
             signals.user_signed_up.send(sender=User, request=http, user=user)
-        with mailing():
+        with mailing(email):
             EmailVerificationProcess.initiate(request=http, user=user, email=email)
         return answer(f"A 6-digit code is on its way to {email}.")
 
@@ -165,6 +165,6 @@ class ResendView(OpenView):
         address = _unconfirmed(name)
         # Where a mail went there a moment ago, that is the one on its way: to say 429 would tell who is known.
         if address and consume_email_verification_rate_limit(http, address.email, dry_run=True):
-            with mailing():
+            with mailing(address.email):
                 EmailVerificationProcess.initiate(request=http, user=address.user, email=address.email)
         return answer(ON_ITS_WAY.format("user"))
