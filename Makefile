@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
 # What `make run` passes on to the supervisor when it is given: make run PORT=8001 HOST=0.0.0.0
-export HOST PORT MQTT_PORT MAIL_PORT MAIL_PAGE_PORT PAYPAL_PORT POSTGRES_PORT VALKEY_PORT
+export HOST PORT HTTPS_PORT HTTP_PORT MQTT_PORT AMQP_PORT WEB_PROCESSES BRIDGES MAIL_PORT MAIL_PAGE_PORT PAYPAL_PORT POSTGRES_PORT VALKEY_PORT
 
 .PHONY: help
 help: ## list the targets
@@ -23,8 +23,12 @@ help: ## list the targets
 run: $(VENV)/runtime.stamp ## start everything (HOST=127.0.0.1 PORT=8000 MQTT_PORT=8883 MAIL_PORT=1025 MAIL_PAGE_PORT=8025 PAYPAL_PORT=8026)
 	@exec $(BIN)/python -m iotportal.embedded run
 
+.PHONY: run-full
+run-full: $(VENV)/runtime.stamp rabbitmq nginx ## start the production stack: RabbitMQ, nginx, many workers (HTTPS_PORT=8443 AMQP_PORT=5671 WEB_PROCESSES=2 …)
+	@exec $(BIN)/python -m iotportal.embedded run-full
+
 .PHONY: stop
-stop: $(VENV)/runtime.stamp ## stop what `make run` started in another terminal
+stop: $(VENV)/runtime.stamp ## stop what `make run` or `make run-full` started in another terminal
 	@exec $(BIN)/python -m iotportal.embedded stop
 
 .PHONY: manage
@@ -40,7 +44,7 @@ restore: $(VENV)/runtime.stamp ## make the portal of this checkout, while it is 
 	@exec $(BIN)/python -m iotportal.embedded restore $(abspath $(FILE))
 
 .PHONY: test
-test: dev chromium node compiler rabbitmq lint types checks unit ## everything that must pass: lint, types, checks, all tests
+test: dev chromium node compiler rabbitmq nginx lint types checks unit ## everything that must pass: lint, types, checks, all tests
 	@sh .ci/left-out.sh
 
 .PHONY: lint
@@ -79,7 +83,11 @@ compiler:
 
 .PHONY: rabbitmq
 rabbitmq:
-	@sh .ci/rabbitmq.sh
+	@sh .ci/server.sh rabbitmq-server
+
+.PHONY: nginx
+nginx:
+	@sh .ci/server.sh nginx
 
 .PHONY: bench
 bench: dev ## measure commands and history ingest against real servers (bench/; BENCH="commands ingest faults")

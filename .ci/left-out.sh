@@ -14,6 +14,9 @@ have chromium chromium-browser google-chrome || say \
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || [ -x /opt/rabbitmq/sbin/rabbitmq-server ] || say \
     "LEFT OUT: all tests against RabbitMQ. There is none here and no way to install one." \
     "Install it (Debian: apt install rabbitmq-server) and run make test again."
+PATH="$PATH:/usr/sbin:/usr/local/sbin" have nginx || say \
+    "LEFT OUT: the test of make run-full. There is no nginx here and no way to install one." \
+    "Install it (Debian: apt install nginx-light) and run make test again."
 have node && have npm || say \
     "LEFT OUT: tests of the API's TypeScript client and the Node.js simulator. No Node.js is here." \
     "Install it (Debian: apt install nodejs npm) and run make test again."

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
@@ -40,11 +41,12 @@ class NoDemo(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A demo device: its name, kind, and the pins that are named from the start."""
+    """A demo device: its name, kind, the pins that are named from the start, and whether it is simulated over AMQP."""
 
     name: str
     profile: str
     pins: Mapping[int, str]
+    over_amqp: bool = False
 
 
 _PLANS = (
@@ -52,6 +54,7 @@ _PLANS = (
     _Plan("Workshop bench", "modern", {2: "Bench light", 3: "Extractor", 4: "Emergency stop"}),
     _Plan("Door buzzer", "ft900", {16: "Buzzer", 17: "Door contact"}),
 )
+_ON_RABBITMQ = (*_PLANS, _Plan("Cold store", "standard", {4: "Compressor", 5: "Door"}, over_amqp=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,23 @@ class DemoState:
 def set_up_demo(*, password: str, directory: Path) -> DemoState:
     """Make the demo user and its devices if that was never done, and bring the simulators' folders below `directory` up to date.
 
+    Where the broker is RabbitMQ there is a device more, which speaks AMQP; its folder is below `amqp_directory(directory)`.
+
     Raises:
         NoDemo: somebody else has the demo's user name or e-mail.
         devices.pki.PkiError: the certificate authority is not usable.
     """
     user, created = _demo_user(password)
     return DemoState(created, _write_folders(user, private_directory(directory)))
+
+
+def amqp_directory(directory: Path) -> Path:
+    """Return where the folders of the devices that speak AMQP are, beside the others'."""
+    return directory.with_name(f"{directory.name}-amqp")
+
+
+def _plans() -> tuple[_Plan, ...]:
+    return _ON_RABBITMQ if settings.BROKER == "rabbitmq" else _PLANS
 
 
 def _demo_user(password: str) -> tuple[User, bool]:
@@ -95,7 +109,7 @@ def _make_user(password: str) -> User:
     """Make all of it or nothing, so that a start that was stopped half-way begins again."""
     user = create_user(username=USERNAME, email=EMAIL, password=password, first_name="Demo", last_name="User")
     account = personal_account(user)
-    for plan in _PLANS:
+    for plan in _plans():
         device = register_device(account=account, name=plan.name, profile=plan.profile).device
         for number, name in plan.pins.items():
             name_pin(device=device, number=number, name=name)
@@ -108,21 +122,25 @@ def _make_user(password: str) -> User:
 def _write_folders(user: User, directory: Path) -> list[Path]:
     """Bring the folders in line with the demo devices that still exist; return them."""
     devices = Device.objects.filter(account=personal_account(user))
-    known = dict(_known_folders(directory))
+    over_amqp = {plan.name for plan in _plans() if plan.over_amqp}
+    elsewhere = private_directory(amqp_directory(directory)) if over_amqp else directory
+    known = {**dict(_known_folders(directory)), **dict(_known_folders(elsewhere))}
     current = []
     for device in devices:
         folder = known.get(device.hex)
         if device.deleted_at is not None:
             if folder is not None:
                 shutil.rmtree(folder)
-        elif (folder is not None or _is_ours(device, user)) and _write_folder(device, folder or directory / slug(device)):
-            current.append(folder or directory / slug(device))
+            continue
+        place = folder or (elsewhere if device.name in over_amqp else directory) / slug(device)
+        if (folder is not None or _is_ours(device, user)) and _write_folder(device, place):
+            current.append(place)
     return sorted(current)
 
 
 def _is_ours(device: Device, user: User) -> bool:
     """Say whether a device without a folder is one we made (the folders were lost), not one that a person named the same."""
-    return device.name in {plan.name for plan in _PLANS} and device.created_at - user.date_joined < _MADE_WITHIN
+    return device.name in {plan.name for plan in _plans()} and device.created_at - user.date_joined < _MADE_WITHIN
 
 
 def _known_folders(directory: Path) -> Iterator[tuple[str, Path]]:

@@ -47,6 +47,17 @@ def test_the_first_start_makes_a_user_who_can_sign_in_and_three_devices(start: C
     assert all(device.pins.exclude(name="").exists() for device in devices)
 
 
+def test_on_rabbitmq_one_device_more_speaks_amqp(start: Callable[[], set[str]], tmp_path: Path, settings: Settings) -> None:
+    settings.BROKER = "rabbitmq"
+    assert start() == start() == {*FOLDERS, "cold-store"}
+    assert len(load_fleet(tmp_path / "simulators", Overrides(), tmp_path)) == len(FOLDERS)
+    (alone,) = load_fleet(tmp_path / "simulators-amqp", Overrides(), tmp_path)
+    assert alone.device_id == demo_device("Cold store").hex
+    services.delete_device(device=demo_device("Cold store"))
+    assert start() == FOLDERS
+    assert not list((tmp_path / "simulators-amqp").iterdir())
+
+
 def test_the_simulators_find_what_they_need_and_nobody_else_can_read_it(start: Callable[[], set[str]], tmp_path: Path) -> None:
     start()
     fleet = load_fleet(tmp_path / "simulators", Overrides(), tmp_path)

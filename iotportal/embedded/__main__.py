@@ -1,4 +1,4 @@
-"""`python -m iotportal.embedded run|stop|manage|restore`: what `make run`, `make stop`, `make manage` and `make restore` do."""
+"""`python -m iotportal.embedded run|run-full|stop|manage|restore`: what `make run`, `make run-full`, `make stop` … do."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from iotportal.embedded.errors import StartError
 from iotportal.embedded.lock import AlreadyRunning, RunLock
-from iotportal.embedded.state import CHECKOUT, State, default_state, read_json
+from iotportal.embedded.state import CHECKOUT, State, default_state, full_state, read_json
 
 _STOP_S = 30.0
 
@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m iotportal.embedded", description="The portal with all its servers.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="start everything and stay until Ctrl-C")
+    commands.add_parser("run-full", help="the same with RabbitMQ, nginx and several processes of each kind, as in production")
     commands.add_parser("stop", help="stop what runs from this checkout")
     manage = commands.add_parser("manage", help="run a management command with the running stack's settings")
     manage.add_argument("words", nargs=argparse.REMAINDER)
@@ -31,9 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     state = default_state()
     try:
         if options.command == "run":
-            return _run(state)
+            return _run(state, full=False)
+        if options.command == "run-full":
+            return _run(full_state(), full=True)
         if options.command == "stop":
-            return _stop(state)
+            return _stop()
         if options.command == "restore":
             return _restore(state, options.file)
         return _manage(state, options.words)
@@ -42,14 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _run(state: State) -> int:
+def _run(state: State, *, full: bool) -> int:
     os.umask(0o077)  # logs, keys and data are for this user alone
     state.make()
     _log_to(state)
     from iotportal.embedded import portal  # here, because circus sets up logging as soon as it is imported
 
     try:
-        return asyncio.run(portal.run(state))
+        return asyncio.run(portal.run(state, portal.FULL) if full else portal.run(state, portal.DESK))
     except AlreadyRunning as other:
         print(
             f"The portal of this checkout is already running (process {other.pid}): {other.url}\nStop it with: make stop",
@@ -76,11 +79,21 @@ def _log_to(state: State) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def _stop(state: State) -> int:
+def _stop() -> int:
+    """Stop what runs from this checkout: `make run`, `make run-full`, or both."""
+    running = [state for state in dict.fromkeys((default_state(), full_state())) if _is_running(state)]
+    for state in running:
+        _stop_one(state)
+    print("Stopped." if running else "Nothing of this checkout is running.")
+    return 0
+
+
+def _is_running(state: State) -> bool:
+    return state.run.is_dir() and RunLock(state).is_taken()
+
+
+def _stop_one(state: State) -> None:
     lock = RunLock(state)
-    if not state.run.is_dir() or not lock.is_taken():
-        print("Nothing of this checkout is running.")
-        return 0
     pid = lock.holder().pid
     try:
         os.kill(pid, signal.SIGTERM)
@@ -91,8 +104,6 @@ def _stop(state: State) -> int:
         if time.monotonic() > deadline:
             raise StartError(f"Process {pid} has not stopped within {_STOP_S:g} s. See {state.log}/supervisor.log")
         time.sleep(0.1)
-    print("Stopped.")
-    return 0
 
 
 def _manage(state: State, words: list[str]) -> int:

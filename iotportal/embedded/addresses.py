@@ -25,9 +25,9 @@ class Addresses:
         """Whether only this machine can connect."""
         return ipaddress.ip_address(self.bind).is_loopback
 
-    def url(self, port: int) -> str:
+    def url(self, port: int, scheme: str = "http") -> str:
         """Return the URL to print and to put into mails."""
-        return f"http://{in_url(self.public)}:{port}"
+        return f"{scheme}://{in_url(self.public)}:{port}"
 
 
 def in_url(host: str) -> str:

@@ -1,4 +1,4 @@
-"""`make run` from its first line to its last."""
+"""`make run` and `make run-full` from its first line to its last."""
 
 import asyncio
 import contextlib
@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from iotportal.embedded import config as configuration
-from iotportal.embedded import postgres, stack
+from iotportal.embedded import full, postgres, stack
 from iotportal.embedded.config import Config
 from iotportal.embedded.errors import StartError
 from iotportal.embedded.lock import RunLock
@@ -25,7 +27,39 @@ logger = logging.getLogger(__name__)
 _DEMO_USER = "demo"
 
 
-async def run(state: State) -> int:
+C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True, slots=True)
+class Edition(Generic[C]):
+    """What `make run` and `make run-full` differ in; `told` are lines of the banner."""
+
+    read: Callable[[State, Mapping[str, str]], C]
+    environment: Callable[[State, C, Mapping[str, str]], dict[str, str]]
+    build: Callable[[State, C, Secrets, postgres.Place, Mapping[str, str]], Stack]
+    told: Callable[[C], list[str]]
+
+
+DESK = Edition(
+    configuration.read,
+    stack.environment,
+    stack.build,
+    lambda config: [
+        f"  PayPal        {config.paypal_url}/   (nobody pays there: it is for trying out)",
+        f"  Devices       {config.addresses.public} port {config.mqtt}, MQTT over TLS with the device's certificate",
+    ],
+)
+FULL = Edition(
+    full.read,
+    full.environment,
+    full.build,
+    lambda config: [
+        f"  Devices       {config.addresses.public} port {config.mqtt} (MQTT) or {config.amqps} (AMQP), TLS with the device's certificate",
+    ],
+)
+
+
+async def run(state: State, edition: Edition[C]) -> int:
     """Start everything, stay until SIGINT, SIGTERM or SIGHUP, stop everything; returns the exit code.
 
     Raises:
@@ -34,31 +68,31 @@ async def run(state: State) -> int:
     """
     terminal = Terminal()
     began = time.monotonic()
-    config = configuration.read(state, os.environ)
+    config = edition.read(state, os.environ)
     lock = RunLock(state).take(config.url)
     try:
-        return await _run_locked(state, terminal, began)
+        return await _run_locked(state, edition, terminal, began)
     finally:
         lock.release()
 
 
-async def _run_locked(state: State, terminal: Terminal, began: float) -> int:
+async def _run_locked(state: State, edition: Edition[C], terminal: Terminal, began: float) -> int:
     recorded = Recorded(state)
     leftovers = recorded.end_leftovers()
     if leftovers:
         terminal.say(f"Ended what an earlier run had left behind: {', '.join(leftovers)}.")
-    config = configuration.read(state, os.environ)  # again: the leftovers may have held the ports that are kept
+    config = edition.read(state, os.environ)  # again: the leftovers may have held the ports that are kept
     configuration.require_free_ports(config)
     configuration.keep_ports(state, config)
     kept = stack.make_secrets(state, config)
-    env = stack.environment(state, config, os.environ)
+    env = edition.environment(state, config, os.environ)
     where = postgres.place(state)
     if not (where.data / "PG_VERSION").exists():
         terminal.say("First start: making the database, the certificate authority and the demo devices.")
     if where.data != state.postgres:
         terminal.say(f"PostgreSQL's user cannot reach this folder: its data is in {where.data}")
     postgres.prepare(where, kept.postgres_superuser)
-    everything = stack.build(state, config, kept, where, env)
+    everything = edition.build(state, config, kept, where, env)
     _keep_environment(state, env)
 
     supervisor = Supervisor(state, everything.groups(), terminal, recorded)
@@ -66,7 +100,7 @@ async def _run_locked(state: State, terminal: Terminal, began: float) -> int:
     stop = _stop_signal()
     try:
         if await _unless(stop, _start(supervisor, everything, config, kept, terminal, began)):
-            terminal.say(_banner(state, config, kept))
+            terminal.say(_banner(state, config, kept, edition.told(config)))
             if await _unless(stop, _start_workers(supervisor, everything)):
                 logger.info("everything runs after %.1f s", time.monotonic() - began)
                 await stop.wait()
@@ -127,21 +161,18 @@ async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
 
 def _keep_environment(state: State, env: dict[str, str]) -> None:
     """Keep what the processes are told, for `make manage`: of the rest of the shell's environment nothing is written down."""
-    ours = {
-        name: value for name, value in env.items() if name.startswith(("PORTAL_", "MQTT_", "DATABASE_", "VALKEY_", "DJANGO_"))
-    }
+    told = ("PORTAL_", "MQTT_", "AMQP_", "RABBITMQ_", "DATABASE_", "VALKEY_", "DJANGO_")
+    ours = {name: value for name, value in env.items() if name.startswith(told)}
     write_private(stack.environment_file(state), json.dumps(ours, indent=1) + "\n")
 
 
-def _banner(state: State, config: Config, kept: Secrets) -> str:
-    device = f"{config.addresses.public} port {config.mqtt}"
+def _banner(state: State, config: Config, kept: Secrets, told: list[str]) -> str:
     lines = [
         "",
         f"  The portal    {config.url}",
         f"  Sign in       {_DEMO_USER}   password {kept.demo_password}",
         f"  Mail it sends {config.mail_url}   (as JSON: {config.mail_url}messages.json)",
-        f"  PayPal        {config.paypal_url}/   (nobody pays there: it is for trying out)",
-        f"  Devices       {device}, MQTT over TLS with the device's certificate",
+        *told,
         f"  Logs          {state.log}",
         "  Stop          Ctrl-C, or `make stop` in another terminal",
         "",

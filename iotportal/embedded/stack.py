@@ -1,6 +1,7 @@
 """The processes of the stack, what each is told, and how it shows that it is ready. Data only: `supervisor` runs them."""
 
 import base64
+import contextlib
 import http.client
 import secrets
 import socket
@@ -9,13 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from iotportal import processes
 from iotportal.embedded import postgres, valkey
+from iotportal.embedded.addresses import in_url
 from iotportal.embedded.children import Child
 from iotportal.embedded.config import Config
 from iotportal.embedded.state import State, write_private
 
 _LOCAL = "127.0.0.1"
 _WELL_KNOWN = "demo-portal"
+WORKER_READY, BEAT_READY = b" ready.", b"beat: Starting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +27,15 @@ class Service:
     """A process that runs for as long as the stack.
 
     `ready` asks (it may block for a few seconds) whether it can be used; `ready_line` is what it prints then, for a process
-    that listens on nothing. With neither it counts as ready at once.
+    that listens on nothing. With neither it counts as ready at once. `wanted` says just before the start whether there is
+    anything for it to do.
     """
 
     child: Child
     ready: Callable[[], bool] | None = None
     ready_line: bytes | None = None
     start_s: float = 60.0
+    wanted: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def make_secrets(state: State, config: Config) -> Secrets:
         postgres_superuser=state.secret("postgres-superuser"),
         postgres_portal=state.secret("postgres-portal"),
         valkey=state.secret("valkey"),
-        demo_password=_demo_password(state, config.addresses.is_loopback),
+        demo_password=_demo_password(state, config.is_for_this_desk),
     )
     state.secret("secret-key", lambda: secrets.token_urlsafe(50))
     state.secret("seal-key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
@@ -78,13 +84,13 @@ def make_secrets(state: State, config: Config) -> Secrets:
     return made
 
 
-def _demo_password(state: State, is_loopback: bool) -> str:
+def _demo_password(state: State, may_be_known: bool) -> str:
     """Return the demo user's password: the one everybody knows does no harm only while nobody else can connect.
 
     Once it has been changed for the network it stays changed.
     """
     password = state.secret("demo-password", lambda: _WELL_KNOWN)
-    if password == _WELL_KNOWN and not is_loopback:
+    if password == _WELL_KNOWN and not may_be_known:
         password = secrets.token_urlsafe(9)
         write_private(state.secrets / "demo-password", password + "\n")
     return password
@@ -96,8 +102,8 @@ def environment(state: State, config: Config, inherited: Mapping[str, str]) -> d
     ours = {
         "DJANGO_SETTINGS_MODULE": "iotportal.settings",
         "PORTAL_URL": config.url,
-        "PORTAL_ALLOWED_HOSTS": ",".join(_as_host(name) for name in names),
-        "PORTAL_TRUSTED_ORIGINS": ",".join(f"http://{_as_host(name)}:{config.web}" for name in names),
+        "PORTAL_ALLOWED_HOSTS": ",".join(in_url(name) for name in names),
+        "PORTAL_TRUSTED_ORIGINS": ",".join(f"{config.scheme}://{in_url(name)}:{config.web}" for name in names),
         "PORTAL_STATE_DIR": str(state.root),
         "PORTAL_PKI_DIR": str(state.pki),
         "PORTAL_EMAIL_HOST": _LOCAL,
@@ -129,84 +135,80 @@ def environment(state: State, config: Config, inherited: Mapping[str, str]) -> d
     return result | ours | {f"{name}_FILE": str(state.secrets / file) for name, file in files.items()}
 
 
-def _as_host(name: str) -> str:
-    return f"[{name}]" if ":" in name else name
+def child(name: str, env: Mapping[str, str], *argv: str, grace_s: float = 3.0) -> Child:
+    """Return a process of ours: Python with `argv`."""
+    return Child(name=name, argv=(sys.executable, *argv), env=env, grace_s=grace_s)
+
+
+def process(name: str, env: Mapping[str, str], *more: str, kind: str = "", **variables: str) -> Child:
+    """Return the process `kind` (else `name`) of `iotportal.processes`, with options and variables of its own."""
+    kind = kind or name
+    return Child(name, processes.command(kind, *more), env={**env, **processes.PROCESSES[kind].env, **variables})
+
+
+def databases(state: State, config: Config, kept: Secrets, where: postgres.Place) -> tuple[Service, ...]:
+    """Return PostgreSQL and Valkey."""
+    return (
+        Service(
+            postgres.child(where, config.postgres),
+            ready=lambda: postgres.answers(config.postgres, kept.postgres_superuser),
+        ),
+        Service(valkey.child(state, config.valkey, kept.valkey), ready=lambda: valkey.answers(config.valkey, kept.valkey)),
+    )
+
+
+def first_run(config: Config, env: Mapping[str, str], *more: str) -> Child:
+    """Return what brings the data up to date."""
+    names = [word for name in config.addresses.names for word in ("--name", name)]
+    return child("first-run", env, "-m", "iotportal.embedded.first_run", *names, *more)
+
+
+def mail(config: Config, env: Mapping[str, str]) -> Service:
+    """Return the mail catcher."""
+    ports = ("--smtp-port", str(config.smtp), "--page-port", str(config.mail_page))
+    return Service(
+        child("mail", env, "-m", "iotportal.embedded.mailcatcher", *ports, grace_s=2.0),
+        ready=lambda: listens(_LOCAL, config.smtp) and listens(_LOCAL, config.mail_page),
+    )
+
+
+def paypal(config: Config, env: Mapping[str, str]) -> Service:
+    """Return the PayPal to try with."""
+    sites = [config.url, *env["PORTAL_TRUSTED_ORIGINS"].split(",")]
+    words = [word for site in sites for word in ("--portal", site)]
+    return Service(
+        child("paypal", env, "-m", "simulators.paypal", "--port", str(config.paypal), *words, grace_s=2.0),
+        ready=lambda: listens(_LOCAL, config.paypal),
+    )
+
+
+def simulator(name: str, env: Mapping[str, str], module: str, folder: Path, host: str, port: int) -> Service:
+    """Return the simulated devices of one folder."""
+    where = ("--fleet", str(folder), "--host", host, "--port", str(port), "--quiet")
+    return Service(child(name, env, "-m", module, *where, grace_s=2.0), wanted=lambda: any(folder.glob("*/config.json")))
 
 
 def build(state: State, config: Config, kept: Secrets, where: postgres.Place, env: Mapping[str, str]) -> Stack:
     """Return the stack. `env` is what `environment` returned."""
     bind, inside = config.addresses.bind, config.addresses.inside
-    python = sys.executable
-
-    def django(name: str, *argv: str, grace_s: float = 3.0, **more: str) -> Child:
-        return Child(name=name, argv=(python, *argv), env={**env, **more}, grace_s=grace_s)
-
-    names = [word for name in config.addresses.names for word in ("--name", name)]
     own_paypal = env.get("PORTAL_PAYPAL_URL") == config.paypal_url
-    sites = [config.url, *env["PORTAL_TRUSTED_ORIGINS"].split(",")]
-    paypal = Service(
-        django(
-            "paypal", "-m", "simulators.paypal", "--port", str(config.paypal),
-            *(word for site in sites for word in ("--portal", site)),
-            grace_s=2.0,
-        ),
-        ready=lambda: listens(_LOCAL, config.paypal),
-    )  # fmt: skip
     return Stack(
-        databases=(
-            Service(
-                postgres.child(where, config.postgres),
-                ready=lambda: postgres.answers(config.postgres, kept.postgres_superuser),
-            ),
-            Service(
-                valkey.child(state, config.valkey, kept.valkey),
-                ready=lambda: valkey.answers(config.valkey, kept.valkey),
-            ),
-        ),
-        first_run=django("first-run", "-m", "iotportal.embedded.first_run", *names),
+        databases=databases(state, config, kept, where),
+        first_run=first_run(config, env),
         servers=(
-            Service(django("broker", "manage.py", "run_broker"), ready=lambda: listens(inside, config.mqtt)),
-            Service(
-                django(
-                    "mail", "-m", "iotportal.embedded.mailcatcher",
-                    "--smtp-port", str(config.smtp), "--page-port", str(config.mail_page),
-                    grace_s=2.0,
-                ),
-                ready=lambda: listens(_LOCAL, config.smtp) and listens(_LOCAL, config.mail_page),
-            ),
-            *([paypal] if own_paypal else []),
+            Service(process("broker", env), ready=lambda: listens(inside, config.mqtt)),
+            mail(config, env),
+            *([paypal(config, env)] if own_paypal else []),
         ),
         web=(
             Service(
-                django("web", "-m", "iotportal.web", "--host", bind, "--port", str(config.web)),
-                ready=lambda: page_answers(inside, config.web),
+                process("web", env, "--host", bind, "--port", str(config.web)),
+                ready=lambda: page_answers(http.client.HTTPConnection(inside, config.web, timeout=15)),
             ),
         ),
-        workers=(
-            Service(
-                django(
-                    "worker", "-m", "celery", "-A", "iotportal", "worker",
-                    "-P", "threads", "-c", "4", "-Q", "celery,bridge", "-n", "portal@%h",
-                    "--without-mingle", "--without-gossip", "--loglevel", "INFO",
-                    PORTAL_BRIDGE="1",
-                ),
-                ready_line=b" ready.",
-            ),
-            Service(
-                django("beat", "-m", "celery", "-A", "iotportal", "beat", "--pidfile=", "--loglevel", "INFO"),
-                ready_line=b"beat: Starting",
-            ),
-        ),
-        devices=(
-            Service(
-                django(
-                    "devices", "-m", "simulators.mqtt", "--fleet", str(state.root / "simulators"),
-                    "--host", inside, "--port", str(config.mqtt), "--quiet",
-                    grace_s=2.0,
-                ),
-            ),
-        ),
-    )  # fmt: skip
+        workers=(Service(process("worker", env), ready_line=WORKER_READY), Service(process("beat", env), ready_line=BEAT_READY)),
+        devices=(simulator("devices", env, "simulators.mqtt", state.root / "simulators", inside, config.mqtt),),
+    )
 
 
 def listens(host: str, port: int) -> bool:
@@ -218,22 +220,20 @@ def listens(host: str, port: int) -> bool:
     return True
 
 
-def page_answers(host: str, port: int) -> bool:
-    """Whether the portal's first page is really there, signed out: a page, or the way to the sign-in page."""
-    link = http.client.HTTPConnection(host, port, timeout=15)
+def page_answers(link: http.client.HTTPConnection) -> bool:
+    """Whether the portal's first page is really there, signed out: a page, or the way to the sign-in page. Closes `link`."""
     target = "/"
-    try:
-        for _ in range(4):
-            link.request("GET", target, headers={"Host": "localhost"})
-            answer = link.getresponse()
-            answer.read()
-            target = answer.getheader("Location", "")
-            if answer.status not in (301, 302) or not target.startswith("/"):
-                return answer.status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        link.close()
+    with contextlib.closing(link):
+        try:
+            for _ in range(4):
+                link.request("GET", target, headers={"Host": "localhost"})
+                answer = link.getresponse()
+                answer.read()
+                target = answer.getheader("Location", "")
+                if answer.status not in (301, 302) or not target.startswith("/"):
+                    return answer.status == 200
+        except (OSError, http.client.HTTPException):
+            return False
     return False
 
 

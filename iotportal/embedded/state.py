@@ -78,6 +78,11 @@ def default_state() -> State:
     return State(Path(os.environ.get("PORTAL_STATE_DIR") or CHECKOUT / "var").resolve())
 
 
+def full_state() -> State:
+    """Return the state folder of `make run-full`: below the checkout's own, or the one PORTAL_STATE_DIR names."""
+    return State(Path(os.environ.get("PORTAL_STATE_DIR") or CHECKOUT / "var" / "full").resolve())
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600

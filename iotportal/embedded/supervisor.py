@@ -7,6 +7,7 @@ group before is ready, waiting longer from crash to crash, and stopping group by
 import asyncio
 import contextlib
 import logging
+import os
 import shlex
 import signal
 import socket
@@ -97,8 +98,11 @@ class ChildWatcher(Watcher):  # type: ignore[misc]  # circus has no types
         self._lived_s = self.processes[process_pid].age()
         return True
 
-    def _ended(self, exit_code: int | None, **_: object) -> bool:
+    def _ended(self, exit_code: int | None, process_pid: int, **_: object) -> bool:
         self.exit_code = exit_code
+        # What it leaves behind when it is killed (nginx its workers, which would hold the ports) is in the session it began.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process_pid, signal.SIGKILL)
         self._recorded.remove(self.name)
         if self.is_stopping() or not self.respawn:
             return True
@@ -182,6 +186,7 @@ class Supervisor:
         Raises:
             StartError: one is not ready in time, or keeps crashing.
         """
+        services = [service for service in services if service.wanted()]
         printed = {service.child.name: self._watch_for_line(service) for service in services}
         for service in services:
             await self._start(self._watchers[service.child.name])

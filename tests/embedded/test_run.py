@@ -8,84 +8,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import psutil
 import pytest
 
-from iotportal.embedded.ports import free_port
 from iotportal.embedded.stack import listens, page_answers
 from iotportal.embedded.state import CHECKOUT
 from tests.embedded.helpers import clean_environment, lines, runs, wait_for
+from tests.embedded.running import Run, ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]
-
-_START_S = 90.0
-
-
-class Run:
-    """One `python -m iotportal.embedded run` on a state folder, with what it has printed so far."""
-
-    def __init__(self, state: Path, **variables: str) -> None:
-        self.state = state
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "iotportal.embedded", "run"],
-            cwd=CHECKOUT,
-            env=clean_environment(PORTAL_STATE_DIR=str(state), **variables),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._said: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._said.append(line)
-
-    @property
-    def said(self) -> str:
-        return "".join(self._said)
-
-    def ready(self) -> Self:
-        """Wait until it has printed where the portal is."""
-        wait_for(lambda: "Sign in" in self.said or self.process.poll() is not None, f"the start: {self.said}", seconds=_START_S)
-        assert "Sign in" in self.said, self.said
-        return self
-
-    def complete(self) -> Self:
-        """Wait until the last process, the simulated devices, has been started too."""
-        wait_for(lambda: "devices" in self.pids(), "the simulated devices", seconds=_START_S)
-        return self
-
-    def pids(self) -> dict[str, int]:
-        """Return the processes by name."""
-        known = json.loads((self.state / "run/processes.json").read_text())
-        return {name: entry["pid"] for name, entry in known.items()}
-
-
-def ports() -> dict[str, str]:
-    return {name: str(free_port()) for name in ("PORT", "MQTT_PORT", "MAIL_PORT", "MAIL_PAGE_PORT", "PAYPAL_PORT")}
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +42,7 @@ def portal(state: Path, chosen: dict[str, str]) -> Iterator[Run]:
 def test_its_first_page_mail_page_and_broker_answer(portal: Run, chosen: dict[str, str]) -> None:
     assert f"http://127.0.0.1:{chosen['PORT']}" in portal.said
     assert "demo-portal" in portal.said
-    assert page_answers("127.0.0.1", int(chosen["PORT"]))
+    assert page_answers(http.client.HTTPConnection("127.0.0.1", int(chosen["PORT"]), timeout=15))
     assert listens("127.0.0.1", int(chosen["MQTT_PORT"]))
     link = http.client.HTTPConnection("127.0.0.1", int(chosen["MAIL_PAGE_PORT"]), timeout=10)
     link.request("GET", "/messages.json")

@@ -10,6 +10,7 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from iotportal import watch
 from messaging.rabbitmq.auth_server import AuthServer
 from messaging.rabbitmq.names import auth_path
 
@@ -21,8 +22,10 @@ async def serve(host: str, port: int) -> None:
     server, stop = AuthServer(auth_path()), asyncio.Event()
     await server.start(host, port)
     logger.info("answers RabbitMQ on %s port %d", host, server.port)
+    loop = asyncio.get_running_loop()
+    watch.start(alive={"loop": watch.turns(loop)}, without="broker")
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        loop.add_signal_handler(name, stop.set)
     await stop.wait()
     await server.stop()
 
