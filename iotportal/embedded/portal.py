@@ -54,7 +54,7 @@ FULL = Edition(
     full.environment,
     full.build,
     lambda config: [
-        f"  Devices       {config.addresses.public} port {config.mqtt}, MQTT, or {config.amqps}, AMQP; TLS with the device's certificate",
+        f"  Devices       {config.addresses.public} port {config.mqtt} (MQTT) or {config.amqps} (AMQP), TLS with certificates",
     ],
 )
 
