@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 from pika.credentials import ExternalCredentials
 
+from messaging.gateway.kept import HANDSHAKE_S, Answer, KeptTransport
 from messaging.gateway.transport import BrokerUnavailable
 from messaging.protocol import topics
 from messaging.rabbitmq.names import TOPICS, VHOST, to_routing_key, to_topic
@@ -30,15 +30,9 @@ logger = logging.getLogger(__name__)
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs each attempt to connect at length; we say what matters
 
 HEARTBEAT_S = 20
-HANDSHAKE_S = 5.0
-BIND_TIMEOUT_S = 5.0
-RECONNECT_S = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0)  # ± 30 %
-MAX_BINDINGS = 5_000
 QUEUE_MESSAGES = 20_000
 # Not persistent: a command that waits on a disk is one that nobody waits for any more.
 _PROPERTIES = pika.BasicProperties(delivery_mode=1)
-
-Answer = Callable[[str, bytes], None]
 
 
 def connection_parameters(
@@ -49,7 +43,7 @@ def connection_parameters(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(pki / f"{service}.pem", pki / f"{service}.key")
     return pika.ConnectionParameters(
-        host, port, VHOST, ExternalCredentials(), heartbeat=HEARTBEAT_S, ssl_options=pika.SSLOptions(context, host),
+        host, port, VHOST, ExternalCredentials(), heartbeat=heartbeat_s, ssl_options=pika.SSLOptions(context, host),
         socket_timeout=HANDSHAKE_S, stack_timeout=HANDSHAKE_S, client_properties={"connection_name": f"portal.{service}"},
     )  # fmt: skip
 
@@ -149,68 +143,10 @@ class _Link:
             self.ready.set_exception(BrokerUnavailable(str(reason) or type(reason).__name__))
 
 
-class AmqpTransport:
+class AmqpTransport(KeptTransport[_Link]):
     """Connects with the gateway's certificate; the same interface as `MqttTransport`."""
 
-    def __init__(self, host: str, port: int, pki: Path) -> None:
-        self.on_answer: Answer = lambda topic, payload: None
-        self.on_lost: Callable[[], None] = lambda: None
-        self._host, self._port, self._pki = host, port, pki
-        self._link: _Link | None = None
-        self._connected = asyncio.Event()
-        self._bindings: OrderedDict[str, asyncio.Future[None]] = OrderedDict()
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin to connect and keep connected."""
-        self._task = asyncio.get_running_loop().create_task(self._keep_connected())
-
-    async def stop(self) -> None:
-        """Disconnect for good."""
-        link = self._link
-        if link is not None:
-            link.close()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(link.lost.wait(), 1.0)
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        self._connected.clear()
-
-    async def wait_connected(self, timeout_s: float) -> None:
-        """Return when connected."""
-        if self._connected.is_set():
-            return
-        try:
-            await asyncio.wait_for(self._connected.wait(), timeout_s)
-        except TimeoutError:
-            raise BrokerUnavailable("no connection to the broker") from None
-
-    def is_bound(self, device: str) -> bool:
-        """Say whether the answers of `device` come in."""
-        binding = self._bindings.get(device)
-        if binding is None or not binding.done() or not self._connected.is_set():
-            return False
-        self._bindings.move_to_end(device)
-        return not binding.cancelled() and binding.exception() is None
-
-    async def bind(self, device: str) -> None:
-        """Bind our queue to the answers of `device`, once."""
-        binding = self._bindings.get(device)
-        if binding is None:
-            binding = self._bindings[device] = asyncio.get_running_loop().create_future()
-            binding.add_done_callback(lambda future: self._forget_failed(device, future))
-            if self._link is None:
-                binding.set_exception(BrokerUnavailable("no connection to the broker"))
-            else:
-                self._link.bind(_answers(device), binding)
-                self._forget_oldest()
-        try:
-            await asyncio.wait_for(asyncio.shield(binding), BIND_TIMEOUT_S)
-        except TimeoutError:
-            self._bindings.pop(device, None)
-            raise BrokerUnavailable("the broker did not agree in time") from None
+    broker = "RabbitMQ"
 
     def publish(self, topic: str, payload: bytes, on_taken: Callable[[], None]) -> None:
         """Publish once."""
@@ -218,50 +154,28 @@ class AmqpTransport:
             raise BrokerUnavailable("no connection to the broker")
         self._link.publish(to_routing_key(topic), payload, on_taken)
 
-    def _forget_failed(self, device: str, binding: asyncio.Future[None]) -> None:
-        if (binding.cancelled() or binding.exception() is not None) and self._bindings.get(device) is binding:
-            del self._bindings[device]
-
-    def _forget_oldest(self) -> None:
-        while len(self._bindings) > MAX_BINDINGS and self._link is not None:
-            device, _ = self._bindings.popitem(last=False)
-            self._link.unbind(_answers(device))
-
-    async def _keep_connected(self) -> None:
-        attempt = 0
-        while True:
-            link = _Link(lambda topic, payload: self.on_answer(topic, payload))
-            try:
-                parameters = connection_parameters(self._host, self._port, self._pki, "gateway")
-                await asyncio.wait_for(link.open(parameters), HANDSHAKE_S)
-            except (OSError, TimeoutError, BrokerUnavailable) as error:
-                link.close()
-                if attempt in {0, 10}:
-                    logger.warning("cannot reach RabbitMQ at %s:%s (%s), trying again", self._host, self._port, error)
-            else:
-                attempt = 0
-                logger.info("connected to RabbitMQ")
-                await self._while_connected(link)
-                logger.warning("lost the connection to RabbitMQ")
-            pause = RECONNECT_S[min(attempt, len(RECONNECT_S) - 1)]
-            attempt += 1
-            await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - no secret
-
-    async def _while_connected(self, link: _Link) -> None:
-        """Serve one connection until it ends, and tell everyone who waits on it."""
-        self._link = link
-        self._connected.set()
+    async def _connect(self) -> _Link:
+        link = _Link(lambda topic, payload: self.on_answer(topic, payload))
         try:
-            await link.lost.wait()
-        finally:
+            await link.open(connection_parameters(self._host, self._port, self._pki, "gateway"))
+        except BaseException:
             link.close()
-            self._connected.clear()
-            self._link = None
-            for binding in self._bindings.values():
-                if not binding.done():
-                    binding.set_exception(BrokerUnavailable("lost the broker"))
-            self._bindings.clear()
-            self.on_lost()
+            raise
+        return link
+
+    async def _last(self, link: _Link) -> None:
+        await link.lost.wait()
+
+    def _bind(self, link: _Link, device: str, done: asyncio.Future[None]) -> None:
+        link.bind(_answers(device), done)
+
+    def _unbind(self, link: _Link, device: str) -> None:
+        link.unbind(_answers(device))
+
+    async def _leave(self, link: _Link) -> None:
+        link.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(link.lost.wait(), 1.0)
 
 
 def _answers(device: str) -> str:

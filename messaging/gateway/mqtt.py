@@ -3,9 +3,6 @@
 The gateway needs six packets of MQTT and needs them fast: a general client reads each packet in several calls from the socket,
 which was half of what a command cost a web process. A command leaves at once where none is on its way to the broker; else those
 of one event-loop turn leave in one write.
-
-A connection that breaks takes everything with it: nothing is published again by the next one, for a command must never run a
-second time or an hour later. Who waits on it is told.
 """
 
 from __future__ import annotations
@@ -13,30 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import secrets
 import ssl
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 from messaging.broker import packets
+from messaging.gateway.kept import Answer, KeptTransport
 from messaging.gateway.transport import BrokerUnavailable
 from messaging.protocol import topics
 
 logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 20
-HANDSHAKE_S = 5.0
-SUBACK_TIMEOUT_S = 5.0
-RECONNECT_S = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0)  # ± 30 %, so that many processes do not come back at the same instant
-MAX_BINDINGS = 5_000
 MAX_PACKET_BYTES = 256 * 1024
 CONNACK, SUBACK = 2, 9
 PINGREQ, DISCONNECT = b"\xc0\x00", b"\xe0\x00"
-
-Answer = Callable[[str, bytes], None]
 
 
 class _Link(asyncio.Protocol):
@@ -81,9 +71,6 @@ class _Link(asyncio.Protocol):
         self.lost.set()
         if not self.connected.done():
             self.connected.set_exception(BrokerUnavailable("the broker closed the connection"))
-        for binding in self.subscribing.values():
-            if not binding.done():
-                binding.set_exception(BrokerUnavailable("lost the broker"))
 
     # --- MQTT -------------------------------------------------------------------------------------------------------------
 
@@ -155,67 +142,14 @@ class _Link(asyncio.Protocol):
             binding.set_result(None)
 
 
-class MqttTransport:
+class MqttTransport(KeptTransport[_Link]):
     """Connects as `portal.gateway.<random>` with the gateway's certificate."""
 
+    broker = "the broker"
+
     def __init__(self, host: str, port: int, pki: Path) -> None:
-        self.on_answer: Answer = lambda topic, payload: None
-        self.on_lost: Callable[[], None] = lambda: None
-        self._host, self._port, self._pki = host, port, pki
+        super().__init__(host, port, pki)
         self._client_id = f"portal.gateway.{secrets.token_hex(4)}"
-        self._link: _Link | None = None
-        self._connected = asyncio.Event()
-        self._bindings: OrderedDict[str, asyncio.Future[None]] = OrderedDict()
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin to connect and keep connected."""
-        self._task = asyncio.get_running_loop().create_task(self._keep_connected())
-
-    async def stop(self) -> None:
-        """Disconnect for good."""
-        if self._link is not None:
-            self._link.close(goodbye=True)
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        self._connected.clear()
-
-    async def wait_connected(self, timeout_s: float) -> None:
-        """Return when connected."""
-        if self._connected.is_set():
-            return
-        try:
-            await asyncio.wait_for(self._connected.wait(), timeout_s)
-        except TimeoutError:
-            raise BrokerUnavailable("no connection to the broker") from None
-
-    def is_bound(self, device: str) -> bool:
-        """Say whether the answers of `device` come in."""
-        binding = self._bindings.get(device)
-        if binding is None or not binding.done() or not self._connected.is_set():
-            return False
-        self._bindings.move_to_end(device)
-        return not binding.cancelled() and binding.exception() is None
-
-    async def bind(self, device: str) -> None:
-        """Subscribe to the answers of `device`, once."""
-        binding = self._bindings.get(device)
-        if binding is None:
-            binding = self._bindings[device] = asyncio.get_running_loop().create_future()
-            binding.add_done_callback(lambda future: self._forget_failed(device, future))
-            self._subscribe(topics.answers_filter(device), binding)
-            self._forget_oldest()
-        else:
-            self._bindings.move_to_end(device)
-            if binding.done() and not binding.cancelled() and binding.exception() is None:
-                return
-        try:
-            await asyncio.wait_for(asyncio.shield(binding), SUBACK_TIMEOUT_S)
-        except TimeoutError:
-            self._bindings.pop(device, None)
-            raise BrokerUnavailable("the broker did not agree in time") from None
 
     def publish(self, topic: str, payload: bytes, on_taken: Callable[[], None]) -> None:
         """Publish once with QoS 1."""
@@ -224,43 +158,17 @@ class MqttTransport:
             raise BrokerUnavailable("no connection to the broker")
         link.publish(topic.encode(), payload, on_taken)
 
-    def _subscribe(self, topic_filter: str, binding: asyncio.Future[None]) -> None:
-        link = self._link
-        if link is None or not self._connected.is_set():
-            binding.set_exception(BrokerUnavailable("no connection to the broker"))
-            return
+    def _bind(self, link: _Link, device: str, done: asyncio.Future[None]) -> None:
         packet_id = link.new_id()
-        link.subscribing[packet_id] = binding
+        link.subscribing[packet_id] = done
         # QoS 0 towards us: an answer lost with the connection ends as the caller's error either way, and nothing to acknowledge.
-        link.write(packets.subscribe(packet_id, topic_filter, qos=0))
+        link.write(packets.subscribe(packet_id, topics.answers_filter(device), qos=0))
 
-    def _forget_failed(self, device: str, binding: asyncio.Future[None]) -> None:
-        if (binding.cancelled() or binding.exception() is not None) and self._bindings.get(device) is binding:
-            del self._bindings[device]
+    def _unbind(self, link: _Link, device: str) -> None:
+        link.write(packets.unsubscribe(link.new_id(), topics.answers_filter(device)))
 
-    def _forget_oldest(self) -> None:
-        while len(self._bindings) > MAX_BINDINGS and self._link is not None:
-            device, _ = self._bindings.popitem(last=False)
-            self._link.write(packets.unsubscribe(self._link.new_id(), topics.answers_filter(device)))
-
-    # --- the connection ---------------------------------------------------------------------------------------------------
-
-    async def _keep_connected(self) -> None:
-        attempt = 0
-        while True:
-            try:
-                link = await asyncio.wait_for(self._connect(), HANDSHAKE_S)
-            except (OSError, TimeoutError, BrokerUnavailable) as error:
-                if attempt in {0, 10}:
-                    logger.warning("cannot reach the broker at %s:%s (%s), trying again", self._host, self._port, error)
-            else:
-                attempt = 0
-                logger.info("connected to the broker as %s", self._client_id)
-                await self._while_connected(link)
-                logger.warning("lost the connection to the broker")
-            pause = RECONNECT_S[min(attempt, len(RECONNECT_S) - 1)]
-            attempt += 1
-            await asyncio.sleep(pause * random.uniform(0.7, 1.3))
+    async def _leave(self, link: _Link) -> None:
+        link.close(goodbye=True)
 
     async def _connect(self) -> _Link:
         context = ssl.create_default_context(cafile=str(self._pki / "root-ca.pem"))
@@ -280,21 +188,12 @@ class MqttTransport:
             raise
         return link
 
-    async def _while_connected(self, link: _Link) -> None:
-        """Serve one connection: ping it, and when it ends tell everyone who waits on it."""
-        self._link = link
-        self._connected.set()
-        try:
-            while not link.lost.is_set():
-                link.heard = False
-                link.write(PINGREQ)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(link.lost.wait(), KEEPALIVE_S / 2)
-                if not link.heard:
-                    break
-        finally:
-            link.close()
-            self._connected.clear()
-            self._link = None
-            self._bindings.clear()
-            self.on_lost()
+    async def _last(self, link: _Link) -> None:
+        """Ping until the connection ends or the broker is silent."""
+        while not link.lost.is_set():
+            link.heard = False
+            link.write(PINGREQ)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(link.lost.wait(), KEEPALIVE_S / 2)
+            if not link.heard:
+                break
