@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 
 from accounts import services
@@ -24,6 +25,10 @@ class ApiTokenAdmin(ReadOnlyAdmin, Acting):
     search_fields = ("name", "prefix", "user__username", "user__email")
     show_full_result_count = False
     fields = ("name", "kind", "prefix", "user", "scopes", "created_at", "expires_at", "last_used_at", "ip", "user_agent")
+
+    def in_log(self, one: ApiToken) -> tuple[Model, str]:
+        """Log it beside its user, by its first letters."""
+        return one.user, f"{one.prefix}…"
 
     @asks_why("Revoke", says="The program can do nothing more with it, from now on. Nothing brings it back.")
     def revoke(self, request: HttpRequest, token: ApiToken) -> None:
@@ -51,6 +56,10 @@ class UserSessionAdmin(ReadOnlyAdmin, Acting):
     date_hierarchy = "created_at"
     show_full_result_count = False
     fields = ("user", "ip", "user_agent", "created_at", "last_seen_at")
+
+    def in_log(self, one: UserSession) -> tuple[Model, str]:
+        """Log it beside its user, without address and browser."""
+        return one.user, "a session"
 
     @asks_why("End", says="The browser is signed out at once, and its open pages close.")
     def end(self, request: HttpRequest, session: UserSession) -> None:

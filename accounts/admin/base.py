@@ -136,8 +136,10 @@ def _done(
     model_admin: Any, request: HttpRequest, one: Model, act: Act, description: str, asked: WhyForm, only_mail: bool
 ) -> bool:
     """Act on one object and log it, both or neither; say so where it was refused."""
-    words = [f"{description}: {asked.cleaned_data['why']}", *(f"{name} {value}" for name, value in asked.besides.items())]
-    log = partial(model_admin.log_change, request, one, "; ".join(words))
+    subject, which = model_admin.in_log(one)
+    done = " ".join([description, which]).strip()
+    words = [f"{done}: {asked.cleaned_data['why']}", *(f"{name} {value}" for name, value in asked.besides.items())]
+    log = partial(model_admin.log_change, request, subject, "; ".join(words))
     try:
         if only_mail:  # in a transaction it would be too late to hear that it was not taken
             act(model_admin, request, one, **asked.besides)
@@ -187,6 +189,14 @@ class Acting(NarrowLookups, ModelAdmin):
     def has_act_permission(self, request: HttpRequest) -> bool:
         """Say whether the operator may do what there is to do here."""
         return bool(request.user.has_perm(self.act_permission))
+
+    def in_log(self, one: Any) -> tuple[Model, str]:
+        """Return beside what an act on `one` stands in the admin's log, and what to call `one` there if that is something else.
+
+        What belongs to a person stands beside the person, and is not called what they called it: when they are erased, their
+        name is taken out of the log by their id, and nothing else of theirs is left in it.
+        """
+        return one, ""
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

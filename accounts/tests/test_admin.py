@@ -270,7 +270,10 @@ def test_a_browser_and_a_token_are_ended_alone(operator: Client, as_alice: Clien
     assert as_alice.get("/account/").status_code == 200
     act(operator, "end", UserSession.objects.get(user=alice))
     assert as_alice.get("/account/").status_code == 302
-    assert LogEntry.objects.count() == 2
+    said = sorted(LogEntry.objects.values_list("object_repr", "object_id", "change_message"))
+    assert said == [
+        ("alice", str(alice.pk), what) for what in ("End a session: Asked by phone", f"Revoke {token.prefix}…: Asked by phone")
+    ]
 
 
 def test_several_tokens_are_revoked_together(operator: Client, alice: User) -> None:

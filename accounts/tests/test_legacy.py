@@ -119,7 +119,7 @@ def test_a_right_code_is_used_up_by_the_first_of_many(program: Program) -> None:
     code = code_in(mail.outbox[0])
     answers = at_once(4, lambda: program("/confirm_sign_up", {"username": "carol", "confirmation": code}))
 
-    assert sorted(one.status_code for one in answers) == [200, 400, 400, 400]  # type: ignore[attr-defined]
+    assert sorted(one.status_code for one in answers) == [200, 400, 400, 400]  # type: ignore[attr-defined]  # answers of the test client
 
 
 def test_a_code_works_for_ten_minutes(program: Program) -> None:

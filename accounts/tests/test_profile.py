@@ -183,7 +183,7 @@ def _a_while_later(client: Client) -> None:
     """Forget when the last code was sent."""
     from django.core.cache import cache
 
-    for key in cache._cache.get_client().scan_iter("*verify_phone*"):  # type: ignore[attr-defined]
+    for key in cache._cache.get_client().scan_iter("*verify_phone*"):  # type: ignore[attr-defined]  # what is below Django's cache
         cache._cache.get_client().delete(key)  # type: ignore[attr-defined]  # what is below Django's cache
     session = client.session
     session["account_phone_verification"]["at"] = time.time() - 60

@@ -163,7 +163,7 @@ def test_the_change_stands_even_if_the_last_mail_cannot_be_sent(
 ) -> None:
     client.post(RECOVER, {"email": alice.email})
     client.post(RECOVER_CODE, {"code": code_in(mailoutbox[0])})
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # type: ignore[attr-defined]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # type: ignore[attr-defined]  # pytest-django's settings
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1  # type: ignore[attr-defined]  # pytest-django's settings
     response = client.post(RECOVER_NEW, {"password1": NEW})
 

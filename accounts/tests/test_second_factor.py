@@ -195,7 +195,7 @@ def test_a_sent_code_is_dead_after_ten_minutes(client: Client, alice: User) -> N
     code = code_in(mail.outbox[0])
     from django.core.cache import cache
 
-    assert any(600 >= cache._cache.get_client().ttl(key) > 590 for key in _keys("sent-code"))  # type: ignore[attr-defined]
+    assert any(600 >= cache._cache.get_client().ttl(key) > 590 for key in _keys("sent-code"))  # type: ignore[attr-defined]  # what is below Django's cache
     for key in _keys("sent-code"):
         cache._cache.get_client().delete(key)  # type: ignore[attr-defined]  # as Valkey does when the time is over
     assert client.post(STEP, {"code": code}).status_code == 400
@@ -240,7 +240,7 @@ def test_the_codes_that_are_kept_say_nothing(client: Client, alice: User) -> Non
     code = code_in(mail.outbox[0])
     for key in _keys(""):
         if cache._cache.get_client().type(key) == b"string":  # type: ignore[attr-defined]  # what is below Django's cache
-            assert code.encode() not in cache._cache.get_client().get(key)  # type: ignore[attr-defined]
+            assert code.encode() not in cache._cache.get_client().get(key)  # type: ignore[attr-defined]  # what is below Django's cache
     assert code not in json.dumps(dict(client.session.items()), default=str)
 
 

@@ -338,7 +338,7 @@ def test_two_at_once_cannot_both_have_a_user_name_or_an_address(changes: dict[st
     codes = sorted(answer.status_code for answer in answers)  # type: ignore[attr-defined]  # answers of the test client
     if "email" in changes:  # one user name, two addresses: the second is told
         assert codes == [302, 400]
-        [refused] = [answer for answer in answers if answer.status_code == 400]  # type: ignore[attr-defined]
+        [refused] = [answer for answer in answers if answer.status_code == 400]  # type: ignore[attr-defined]  # answers of the test client
         assert errors(refused) == {"username": ["That user name is taken."]}
     elif "username" in changes:  # one address: the second is treated as one who signs up with a known address
         assert codes in ([302, 302], [302, 429])

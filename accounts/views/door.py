@@ -77,7 +77,7 @@ class CodeTriesMixin:
         self._guesses = codes.count_guess(self._challenge()) if self.is_guess() else self._process.state["failed_attempts"]
         if self._guesses > self._process.max_attempts:
             return self._used_up()
-        response: HttpResponse = super().post(request, *args, **kwargs)  # type: ignore[misc]
+        response: HttpResponse = super().post(request, *args, **kwargs)  # type: ignore[misc]  # of the class that it is mixed into
         return response
 
     def wrong_code(self, form: BaseForm) -> HttpResponse:
@@ -87,8 +87,8 @@ class CodeTriesMixin:
             return self._used_up()
         self._process.state["failed_attempts"] = self._guesses  # for the page; what counts is in the cache
         self._process.persist()
-        context = self.get_context_data(form=form, tries_left=counted(left))  # type: ignore[attr-defined]
-        response: HttpResponse = self.render_to_response(context, status=400)  # type: ignore[attr-defined]
+        context = self.get_context_data(form=form, tries_left=counted(left))  # type: ignore[attr-defined]  # as above
+        response: HttpResponse = self.render_to_response(context, status=400)  # type: ignore[attr-defined]  # as above
         return response
 
     def _wait_s(self) -> int:
@@ -105,7 +105,7 @@ class CodeTriesMixin:
         return redirect(self.start_again)
 
 
-class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCodeView):  # type: ignore[misc]
+class ConfirmEmailView(CodeTriesMixin, allauth_views.ConfirmEmailVerificationCodeView):  # type: ignore[misc]  # allauth has no types
     """The six digits that confirm the address, and the button that sends new ones."""
 
     @property

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import time_machine
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.test import TestCase
 from django.utils import timezone
 
@@ -64,15 +66,20 @@ def test_history_and_names_are_erased_and_revoked_certificates_stay_known(
     for _ in range(3):
         exchange(pump, answer='{"value": 1}')
         asked(pump, "get_gpio", "{}")
+    certificate = Certificate.objects.get()
+    kind = ContentType.objects.get_for_model(certificate)
+    about = {"content_type": kind, "object_id": str(certificate.pk), "object_repr": str(certificate)}
+    LogEntry.objects.create(user=make_user("olga"), action_flag=CHANGE, change_message="Revoke: lost", **about)
     leave(alice, runs=2)
-    assert not User.objects.exists()
+    assert not User.objects.exclude(username="olga").exists()
+    assert LogEntry.objects.get().object_repr == "deleted"
     assert not Message.objects.exists()
     assert not Command.objects.exists()
     assert not Pin.objects.exists()
     assert not OwnProfile.objects.exists()
     assert not DeviceEvent.objects.exists()
     assert Device.objects.get().name == "deleted"
-    assert Account.objects.get().name == "deleted"
+    assert Account.objects.get(devices__isnull=False).name == "deleted"
     assert Certificate.objects.get().status == "revoked"
 
 

@@ -11,7 +11,7 @@ from tests.browser.test_factors import add_app
 
 
 def test_an_operator_shows_a_second_factor_finds_a_person_and_shuts_them_out_with_a_reason(desk: Desk) -> None:
-    desk.expect("status of 40[13]", "WebSocket", "favicon.ico")  # Django's admin has no icon
+    desk.expect("status of 40[13]", "WebSocket")
     theirs = desk.page("paula", "/devices/", own_session=True)
     is_live(theirs)
 

@@ -111,7 +111,7 @@ def test_it_starts_a_crashed_process_again_and_rests_longer_each_time(drive: Dri
     for round_, rest in enumerate(("0.5 s", "1 s", "2 s"), start=1):
         os.kill(recorded(tmp_path)["base"], signal.SIGKILL)
         assert f"base | ended (SIGKILL); starting it again in {rest}" in expect(process, "starting it again")[-1]
-        wait_for(lambda starts=round_ + 1: events(tmp_path).count("start base") == starts, "a new process")  # type: ignore[misc]
+        wait_for(lambda starts=round_ + 1: events(tmp_path).count("start base") == starts, "a new process")  # type: ignore[misc]  # a default binds the loop's number
     assert recorded(tmp_path)["other"] == other
 
 
