@@ -91,8 +91,10 @@ class ScriptedDevice:
         return self
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        api = message.topic.partition("/")[2]
-        said = bytes(message.payload)
+        self.take(message.topic.partition("/")[2], bytes(message.payload))
+
+    def take(self, api: str, said: bytes) -> None:
+        """Hear a message and answer as the script says."""
         self.heard.append((api, said))
         for after, answer_api, payload in self.script(api, said):
             if after:
@@ -110,6 +112,8 @@ class ScriptedDevice:
 
 class World:
     """What a gateway test needs; close it with `await world.close()`."""
+
+    device_type = ScriptedDevice
 
     def __init__(self) -> None:
         self.devices: list[ScriptedDevice] = []
@@ -157,7 +161,7 @@ class World:
         self, name: str = "Pump", profile: str = "standard", script: Script = obedient, account: Account | None = None
     ) -> ScriptedDevice:
         made = await sync_to_async(self._register)(name, profile, account)
-        device = await ScriptedDevice(made, script).connect(self.port)
+        device = await self.device_type(made, script).connect(self.port)
         self.devices.append(device)
         return device
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
+from pika.credentials import ExternalCredentials
 
 from iotportal.embedded import pytest_plugin, rabbitmq
 from iotportal.embedded.ports import free_port
@@ -19,7 +22,8 @@ from messaging.gateway.amqp import AmqpTransport
 from messaging.rabbitmq import names
 from messaging.rabbitmq.auth_server import AuthServer
 from messaging.tests.broker.wire import Wire
-from messaging.tests.gateway.world import World
+from messaging.tests.gateway.world import ScriptedDevice, World
+from messaging.tests.identity import client_context, files_of
 
 
 class AuthThread:
@@ -86,16 +90,50 @@ def start_rabbit() -> RunningRabbit:
     return RunningRabbit(ports, auth)
 
 
-class RabbitWorld(World):
-    """The world of the gateway's tests, on RabbitMQ: devices over MQTT, gateways over AMQP."""
+class AmqpScripted(ScriptedDevice):
+    """A device on AMQP whose answers a test decides: pika in a thread of its own."""
 
-    def __init__(self, running: RunningRabbit) -> None:
+    async def connect(self, port: int) -> AmqpScripted:
+        self.loop = asyncio.get_running_loop()
+        context = await sync_to_async(lambda: client_context(Path(settings.PKI_DIR), files_of(self.device)))()
+        tls = pika.SSLOptions(context, "localhost")
+        parameters = pika.ConnectionParameters("localhost", port, "/", ExternalCredentials(), ssl_options=tls)
+        self._link = await sync_to_async(pika.BlockingConnection, thread_sensitive=False)(parameters)
+        self._channel, queue = self._link.channel(), names.device_queue(self.device.hex)
+        self._channel.queue_declare(queue, durable=True, auto_delete=True)
+        self._channel.queue_bind(queue, names.TOPICS, f"{self.device.hex}.#")
+        self._channel.basic_consume(queue, self._came, auto_ack=True)
+        self._thread = threading.Thread(target=self._channel.start_consuming, daemon=True, name="device")
+        self._thread.start()
+        return self
+
+    def _came(self, _channel: object, method: Any, _properties: object, body: bytes) -> None:
+        self.take(method.routing_key.partition(".")[2], body)
+
+    def say(self, api: str, payload: bytes) -> None:
+        key = f"server.{self.device.hex}.{api}"
+        self._link.add_callback_threadsafe(lambda: self._channel.basic_publish(names.TOPICS, key, payload))
+
+    def close(self) -> None:
+        if self._link.is_open:
+            self._link.add_callback_threadsafe(self._channel.stop_consuming)
+        self._thread.join(10)
+        if self._link.is_open:
+            self._link.close()
+
+
+class RabbitWorld(World):
+    """The world of the gateway's tests, on RabbitMQ: gateways over AMQP, devices over what `speaks` says."""
+
+    def __init__(self, running: RunningRabbit, speaks: str = "mqtt") -> None:
         super().__init__()
         self.running = running
+        self.device_type = AmqpScripted if speaks == "amqp" else ScriptedDevice
+        self._device_port = running.ports.amqps if speaks == "amqp" else running.ports.mqtts
 
     async def start_broker(self) -> None:
         """It runs."""
-        self.port = self.running.ports.mqtts
+        self.port = self._device_port
 
     def transport(self) -> AmqpTransport:
         """Return an AMQP transport."""
