@@ -5,7 +5,6 @@ their own, and a port for metrics and health on each process. RabbitMQ and nginx
 """
 
 import contextlib
-import http.client
 import resource
 import ssl
 from collections.abc import Mapping
@@ -190,7 +189,7 @@ def _page_answers(state: State, config: FullConfig) -> bool:
     if not all(listens(_LOCAL, port) for port in config.webs.values()):
         return False  # and nginx would only complain
     context = ssl.create_default_context(cafile=str(state.pki / "root-ca.pem"))
-    return page_answers(http.client.HTTPSConnection(config.addresses.inside, config.web, timeout=15, context=context))
+    return page_answers(config.addresses.inside, config.web, context)
 
 
 def _allow_sockets() -> None:

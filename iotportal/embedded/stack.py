@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import secrets
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -203,7 +204,7 @@ def build(state: State, config: Config, kept: Secrets, where: postgres.Place, en
         web=(
             Service(
                 process("web", env, "--host", bind, "--port", str(config.web)),
-                ready=lambda: page_answers(http.client.HTTPConnection(inside, config.web, timeout=15)),
+                ready=lambda: page_answers(inside, config.web),
             ),
         ),
         workers=(Service(process("worker", env), ready_line=WORKER_READY), Service(process("beat", env), ready_line=BEAT_READY)),
@@ -220,9 +221,14 @@ def listens(host: str, port: int) -> bool:
     return True
 
 
-def page_answers(link: http.client.HTTPConnection) -> bool:
-    """Whether the portal's first page is really there, signed out: a page, or the way to the sign-in page. Closes `link`."""
+def page_answers(host: str, port: int, tls: ssl.SSLContext | None = None) -> bool:
+    """Whether the portal's first page is really there, signed out: a page, or the way to the sign-in page."""
     target = "/"
+    link = (
+        http.client.HTTPConnection(host, port, timeout=15)
+        if tls is None
+        else http.client.HTTPSConnection(host, port, timeout=15, context=tls)
+    )
     with contextlib.closing(link):
         try:
             for _ in range(4):

@@ -42,7 +42,7 @@ def portal(state: Path, chosen: dict[str, str]) -> Iterator[Run]:
 def test_its_first_page_mail_page_and_broker_answer(portal: Run, chosen: dict[str, str]) -> None:
     assert f"http://127.0.0.1:{chosen['PORT']}" in portal.said
     assert "demo-portal" in portal.said
-    assert page_answers(http.client.HTTPConnection("127.0.0.1", int(chosen["PORT"]), timeout=15))
+    assert page_answers("127.0.0.1", int(chosen["PORT"]))
     assert listens("127.0.0.1", int(chosen["MQTT_PORT"]))
     link = http.client.HTTPConnection("127.0.0.1", int(chosen["MAIL_PAGE_PORT"]), timeout=10)
     link.request("GET", "/messages.json")
