@@ -234,6 +234,23 @@ class Meter(models.Model):
         return f"{self.month}: {self.paid_upto:,}"
 
 
+class Usage(models.Model):
+    """How many messages an account had sent in its month when a day (UTC) was last looked at: the difference is the day's."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="usage", editable=False)
+    day = models.DateField(editable=False)
+    upto = models.BigIntegerField(editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "day"], name="usage_once"),
+            models.CheckConstraint(condition=Q(upto__gte=0), name="usage_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.upto:,}"
+
+
 # --- buying ----------------------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import logging
 
 from celery import shared_task
 
-from billing.services import metering, notices, verification
+from billing.services import metering, notices, usage, verification
 
 logger = logging.getLogger(__name__)
 
@@ -31,3 +31,9 @@ def process_payment_notices() -> None:
     done = notices.process_open_notices()
     if done:
         logger.info("%d payment notices that were left open are done", done)
+
+
+@shared_task
+def record_usage() -> None:
+    """Note what was used today, for the charts."""
+    usage.record_usage()

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import buying, notices
+from billing.views import buying, notices, subscription
 
 app_name = "billing"
 
@@ -10,6 +10,11 @@ _ACCOUNT = "account/billing/<uuid:account_id>/"
 _ORDER = "account/orders/<uuid:order_id>/"
 
 urlpatterns = [
+    path(_ACCOUNT, subscription.subscription, name="subscription"),
+    path(f"{_ACCOUNT}payments/", subscription.payments, name="payments"),
+    path(f"{_ACCOUNT}payments.csv", subscription.payments_csv, name="payments_csv"),
+    path(f"{_ORDER}receipt/", subscription.receipt, name="receipt"),
+    path(f"{_ORDER}receipt.pdf", subscription.receipt_file, name="receipt_file"),
     path(f"{_ACCOUNT}buy/", buying.buy, name="buy"),
     path(_ORDER, buying.order, name="order"),
     path(f"{_ORDER}pay/", buying.pay, name="pay"),

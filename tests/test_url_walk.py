@@ -296,6 +296,11 @@ TABLE: dict[str, Row] = {
     "invitations/": door(GET="404"),
     "invitations/<str:secret>/": door(GET="404"),
     # --- buying credits; nothing is for sale here
+    BILLING: page(GET="404 200"),
+    BILLING + "payments/": page(GET="404 403 403 200"),
+    BILLING + "payments.csv": page(GET="404 403 403 200"),
+    ORDER + "receipt/": page(GET="404 403 403 404"),  # it is not paid
+    ORDER + "receipt.pdf": page(GET="404 403 403 404"),
     BILLING + "buy/": page(GET="404 403 403 200", POST="404 403 403 400"),
     ORDER: page(GET="404 403 403 200"),
     ORDER + "pay/": page(POST="404 403 403 503"),

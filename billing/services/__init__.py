@@ -16,8 +16,9 @@ from billing.services.ledger import (
     reverse_entry,
     spend_credits,
 )
-from billing.services.prices import cost, free_messages, packages, price_of
+from billing.services.prices import cost, free_messages, packages, price_of, prices_now
 from billing.services.quota import Subscription, message_limit, messages_used, subscription
+from billing.services.statements import debt
 from billing.services.verification import verify_ledger
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "correct_balance",
     "cost",
     "credits_of",
+    "debt",
     "free_messages",
     "give_credits",
     "message_limit",
@@ -40,6 +42,7 @@ __all__ = [
     "packages",
     "post_entry",
     "price_of",
+    "prices_now",
     "reverse_entry",
     "spend_credits",
     "subscription",

@@ -9,15 +9,17 @@ whose idempotency key is the transaction's own reference.
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Max, Sum
 from django.utils import timezone
 
 from billing import hooks, money
 from billing.models import CREDITS, Entry, LedgerAccount, Order, PaymentTransaction, Posting, Receipt
 from billing.providers import NotForUs, Report
+from billing.services.counter import forget_counters
 from billing.services.ledger import Leg, credits_of, operator_account, post_entry
 
 logger = logging.getLogger(__name__)
@@ -112,6 +114,7 @@ def _settle(order: Order) -> None:
     order.status = _status(order, ended, paid=payment is not None)
     order.save(update_fields=["status", "paid_at"])
     hooks.order_changed(order)
+    transaction.on_commit(partial(forget_counters, order.account_id), robust=True)
 
 
 def _returned(ended: list[PaymentTransaction]) -> int:

@@ -17,6 +17,12 @@ def price_of(item: Price.Item, *, country: str = "", at: datetime | None = None)
     return begun.order_by("-country", "-starts_at").first()
 
 
+def prices_now() -> list[Price]:
+    """Return what each thing costs now, those of everywhere before those of single countries."""
+    begun = Price.objects.filter(starts_at__lte=timezone.now()).order_by("item", "country", "-starts_at")
+    return list(begun.distinct("item", "country"))
+
+
 def cost(item: Price.Item, count: int = 1, *, country: str = "", at: datetime | None = None) -> int | None:
     """Return how many credits `count` of `item` cost, a begun one counted whole; None if it has no price and cannot be had."""
     price = price_of(item, country=country, at=at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -52,6 +52,13 @@ def _limit(account_id: UUID, credits: LedgerAccount | None) -> int:
 def messages_used(account_id: UUID) -> int:
     """Return how many commands `account_id` has sent in this calendar month (UTC), as the admission of commands counts them."""
     return used_by([account_id], month_key(datetime.now(UTC))).get(account_id, 0)
+
+
+def counted_accounts(month: str) -> Iterator[UUID]:
+    """Yield the accounts that have sent something in a month (yyyymm)."""
+    for key in _valkey().scan_iter(f"quota:*:{month}", count=1000):
+        _, account, _ = str(key).split(":")
+        yield UUID(hex=account)
 
 
 def used_by(account_ids: Sequence[UUID], month: str) -> dict[UUID, int]:

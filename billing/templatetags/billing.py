@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from django import template
+from django.db import DatabaseError
 from django.urls import reverse
+from redis.exceptions import RedisError
 
-from accounts.models import Account
+from accounts.models import Account, User
 from billing import money, providers, services
-from billing.models import Order, Package
+from billing.models import Entry, Order, Package
+from billing.services import counter
 
 register = template.Library()
 
@@ -28,6 +31,7 @@ def subscription(account: Account, *, may_buy: bool = True) -> dict[str, object]
         "used_text": f"{used:,}",
         "limit_text": f"{limit:,}",
         "left_text": f"{limit - used:,}" if used < limit else "none",
+        "account": account,
         "buy_url": reverse("billing:buy", args=[account.pk]) if may_buy and providers.current() else "",
         "since": f"1 {datetime.now(UTC):%B}",
     }
@@ -62,3 +66,39 @@ def tax(order: Order) -> str:
 def percent(basis_points: int) -> str:
     """Write a rate."""
     return money.percent(basis_points)
+
+
+@register.filter
+def signed(amount: int) -> str:
+    """Write a number of credits with what it does: +500, -3."""
+    return f"{amount:+,}"
+
+
+@register.filter
+def movement(entry: Entry) -> str:
+    """Say what an entry was."""
+    words = {
+        Entry.Cause.PURCHASE: "Bought",
+        Entry.Cause.SPEND: "Used",
+        Entry.Cause.GIFT: "Given by the operator",
+        Entry.Cause.REFUND: "Taken back, for the money was",
+        Entry.Cause.CORRECTION: "Corrected by the operator",
+        Entry.Cause.REVERSAL: "Undone by the operator",
+    }
+    return words[Entry.Cause(entry.cause)]
+
+
+@register.filter
+def unlocal(value: float) -> str:
+    """Write a number for SVG, whatever the language."""
+    return f"{value:g}"
+
+
+@register.inclusion_tag("billing/_counter.html")
+def message_counter(user: User) -> dict[str, object]:
+    """Draw what is left, for the head of every page; looked up once in a while."""
+    try:
+        account_id, left = counter.messages_left(user)
+    except (DatabaseError, RedisError):  # the page that says what is wrong has this head as well
+        return {}
+    return {"account_id": account_id, "left": left}

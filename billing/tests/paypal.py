@@ -66,11 +66,11 @@ def use(settings: Settings, url: str) -> None:
     settings.PAYPAL_ENVIRONMENT = "sandbox"
 
 
-def order_of(account: Account) -> Order:
+def order_of(account: Account, country: str = "") -> Order:
     """Order 500 credits for USD 5.00."""
     package = Package.objects.get_or_create(credits=500, currency="USD", defaults={"price_minor": 500})[0]
     buyer = account.memberships.get().user
-    return orders.place_order(account=account, buyer=buyer, package_id=package.pk)
+    return orders.place_order(account=account, buyer=buyer, package_id=package.pk, country=country)
 
 
 def tell(*bodies: bytes) -> list[str]:

@@ -66,6 +66,7 @@ def test_a_purchase_from_the_package_to_the_new_balance(pay_pal: Sandbox, alice:
     assert "500 credits added" in done
     assert "You have 500 now" in done
     assert balance(alice) == 500
+    assert "Receipt 1" in done
     assert client.post(f"/account/orders/{order.pk}/pay/").headers["location"] == f"/account/orders/{order.pk}/"
 
 

@@ -62,6 +62,7 @@ class PayPal:
     def __init__(self, world: World, portals: Sequence[str], manner: Manner) -> None:
         self._world = world
         self._portals = [one.rstrip("/") for one in portals]
+        self._sites = [one for one in self._portals if "[" not in one]  # a policy cannot name an address of IPv6
         self._manner = manner
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -70,7 +71,7 @@ class PayPal:
         if scope["type"] != "http":
             return
         answer = self._answer(scope, await _body(receive))
-        policy = f"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self' {' '.join(self._portals)}"
+        policy = f"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self' {' '.join(self._sites)}"
         headers = {
             "content-type": answer.content_type,
             "content-length": str(len(answer.body)),

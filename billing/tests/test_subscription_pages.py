@@ -1,0 +1,125 @@
+"""What one has, has used and has paid, on pages and as files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+import redis
+from django.conf import settings as portal
+from django.test import Client
+from pytest_django import Settings
+
+from accounts.models import Account, Membership, Role
+from billing.charts import usage_chart
+from billing.models import Usage, VatRate
+from billing.services import spend_credits
+from billing.services.usage import Day, days_of, record_usage
+from billing.tests.conftest import make_account
+from billing.tests.helpers import with_credits
+from billing.tests.paypal import Sandbox, order_of, tell
+
+pytestmark = pytest.mark.usefixtures("clean_valkey")
+
+
+def browser(account: Account) -> Client:
+    client = Client()
+    client.force_login(account.memberships.get(role=Role.OWNER).user)
+    return client
+
+
+def sent(account: Account, count: int, at: datetime) -> None:
+    with redis.Redis.from_url(portal.VALKEY_URL) as valkey:
+        valkey.set(f"quota:{account.pk.hex}:{at:%Y%m}", count)
+
+
+def test_what_is_used_is_noted_day_by_day(alice: Account, bob: Account) -> None:
+    first = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for days, count in ((0, 10), (1, 10), (3, 25)):
+        sent(alice, count, first + timedelta(days=days))
+        assert record_usage(now=first + timedelta(days=days)) == 1
+    assert record_usage(now=first + timedelta(days=3)) == 1  # again changes nothing
+    found = days_of(alice.pk, used=31, today=date(2026, 3, 5))
+    assert [one.messages for one in found] == [10, 0, 0, 15, 6]
+    assert [one.messages for one in days_of(bob.pk, used=0, today=date(2026, 3, 2))] == [0, 0]
+    record_usage(now=first + timedelta(days=800))
+    assert not Usage.objects.exists()
+
+
+def test_the_chart_reaches_its_line_and_says_what_it_shows() -> None:
+    drawn = usage_chart([Day(date(2026, 2, 1), 150), Day(date(2026, 2, 2), 0), Day(date(2026, 2, 3), 200)])
+    assert (drawn.grid, len(drawn.bars), drawn.labels[-1]) == (200, 2, "28 Feb")
+    assert drawn.bars[1].y == 25
+    assert drawn.finding == "350 messages this month; most on 3 February: 200"
+    assert usage_chart([Day(date(2026, 2, 1), 0)]).bars == []
+
+
+def test_the_subscription_shows_use_prices_and_what_moved_credits(pay_pal: Sandbox, alice: Account) -> None:
+    sent(alice, 42, datetime.now(UTC))
+    with_credits(alice, 7)
+    tell(pay_pal.world.payment(pay_pal.sale(order_of(alice))))
+    spend_credits(account=alice, credits=3, key="use")
+    page = browser(alice).get(f"/account/billing/{alice.pk}/").content.decode()
+    for said in ("504", "42", "+500", "+7", "-3", "Welcome", "Message to a device", "<rect"):
+        assert said in page
+    assert "style=" not in page
+
+
+def test_an_account_without_messages_left_is_told_what_to_do(alice: Account, pay_pal: Sandbox) -> None:
+    sent(alice, 10**6, datetime.now(UTC))
+    page = browser(alice).get(f"/account/billing/{alice.pk}/").content.decode()
+    assert "All messages of this month are used" in page
+    assert f"/account/billing/{alice.pk}/buy/" in page
+
+
+def test_a_member_who_may_not_buy_sees_what_is_left_and_no_payments(alice: Account) -> None:
+    user = make_account("vera").memberships.get().user
+    Membership.objects.create(account=alice, user=user, role=Role.VIEWER)
+    client = Client()
+    client.force_login(user)
+    page = client.get(f"/account/billing/{alice.pk}/").content.decode()
+    assert "This month" in page
+    assert "Payments" not in page
+    for path in ("payments/", "payments.csv"):
+        assert client.get(f"/account/billing/{alice.pk}/{path}").status_code == 403
+
+
+def test_payments_are_listed_with_receipts_and_as_a_table(pay_pal: Sandbox, alice: Account) -> None:
+    VatRate.objects.create(country="SE", name="=MOMS", basis_points=2500)
+    order, unpaid = order_of(alice, "SE"), order_of(alice)
+    tell(pay_pal.world.payment(pay_pal.sale(order)))
+    client = browser(alice)
+    page = client.get(f"/account/billing/{alice.pk}/payments/").content.decode()
+    assert "receipt 1" in page
+    assert "Not paid" in page
+    rows = list(csv.DictReader(io.StringIO(client.get(f"/account/billing/{alice.pk}/payments.csv").content.decode())))
+    assert [(row["status"], row["price"], row["tax"], row["receipt"]) for row in rows] == [
+        ("open", "5.00", "0.00", ""),
+        ("paid", "5.00", "1.00", "1"),
+    ]
+    receipt = client.get(f"/account/orders/{order.pk}/receipt/").content.decode()
+    assert "Receipt 1" in receipt
+    assert "=MOMS 25 %, SE" in receipt
+    file = client.get(f"/account/orders/{order.pk}/receipt.pdf")
+    assert (file.headers["content-type"], file.content[:5]) == ("application/pdf", b"%PDF-")
+    assert client.get(f"/account/orders/{unpaid.pk}/receipt/").status_code == 404
+    assert client.get(f"/account/orders/{unpaid.pk}/receipt.pdf").status_code == 404
+
+
+def test_a_receipt_takes_any_name(pay_pal: Sandbox, alice: Account) -> None:
+    Account.objects.filter(pk=alice.pk).update(name="<b>Zoë</b> 株式会社")
+    alice.refresh_from_db()
+    order = order_of(alice)
+    tell(pay_pal.world.payment(pay_pal.sale(order)))
+    Account.objects.filter(pk=alice.pk).update(name="deleted")  # the receipt keeps the name of then
+    client = browser(alice)
+    assert "&lt;b&gt;Zoë&lt;/b&gt; 株式会社" in client.get(f"/account/orders/{order.pk}/receipt/").content.decode()
+    assert client.get(f"/account/orders/{order.pk}/receipt.pdf").content[:5] == b"%PDF-"
+
+
+def test_what_is_left_stands_at_the_head_of_every_page(alice: Account, settings: Settings) -> None:
+    settings.FREE_MESSAGES_PER_MONTH = 1000
+    sent(alice, 60, datetime.now(UTC))
+    assert "<b>940</b>" in browser(alice).get("/menu/").content.decode()
