@@ -50,5 +50,5 @@ def usage_chart(days: Sequence[Day]) -> UsageChart:
 
 def _round(most: int) -> int:
     """Return the next number that is good to read: 1, 2 or 5 and zeros."""
-    size = 10 ** (len(str(max(most, 10))) - 1)
+    size = int(10 ** (len(str(max(most, 10))) - 1))
     return next(size * factor for factor in (1, 2, 5, 10) if size * factor >= most)
