@@ -6,7 +6,7 @@ from pathlib import Path
 from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 
-from iotportal import env, login_providers, logs, schedule
+from iotportal import env, login_providers, logs, schedule, senders
 
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -238,6 +238,12 @@ EMAIL_HOST_PASSWORD = env.secret("PORTAL_EMAIL_PASSWORD", "")
 EMAIL_USE_TLS = env.boolean("PORTAL_EMAIL_TLS", default=False)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.text("PORTAL_EMAIL_FROM", "IoT Portal <portal@localhost>")
+
+# --- notifications ---------------------------------------------------------------------------------------------------------
+SENDERS = senders.read()  # what sends e-mail and SMS
+# Of one device (and channel), of one account, and to one recipient: how many in a minute and in a day.
+NOTIFICATIONS_PER_MINUTE = env.integer("PORTAL_NOTIFICATIONS_PER_MINUTE", 20, minimum=1)
+NOTIFICATIONS_PER_DAY = env.integer("PORTAL_NOTIFICATIONS_PER_DAY", 1000, minimum=1)
 
 # --- devices: identity and the broker --------------------------------------------------------------------------------------
 PKI_DIR = Path(env.text("PORTAL_PKI_DIR", str(STATE_DIR / "pki")))

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+import phonenumbers
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
@@ -14,6 +15,7 @@ from devices.access import parse_device_id
 from notifications.models import ADDRESS_CHARACTERS, MESSAGE_CHARACTERS, Channel
 
 SUBJECT_CHARACTERS = 78  # RFC 5322, 2.1.1: what a line should have at most
+_DEAR = {phonenumbers.PhoneNumberType.PREMIUM_RATE, phonenumbers.PhoneNumberType.SHARED_COST}  # somebody earns by each
 _CUT = " […]"
 _BLANKS = re.compile(r"\s+")
 # What turns the direction of all text after it, and what is not seen: with them a text can look like another.
@@ -45,9 +47,12 @@ def read(text: str) -> Address:
         return Address(Channel.EMAIL, _email(text))
     if text.startswith("+"):
         try:
-            return Address(Channel.SMS, phones.parse(text, ""))
+            number = phones.parse(text, "")
         except phones.NoPhoneNumber as error:
             raise BadRecipient(str(error)) from error
+        if phonenumbers.number_type(phonenumbers.parse(number)) in _DEAR:
+            raise BadRecipient("Premium-rate numbers are not written to.")
+        return Address(Channel.SMS, number)
     device_id = parse_device_id(text)
     if device_id is None:
         raise BadRecipient("That is neither an e-mail address, nor a phone number with +, nor a device id.")

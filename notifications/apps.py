@@ -10,10 +10,24 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what is said to whom when something happens."""
-        from devices.hooks import device_shown
-        from messaging.hooks import control_shown, notification_requested
+        from django.conf import settings
+
+        from accounts import code_channels, operators
+        from devices.hooks import certificate_expiring, device_shown
+        from messaging.hooks import control_shown, device_back, device_offline, notification_requested
         from notifications import pages, reactions
 
         notification_requested.register(reactions.on_request)
+        device_offline.register(reactions.on_offline)
+        device_back.register(reactions.on_back)
+        certificate_expiring.register(reactions.on_expiring)
         control_shown.register(pages.fill_control)
         device_shown.register(pages.fill_device)
+        operators.need(
+            "notifications.view_notification", "notifications.view_suppression", "notifications.add_suppression",
+            "notifications.delete_suppression", "notifications.view_recipient",
+        )  # fmt: skip
+        if settings.SENDERS.sms:
+            from notifications.codes import SmsCodes
+
+            code_channels.register(SmsCodes())

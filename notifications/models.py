@@ -266,3 +266,17 @@ class Standard(models.Model):
 
     def __str__(self) -> str:
         return f"{self.device_id}: {self.recipient}"
+
+
+class Preference(models.Model):
+    """Whether somebody wants to hear of a kind of event by mail; without a row they do."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notification_preferences", db_index=False)
+    cause = models.CharField(max_length=12, choices=Cause)
+    wanted = models.BooleanField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["user", "cause"], name="preference_once")]
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {'yes' if self.wanted else 'no'}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from messaging.hooks import NotificationRequest
+from devices.hooks import ExpiringCertificate
+from iotportal.words import plural
+from messaging.hooks import NotificationRequest, Outage
+from messaging.reasons import in_words
 from notifications.models import Cause
-from notifications.services import intake
+from notifications.services import alerts, intake
 
 
 def on_request(request: NotificationRequest) -> None:
@@ -15,3 +18,36 @@ def on_request(request: NotificationRequest) -> None:
     )  # fmt: skip
     if taken is not None:
         intake.announce([taken])
+
+
+def on_offline(outage: Outage) -> None:
+    """Tell those who manage a device that it is offline for longer than they want. In the transaction that tells of it."""
+    device = outage.device
+    alerts.alert(
+        account=device.account, device=device, cause=Cause.OFFLINE, source=f"event:{outage.event_id.hex}",
+        subject=f"{device.name} is offline",
+        message=f"{device.name} is offline since {outage.since:%d %B, %H:%M} (UTC), longer than "
+        f"{plural(outage.limit_minutes, 'minute')}. Why: {in_words(outage.reason)}.",
+    )  # fmt: skip
+
+
+def on_back(outage: Outage) -> None:
+    """Tell the same people that it is back."""
+    device, back = outage.device, outage.back_at or outage.since
+    minutes = max(1, round((back - outage.since).total_seconds() / 60))
+    alerts.alert(
+        account=device.account, device=device, cause=Cause.BACK, source=f"event:{outage.event_id.hex}",
+        subject=f"{device.name} is back", message=f"{device.name} is back, after {plural(minutes, 'minute')}.",
+    )  # fmt: skip
+
+
+def on_expiring(expiring: ExpiringCertificate) -> None:
+    """Tell those who manage a device that its certificate ends soon."""
+    certificate, device = expiring.certificate, expiring.certificate.device
+    alerts.alert(
+        account=device.account, device=device, cause=Cause.CERTIFICATE,
+        source=f"certificate:{certificate.pk.hex}:{expiring.days}",
+        subject=f"The certificate of {device.name} ends soon",
+        message=f"The certificate of {device.name} ends on {certificate.not_after:%d %B %Y}. "
+        "Renew it on the device's page before that; afterwards the device cannot connect.",
+    )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 _WORDS = {
     # --- refused
     "bad_recipient": "That recipient is neither an e-mail address, nor a phone number with + and country, nor a device id.",
-    "unconfirmed": "This address has not agreed to be written to. Add it under Recipients; it gets a link to confirm.",
+    "unconfirmed": "This one has not agreed to be written to. Add an address under Recipients; confirm a phone in your account.",
     "unsubscribed": "This address does not want to be written to any more.",
     "bounced": "Mail to this address came back before, so nothing is sent to it.",
     "complained": "Somebody at this address called an earlier message spam, so nothing is sent to it.",
@@ -15,11 +15,16 @@ _WORDS = {
     "no_price": "This portal has no price for that, so it cannot be sent.",
     "no_sender": "This portal is not set up for that way of sending.",
     "not_yours": "That device belongs to somebody else, or there is none of that id.",
+    "in_digest": "Too many in a short time: this one is told in a summary with the others.",
     "empty": "There was no message.",
     # --- failed, or tried again
     "refused_by_server": "The receiving side refused it.",
     "server_away": "The sending service does not answer.",
     "gave_up": "It was tried again and again, and could not be sent.",
+    "unclear": "The connection broke while it was handed over, so nobody knows whether it went out. It was not sent twice.",
+    "device_offline": "That device is not connected.",
+    "device_cannot": "That kind of device cannot show notifications.",
+    "too_long": "That device cannot take a message of that length.",
     "too_late": "It could not be sent in time.",
 }
 

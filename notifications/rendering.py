@@ -15,7 +15,8 @@ from notifications.models import Cause, Channel, Notification
 def outgoing(one: Notification) -> Outgoing:
     """Return what is sent for a notification."""
     if one.channel != Channel.EMAIL:
-        return Outgoing(one.id, one.address, subject_of(one), one.message)
+        text = f"{one.device.name}: {one.message}" if one.device and one.channel == Channel.SMS else one.message
+        return Outgoing(one.id, one.address, subject_of(one), text)
     leave = links.unsubscribe_url(one)
     words = {
         "one": one,

@@ -159,6 +159,20 @@ class Gateway:
         await self._transport.stop()
         await self._valkey.stop()
 
+    async def tell(self, device_id: str, api_name: str, payload: bytes) -> None:
+        """Publish what a device does not answer, and wait until the broker has taken it.
+
+        Raises:
+            Problem: 503, the broker cannot be reached, or did not say that it took it.
+        """
+        taken = asyncio.Event()
+        try:
+            self._transport.publish(f"{device_id}/{api_name}", payload, taken.set)
+            async with asyncio.timeout(settings.COMMAND_TIMEOUT_S):
+                await taken.wait()
+        except (BrokerUnavailable, TimeoutError) as error:
+            raise _broker_lost(sent=False) from error
+
     async def send(
         self,
         caller: Caller,

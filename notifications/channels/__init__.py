@@ -1,16 +1,37 @@
-"""The senders that this portal has, in the order in which they are asked."""
+"""The senders that this portal has, in the order in which they are asked. A sender's library is loaded when it is used."""
 
 from __future__ import annotations
+
+from importlib import import_module
 
 from django.conf import settings
 
 from notifications.channels.base import Sender
+from notifications.models import Channel
+
+_SMS = {"twilio": "notifications.channels.sms.twilio.TwilioSender", "sns": "notifications.channels.sms.sns.SnsSender"}
+_BACKENDS = {"ses": "anymail.backends.amazon_ses.EmailBackend"}
 
 
 def senders(channel: str) -> list[Sender]:
     """Return new senders of a channel; whoever asks closes them."""
-    if channel == "email":
-        from notifications.channels.email import EmailSender
+    match channel:
+        case Channel.EMAIL:
+            from notifications.channels.email import EmailSender
 
-        return [EmailSender("smtp", settings.EMAIL_BACKEND)]
+            return [EmailSender(name, _backend(name)) for name in settings.SENDERS.email]
+        case Channel.SMS:
+            return [_load(_SMS[name]) for name in settings.SENDERS.sms]
+        case Channel.DEVICE:
+            return [_load("notifications.channels.device.DeviceSender")]
     return []
+
+
+def _backend(name: str) -> str:
+    return str(settings.EMAIL_BACKEND) if name == "smtp" else _BACKENDS.get(name, f"anymail.backends.{name}.EmailBackend")
+
+
+def _load(path: str) -> Sender:
+    module, _, name = path.rpartition(".")
+    sender: Sender = getattr(import_module(module), name)()
+    return sender

@@ -23,9 +23,9 @@ from django.utils import timezone
 from notifications import channels
 from notifications.channels.base import PermanentFailure, Sender, SenderAway, SendFailure
 from notifications.events import tell
-from notifications.models import Attempt, Channel, Notification, Status
+from notifications.models import Attempt, Cause, Channel, Notification, Status
 from notifications.rendering import outgoing
-from notifications.services import consent, payments
+from notifications.services import consent, digest, limits, payments
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ BATCH = 50
 CLAIM_S = 120
 SEND_S = 30  # the longest that one try takes
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 5, 3600
+_ONCE = frozenset({Channel.SMS})  # what costs money and has no name by which a second one is known
+SENDING = "sending"
 _MAX_CLAIMS = 100  # one that kills every worker who touches it ends here
 _LIVES = {Channel.EMAIL: timedelta(hours=24), Channel.SMS: timedelta(hours=1), Channel.DEVICE: timedelta(minutes=10)}
 _LIFE = timedelta(hours=6)
@@ -99,10 +101,14 @@ class Desk:
     def _one(self, one: Notification, verdict: consent.Verdict) -> None:
         try:
             reason = verdict.reason or self._admit(one, verdict)
-            if reason:
+            if one.reason == SENDING and one.channel in _ONCE:
+                finish(one, Status.FAILED, "unclear")
+            elif reason:
                 finish(one, Status.REFUSED, reason)
             else:
                 self._try(one)
+        except limits.CannotCount:
+            postpone(one, SenderAway("server_away"))
         except Exception:
             logger.exception("notification %s could not be handled; it will be tried again", one.hex)
 
@@ -110,12 +116,19 @@ class Desk:
         """Count and charge it at its first try; returns why it may not be sent, or ""."""
         if not self._of(one.channel):
             return "no_sender"
-        if one.judged_at is None and not payments.is_free(one.channel, own=verdict.own):
-            try:
-                payments.pay(notification=one)
-            except payments.CannotPay as error:
-                return error.code
-        one.judged_at = one.judged_at or timezone.now()
+        if one.judged_at is not None:
+            return ""
+        try:
+            limits.take_one(one)
+            if not payments.is_free(one.channel, own=verdict.own):
+                payments.pay(notification=one, country=limits.country_of(one))
+        except limits.TooMany:
+            return digest.fold(one)
+        except payments.CannotPay as error:
+            return error.code
+        one.judged_at = timezone.now()
+        if one.cause == Cause.DIGEST:
+            digest.write(one)
         return ""
 
     def _try(self, one: Notification) -> None:
@@ -126,6 +139,8 @@ class Desk:
                 failure = failure or SenderAway("server_away")
                 continue
             began = time.monotonic()
+            if one.channel in _ONCE:  # should we be killed now, the next one knows that it may be out
+                _write(one, reason=SENDING, judged_at=one.judged_at)
             try:
                 vendor_id = sender.send(outgoing(one))
             except SendFailure as error:
@@ -178,7 +193,7 @@ def postpone(one: Notification, failure: SendFailure) -> None:
 def finish(one: Notification, status: Status, reason: str, detail: str = "") -> None:
     """End it unsent, and give back what was paid for it."""
     if _write(one, status=status, ended_at=timezone.now(), reason=reason, detail=detail, judged_at=one.judged_at):
-        payments.give_back(notification=one)
+        payments.give_back(notification=one, country=limits.country_of(one) if one.paid else "")
 
 
 def note(one: Notification, sender: str, began: float, *, vendor_id: str = "", failure: SendFailure | None = None) -> None:

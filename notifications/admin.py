@@ -1,0 +1,72 @@
+"""What operators see of notifications: what was sent and what came of it, and the addresses that are left alone."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib import admin
+from django.forms import ModelForm
+from django.http import HttpRequest
+
+from accounts.admin import ReadOnlyAdmin
+from accounts.admin.base import ModelAdmin, NarrowLookups, TabularInline
+from notifications.models import Attempt, Notification, Recipient, Suppression
+
+
+class AttemptInline(ReadOnlyAdmin, TabularInline):
+    """The tries of a notification."""
+
+    model = Attempt
+    extra = 0
+    can_delete = False
+    fields = ("at", "sender", "outcome", "took_ms", "vendor_id", "detail")
+    readonly_fields = fields
+
+
+@admin.register(Notification)
+class NotificationAdmin(ReadOnlyAdmin, ModelAdmin):
+    """Deliveries; the text of a message is its owner's."""
+
+    list_display = ("created_at", "account", "device", "cause", "channel", "status", "reason", "tries", "credits")
+    list_filter = ("status", "channel", "cause", "reason", "attempts__sender")
+    list_select_related = ("account", "device")
+    search_fields = ("=id", "=address", "account__name")
+    search_help_text = "Id or address (whole), or the account's name"
+    date_hierarchy = "created_at"
+    show_full_result_count = False
+    fields = (
+        "id", "account", "device", "user", "cause", "channel", "address", "status", "reason", "detail", "asked_at", "created_at",
+        "sent_at", "ended_at", "due_at", "tries", "credits", "paid",
+    )  # fmt: skip
+    readonly_fields = fields
+    inlines: ClassVar = [AttemptInline]
+
+
+@admin.register(Recipient)
+class RecipientAdmin(ReadOnlyAdmin, ModelAdmin):
+    """Addresses that agreed, or were asked."""
+
+    list_display = ("address", "channel", "account", "asked_at", "confirmed_at")
+    list_filter = ("channel",)
+    list_select_related = ("account",)
+    search_fields = ("=address", "account__name")
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(NarrowLookups, ModelAdmin):
+    """Addresses that are not written to; an operator's own rows hold for the whole portal."""
+
+    list_display = ("address", "channel", "reason", "account", "created_at")
+    list_filter = ("reason", "channel")
+    list_select_related = ("account",)
+    search_fields = ("=address",)
+    fields = ("channel", "address", "detail")
+
+    def has_change_permission(self, request: HttpRequest, obj: Suppression | None = None) -> bool:
+        """Add or delete."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Suppression, form: ModelForm[Suppression], change: bool) -> None:
+        """Have it hold for everybody."""
+        obj.reason, obj.address = Suppression.Reason.OPERATOR, obj.address.strip().lower()
+        super().save_model(request, obj, form, change)

@@ -1,0 +1,51 @@
+"""What an account's people are told of by themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.utils import timezone
+
+from accounts.models import Account, Role
+from devices import hooks as device_hooks
+from devices.models import Certificate, Device
+from devices.tests.factories import make_member
+from iotportal.uuid7 import uuid7
+from messaging import hooks
+from messaging.hooks import Outage
+from notifications.models import Cause, Notification
+from notifications.services import alerts, outbox
+
+
+@pytest.fixture
+def outage(device: Device) -> Outage:
+    return Outage(uuid7(), device, timezone.now() - timedelta(minutes=7), 5, "timeout")
+
+
+def test_those_who_manage_a_device_hear_of_its_outage_once(outage: Outage, account: Account) -> None:
+    make_member(account, "vera", Role.VIEWER)
+    make_member(account, "bert", Role.ADMIN)
+    for _ in range(2):
+        hooks.device_offline(outage)
+    outbox.deliver()
+    assert sorted(to for one in mail.outbox for to in one.to) == ["alice@example.org", "bert@example.org"]
+    assert mail.outbox[0].subject == "Pump is offline"
+    assert "longer than 5 minutes" in mail.outbox[0].body
+
+
+def test_they_hear_that_it_is_back_unless_they_do_not_want_to(outage: Outage, account: Account) -> None:
+    alerts.set_preferences(user=account.members.get(), wanted={Cause.OFFLINE: False})
+    hooks.device_offline(outage)
+    hooks.device_back(Outage(uuid7(), outage.device, outage.since, 5, "timeout", timezone.now()))
+    outbox.deliver()
+    assert [one.subject for one in mail.outbox] == ["Pump is back"]
+
+
+def test_an_expiring_certificate_is_told_for_each_mark(device: Device) -> None:
+    certificate = Certificate.objects.get(device=device)
+    for days in (30, 30, 7):
+        device_hooks.certificate_expiring(device_hooks.ExpiringCertificate(certificate, days))
+    outbox.deliver()
+    assert Notification.objects.filter(cause="certificate", status="sent").count() == 2
