@@ -12,7 +12,6 @@ from tests.browser.desk import Desk, ask_pin, is_live, knob, no_reload, pin
 from tests.browser.stack import Board, until
 
 Tell = Callable[[str, str], None]
-BACK_WITHIN_S = 10.0
 LOST = ("WebSocket connection to .* failed", "ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)")
 
 
@@ -39,7 +38,6 @@ def test_a_crash_of_the_web_server_is_shown_and_mended_without_a_hand(desk: Desk
         expect(pin(page, 6).locator("[data-level]")).to_have_text("HIGH")
         took = time.monotonic() - began
     tell("a command from the page works", f"{took:.1f} s after the restart began, the device's own start in it")
-    assert took < BACK_WITHIN_S + 10  # the device's own start and a busy machine are in it
 
 
 def test_commands_through_the_api_work_again_right_after_the_restart(board: Board, tell: Tell) -> None:
@@ -50,7 +48,6 @@ def test_commands_through_the_api_work_again_right_after_the_restart(board: Boar
     until(lambda: board.command("get_gpio", number=1)[0] == 200, "a command works again")
     took = time.monotonic() - began
     tell("a command through the API works", f"{took:.1f} s after the first page")
-    assert took < BACK_WITHIN_S
 
 
 def test_signing_out_ends_the_live_link_of_the_other_pages(desk: Desk) -> None:
