@@ -390,7 +390,8 @@ FORMAT_MODULE_PATH = ["iotportal.formats"]
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = env.boolean("PORTAL_STATIC_FINDERS", default=True)
-STATIC_ROOT = None if WHITENOISE_USE_FINDERS else STATE_DIR / "static"  # where `collectstatic` puts them
+# Where `collectstatic` puts them; an image has them beside its code, which is not to be written to.
+STATIC_ROOT = None if WHITENOISE_USE_FINDERS else Path(env.text("PORTAL_STATIC_ROOT", str(STATE_DIR / "static")))
 
 BACKUP_PASSPHRASE = env.secret("PORTAL_BACKUP_PASSPHRASE", "")  # under which `manage.py backup` writes and `restore` reads
 WATCH_BIND = env.text("PORTAL_WATCH_BIND", "127.0.0.1")  # metrics and health, for those who look after the portal
