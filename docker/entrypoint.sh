@@ -1,7 +1,7 @@
 #!/bin/sh
 # What a container of the portal's image is: its first word says so, what follows goes to that process.
 #   web | bridge | tasks | worker | beat | broker | broker-auth     a process, which takes this shell's place
-#   setup                   once before the others, and again after an update: tables, certificates, RabbitMQ's files
+#   setup [FOLDER]          once before the others, and again after an update: tables, certificates, RabbitMQ's files
 #   pki [--name HOST]…      the certificate authority alone, with no server about
 #   take-pki FOLDER         copy one that is mounted read-only into PORTAL_PKI_DIR, for the portal's user alone
 #   broker-files FOLDER     RabbitMQ's files alone
@@ -31,7 +31,7 @@ broker-auth) exec python -m iotportal.processes broker-auth --host 0.0.0.0 "$@" 
 setup)
     python manage.py migrate --no-input
     python manage.py setup_pki --name "$AMQP_HOST" # and PORTAL_DEVICE_HOST
-    broker_files /srv/rabbitmq
+    broker_files "${1:-/srv/rabbitmq}"
     ;;
 pki) exec env DJANGO_SETTINGS_MODULE=iotportal.embedded.offline_settings python manage.py setup_pki "$@" ;;
 take-pki)
