@@ -29,6 +29,7 @@ PROCESSES = {
     "worker": Process((*_WORKER, "-c", "4", "-Q", "celery,bridge", "-n", "portal@%h"), {"PORTAL_BRIDGE": "1"}),
     "bridge": Process((*_WORKER, "-c", "1", "-Q", "bridge", "-n", "bridge@%h"), {"PORTAL_BRIDGE": "1"}),
     "tasks": Process((*_WORKER, "-c", "4", "-Q", "celery", "-n", "tasks@%h")),
+    "emulators": Process(("manage.py", "run_emulators")),
     "beat": Process(("-m", "celery", "-A", "iotportal", "beat", "--pidfile=", "-l", "INFO")),
 }
 

@@ -144,7 +144,18 @@ class NotificationEvent(TypedDict):
     reason: str
 
 
-Event = OrderEvent | MessageEvent | CommandEvent | PresenceEvent | ReadingEvent | DeviceEvent | TimelineEvent | NotificationEvent
+class EmulatorEvent(TypedDict):
+    """Something changed on the board of an emulator, or it stopped."""
+
+    kind: Literal["emulator"]
+    device: str
+    state: str
+
+
+Event = (
+    OrderEvent | MessageEvent | CommandEvent | PresenceEvent | ReadingEvent | DeviceEvent | TimelineEvent | NotificationEvent
+    | EmulatorEvent
+)  # fmt: skip
 
 
 def message_event(
@@ -265,6 +276,11 @@ def timeline_event(*, id: UUID, time: datetime, device_id: UUID, event: str, wha
 def order_event(*, account_id: UUID, order_id: UUID, status: str) -> OrderEvent:
     """Build the event of an order; `status` is a `billing.models.Order.Status`."""
     return {"kind": "order", "account": account_id.hex, "order": order_id.hex, "status": status}
+
+
+def emulator_event(*, device_id: UUID, state: str) -> EmulatorEvent:
+    """Build the event of an emulator; `state` is a `messaging.models.EmulatorState`, or "stopped". The page asks for the rest."""
+    return {"kind": "emulator", "device": device_id.hex, "state": state}
 
 
 def notification_event(

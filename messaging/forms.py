@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from devices.models import Device
 from devices.profiles import API_NAME
 from messaging.models import LONGEST_OFFLINE_MINUTES, Direction
 from messaging.selectors import MessageFilter, account_ids
+from simulators.grammar import HIGHEST_PIN
 
 RANGES = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7), "all": None}
 RANGE_WORDS = {"1h": "Last hour", "24h": "Last 24 hours", "7d": "Last 7 days", "all": "Everything"}
@@ -116,3 +118,37 @@ class OfflineLimitForm(forms.Form):
         label="Tell me when it is offline for longer than",
         help_text="minutes; leave it empty for never",
     )
+
+
+class BoardPinForm(forms.Form):
+    """A level put on a pin of an emulator's board."""
+
+    number = forms.IntegerField(min_value=0, max_value=HIGHEST_PIN)
+    level = forms.IntegerField(min_value=0, max_value=1)
+
+
+class UartLineForm(forms.Form):
+    """A line typed on an emulator's own UART."""
+
+    line = forms.CharField(max_length=180, label="Type on the device's UART")
+
+
+class FaultsForm(forms.Form):
+    """What an emulator does wrong; of 100 messages, so many."""
+
+    delay_ms = forms.IntegerField(min_value=0, max_value=10_000, label="Delay", help_text="ms for each answer")
+    loss = forms.IntegerField(min_value=0, max_value=100, label="Lost", help_text="% of answers")
+    duplicate = forms.IntegerField(min_value=0, max_value=100, label="Sent twice", help_text="%")
+    wrong_pin = forms.IntegerField(min_value=0, max_value=100, label="Wrong pin", help_text="%")
+    malformed = forms.IntegerField(min_value=0, max_value=100, label="Broken JSON", help_text="%")
+    reboot = forms.IntegerField(min_value=0, max_value=100, label="Loses its power", help_text="% of commands")
+
+    @property
+    def faults(self) -> dict[str, float]:
+        """What `simulators.faults.Faults` is made with."""
+        return {name: value if name == "delay_ms" else value / 100 for name, value in self.cleaned_data.items()}
+
+    @classmethod
+    def shown(cls, faults: Mapping[str, float]) -> dict[str, int]:
+        """Return what the form shows of kept faults."""
+        return {name: round(faults.get(name, 0) * (1 if name == "delay_ms" else 100)) for name in cls.base_fields}

@@ -10,6 +10,8 @@ what it last answered. A **PresenceChange** is one coming or going, written with
 of time in which none could be missed: outside of all watches nothing is known. A **Reading** is the last value the device itself
 confirmed for one thing (a pin, its clock, an address).
 
+An **Emulator** is a device that the portal plays for one person.
+
 A **JournalEntry** remembers which message of the bridge's MQTT session was written, in the transaction that wrote it: MQTT gives
 a message no identity of its own, so this is what makes a message that is delivered twice count once (see docs/adr/0003).
 """
@@ -22,6 +24,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
+from accounts.models import User
 from devices.models import Device
 from iotportal.uuid7 import uuid7
 from messaging import reasons
@@ -276,3 +279,32 @@ class BrokerConnection(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class EmulatorState(models.TextChoices):
+    """How an emulator is, by the process that runs it."""
+
+    STARTING = "starting", "Starting"
+    RUNNING = "running", "Running"
+    TROUBLE = "trouble", "Not connected"
+
+
+class Emulator(models.Model):
+    """A device that the portal itself plays, for one person; while the row is there it is to run (see messaging.emulators)."""
+
+    device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="emulator")
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="emulator")  # who started it: one each
+    started_at = models.DateTimeField()
+    used_at = models.DateTimeField()  # the last command or touch: one that nobody uses is stopped
+    state = models.CharField(max_length=8, choices=EmulatorState, default=EmulatorState.STARTING)
+    said = models.CharField(max_length=400, blank=True)  # why it is not connected
+    board = models.JSONField(default=dict)  # pins, UART and so on, for the page and for the next process
+    faults = models.JSONField(default=dict)  # what simulators.faults.Faults is made with
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(state__in=EmulatorState.values), name="emulator_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id}: {self.state}"

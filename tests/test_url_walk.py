@@ -208,6 +208,9 @@ TABLE: dict[str, Row] = {
     DEVICE + "control/pins/": page(POST="404 403 403 400"),
     DEVICE + "control/<slug:name>/": page(rest="404 403 302", POST="404 403 200"),
     DEVICE + "timeline/": page(GET="404 200"),
+    DEVICE + "emulator/": page(GET="404 403 403 200"),
+    DEVICE + "emulator/<slug:name>/": page(POST="404 403 403 404"),  # it is told to do what no emulator does
+    "emulator/": page(GET="200"),
     DEVICE + "offline/": page(GET="404 403 403 200", POST="404 403 403 400"),
     "pki/ca.pem": door(GET="200"),
     "pki/crl/<str:issuer>.crl": door(GET="404"),  # none was revoked

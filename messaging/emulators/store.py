@@ -1,0 +1,106 @@
+"""What the process of the emulators reads and writes: all in one thread, so on one connection, which holds its lock."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import OuterRef, Subquery
+
+from accounts.access import Action, role_may
+from accounts.models import Membership
+from devices.downloads import device_zip
+from devices.models import Device
+from messaging import events
+from messaging.models import Emulator
+from simulators.settings import DeviceSettings, Overrides, load
+from simulators.transport import make_context
+
+LOCK = 0x_E3_0000  # any number that nothing else in this database locks
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has become of an emulator."""
+
+    device_id: UUID
+    account_id: UUID
+    state: str
+    said: str
+    board: dict[str, Any]
+    used_at: datetime
+
+
+def take_office() -> bool:
+    """Take the lock that two processes cannot have at once; it ends with the connection."""
+    with connection.cursor() as db:
+        db.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+        return bool(db.fetchone()[0])
+
+
+def leave_office() -> None:
+    """Give the lock back, with the connection."""
+    connection.close()
+
+
+def wanted() -> list[Emulator]:
+    """Return what is to run; forget what nobody may run any more: a deleted device's, and of who lost the right to the device."""
+    roles = Membership.objects.filter(user=OuterRef("user"), account=OuterRef("device__account")).values("role")
+    rows = Emulator.objects.select_related("device", "user").annotate(role=Subquery(roles[:1]))
+    good: list[Emulator] = []
+    bad: list[Emulator] = []
+    for row in rows:
+        may = row.role is not None and role_may(row.role, Action.MANAGE)
+        (good if may and row.user.is_active and row.device.deleted_at is None else bad).append(row)
+    if bad:
+        forget([row.device_id for row in bad])
+    return good
+
+
+def forget(device_ids: Iterable[UUID]) -> None:
+    """Have these run no more, and tell their pages."""
+    rows = list(Emulator.objects.filter(pk__in=list(device_ids)).select_related("device"))
+    Emulator.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    _tell((row.device.account_id, row.device_id, "stopped") for row in rows)
+
+
+def identity(device_id: UUID) -> tuple[DeviceSettings, ssl.SSLContext]:
+    """Return what the device connects with. Its key is on the disk for this moment alone: ssl reads files only.
+
+    Raises:
+        KeyUnavailable: the portal has no key of it, or it has no certificate.
+        SettingsError
+    """
+    device = Device.objects.get(pk=device_id)
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder, "device.zip")
+        archive.touch(mode=0o600)
+        archive.write_bytes(device_zip(device))
+        found = load(archive, Overrides(host=settings.MQTT_HOST, port=settings.MQTT_PORT), Path(folder))
+        return found, make_context(found)
+
+
+def save(changes: Iterable[Change]) -> None:
+    """Write what changed and tell open pages. One that was stopped meanwhile stays stopped."""
+    told = []
+    for change in changes:
+        values = {"state": change.state, "said": change.said, "board": change.board, "used_at": change.used_at}
+        if Emulator.objects.filter(pk=change.device_id).update(**values):
+            told.append((change.account_id, change.device_id, change.state))
+    _tell(told)
+
+
+def _tell(about: Iterable[tuple[UUID, UUID, str]]) -> None:
+    outbox = events.Outbox()
+    for account_id, device_id, state in about:
+        outbox.add(account_id, device_id, events.emulator_event(device_id=device_id, state=state))
+    if outbox:
+        outbox.send()

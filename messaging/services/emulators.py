@@ -1,0 +1,72 @@
+"""People's emulators: started, stopped, touched."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import User
+from devices.downloads import active_certificate
+from devices.models import Device
+from messaging.emulators import orders
+from messaging.models import Emulator, Presence
+
+
+class CannotStart(Exception):
+    """The emulator was not started; the text says why."""
+
+
+def start_emulator(*, user: User, device: Device) -> Emulator:
+    """Have the portal play the device for `user`, who may manage it; returns the row, also of one that runs already.
+
+    Raises:
+        CannotStart: another emulator of theirs runs, somebody else plays this device, the portal has no key of it, the device
+            itself is connected, or too many run.
+    """
+    certificate = active_certificate(device)
+    if certificate is None or certificate.sealed_key is None:
+        raise CannotStart("The portal does not keep this device's private key, so it cannot connect in its place.")
+    running = Emulator.objects.select_related("device").filter(user=user).first()
+    if running is not None and running.device_id == device.pk:
+        return running
+    if running is not None:
+        raise CannotStart(f"Your emulator is {running.device.name} now. Stop that one first.")
+    if Presence.objects.filter(device=device, connected=True).exists():
+        raise CannotStart("This device is connected now, and the two would push each other out. Switch it off first.")
+    if Emulator.objects.count() >= settings.EMULATORS:
+        raise CannotStart(f"All {settings.EMULATORS} emulators of this portal are in use. Try again later.")
+    try:
+        with transaction.atomic():
+            return _made(user, device)
+    except IntegrityError:  # at the same time, here or by somebody else
+        raise CannotStart("Somebody else plays this device now, or you started another a moment ago.") from None
+
+
+def _made(user: User, device: Device) -> Emulator:
+    now = timezone.now()
+    emulator = Emulator.objects.create(user=user, device=device, started_at=now, used_at=now)
+    transaction.on_commit(orders.nudge, robust=True)
+    return emulator
+
+
+def stop_emulator(*, emulator: Emulator) -> None:
+    """Switch it off; what was on its board is gone."""
+    emulator.delete()
+    transaction.on_commit(orders.nudge, robust=True)
+
+
+def drive_pin(*, emulator: Emulator, number: int, level: int) -> None:
+    """Put a level on a pin of the board from outside. Raises: orders.Refused, orders.Away."""
+    orders.order(emulator.device_id, "pin", number=number, level=level)
+
+
+def type_line(*, emulator: Emulator, line: str) -> None:
+    """Type a line on the device's own UART. Raises: orders.Away."""
+    orders.order(emulator.device_id, "type", line=line)
+
+
+def turn_faults(*, emulator: Emulator, faults: dict[str, float]) -> None:
+    """Spoil its answers from now on, as simulators.faults.Faults says. Raises: orders.Away."""
+    Emulator.objects.filter(pk=emulator.pk).update(faults=faults)
+    orders.order(emulator.device_id, "faults", faults=faults)

@@ -1,0 +1,20 @@
+"use strict";
+// The emulator's page: asks again when something changed on the board, and keeps the newest line of its terminal in sight.
+
+let asking = null;
+document.addEventListener("live:emulator", ({ detail }) => {
+  if (detail.state === "stopped") return location.reload();
+  asking ??= setTimeout(() => {
+    asking = null;
+    refresh("emulator-state", "lamps", "switches", "its-clock", "emulator-con", "network");
+  }, 60);
+});
+
+function newest() {
+  const con = document.getElementById("emulator-con");
+  if (con) con.scrollTop = con.scrollHeight;
+}
+
+document.addEventListener("live:refreshed", newest);
+document.addEventListener("htmx:afterSettle", newest);
+newest();
