@@ -30,6 +30,7 @@ urlpatterns = [
     path("menu/", views.menu, name="menu"),
     path("settings/", views.user_settings, name="settings"),
     path("api/auth/", include((_sign_in, "headless"))),
+    path("api/v1/", include("notifications.api.urls")),
     path("api/", include("messaging.api.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from devices.selectors import DevicePage
 from messaging.hooks import ControlPage
 from notifications.selectors import of_device
+from notifications.services import standard
 
 
 def fill_control(page: ControlPage) -> None:
     """Add what became of the newest that the device said."""
-    page.more["notified"] = of_device(page.device)
+    page.more |= {"notified": of_device(page.device), "standard": standard.standard_of(page.device)}
 
 
 def fill_device(page: DevicePage) -> None:

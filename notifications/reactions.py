@@ -6,15 +6,20 @@ from devices.hooks import ExpiringCertificate
 from iotportal.words import plural
 from messaging.hooks import NotificationRequest, Outage
 from messaging.reasons import in_words
-from notifications.models import Cause
+from notifications.models import Cause, Standard
 from notifications.services import alerts, intake
 
 
 def on_request(request: NotificationRequest) -> None:
     """Take what a device wants to be said; told again after a crash of the bridge, it is taken once."""
+    recipient, message = request.recipient, request.message
+    if not recipient.strip() or not message.strip():
+        stored = Standard.objects.filter(device=request.device_id, device__account=request.account_id).first()
+        if stored is not None:
+            recipient, message = recipient.strip() or stored.recipient, message.strip() or stored.message
     taken = intake.take(
         account_id=request.account_id, device_id=request.device_id, cause=Cause.DEVICE,
-        source=f"message:{request.message_id.hex}", recipient=request.recipient, message=request.message, asked_at=request.time,
+        source=f"message:{request.message_id.hex}", recipient=recipient, message=message, asked_at=request.time,
     )  # fmt: skip
     if taken is not None:
         intake.announce([taken])

@@ -5,7 +5,8 @@ from __future__ import annotations
 _WORDS = {
     # --- refused
     "bad_recipient": "That recipient is neither an e-mail address, nor a phone number with + and country, nor a device id.",
-    "unconfirmed": "This one has not agreed to be written to. Add an address under Recipients; confirm a phone in your account.",
+    "unconfirmed": "This address has not agreed to be written to. Add it under Recipients; it gets a link to confirm.",
+    "unconfirmed_phone": "SMS go to confirmed phone numbers of your own people. Confirm the number in your account first.",
     "unsubscribed": "This address does not want to be written to any more.",
     "bounced": "Mail to this address came back before, so nothing is sent to it.",
     "complained": "Somebody at this address called an earlier message spam, so nothing is sent to it.",

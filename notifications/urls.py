@@ -3,7 +3,7 @@
 from django.urls import path
 
 import devices.converters  # noqa: F401  # makes <device:…> known: 32 hex digits
-from notifications.views import log, receipts, recipients
+from notifications.views import log, receipts, recipients, standard
 
 app_name = "notifications"
 
@@ -14,6 +14,7 @@ urlpatterns = [
     path("notifications/recipients/<device:recipient_id>/ask/", recipients.ask, name="recipient_ask"),
     path("notifications/confirm/<str:secret>/", recipients.confirm, name="confirm"),
     path("notifications/unsubscribe/<str:secret>/", recipients.unsubscribe, name="unsubscribe"),
+    path("devices/<device:device_id>/notifications/default/", standard.save, name="default"),
     path("receipts/twilio/", receipts.twilio, name="twilio"),
     path("notifications/<device:notification_id>/", log.detail, name="detail"),
     path("notifications/<device:notification_id>/resend/", log.resend, name="resend"),

@@ -119,6 +119,7 @@ PROFILE = "devices/profiles/<slug:key>/"
 CERTIFICATE = DEVICE + "certificates/<uuid:certificate_id>/"
 JOB = "devices/jobs/<device:job_id>/"
 NOTIFICATION = "notifications/<device:notification_id>/"
+API_NOTIFICATION = "api/v1/notifications/<str:notification_id>"
 RECIPIENT = "notifications/recipients/<device:recipient_id>/"
 API_JOB = "api/v1/device-jobs/<str:job_id>"
 API_DEVICE = "api/v1/devices/<str:device_id>"
@@ -225,6 +226,7 @@ TABLE: dict[str, Row] = {
     RECIPIENT + "ask/": page(POST="404 403 403 302"),
     "notifications/confirm/<str:secret>/": door(GET="404", POST="404"),
     "notifications/unsubscribe/<str:secret>/": door(GET="404", POST="404"),
+    DEVICE + "notifications/default/": page(POST="404 403 403 302"),
     "receipts/twilio/": door(POST="404"),  # not set up here
     # --- the door
     "accounts/login/": door(GET="200 302", POST="400 302", PUT="400 302", OPTIONS="200 302", rest="405 302"),
@@ -364,6 +366,12 @@ TABLE: dict[str, Row] = {
     API_DEVICE + "/ethernet": api(GET="404 403 200"),
     API_DEVICE + "/uart": api(POST="404 403 400"),
     API_DEVICE + "/notifications": api(POST="404 403 400"),
+    API_DEVICE + "/notifications/default": api(GET="404 200", PUT="404 403 403 400"),
+    "api/v1/notifications": api(GET="200", POST="400"),
+    API_NOTIFICATION: api(GET="404 200"),
+    API_NOTIFICATION + "/resend": api(POST="404 403 202"),
+    "api/v1/recipients": api(GET="200", POST="400"),
+    "api/v1/recipients/<str:recipient_id>": api(fresh=True, DELETE="404 403 403 204"),
     API_DEVICE + "/apis/<str:api>": api(GET="404 403 200", PUT="404 403 405"),
     "api/v1/messages": api(GET="200"),
     # --- signing in over the API: a browser's session is nobody there
@@ -618,10 +626,9 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
         pattern, named = pattern.replace("<uuid:order_id>", str(order.pk)), str(order.pk) if found else named
     if "job_id" in pattern:
         pattern = re.sub("<(device|str):job_id>", fresh_job(people.portal), pattern)
-    if "<device:notification_id>" in pattern:
-        pattern = pattern.replace("<device:notification_id>", fresh_notification(people.portal))
-    if "<device:recipient_id>" in pattern:
-        pattern = pattern.replace("<device:recipient_id>", fresh_recipient(people.portal))
+    for kind, make in (("notification", fresh_notification), ("recipient", fresh_recipient)):
+        if f"{kind}_id>" in pattern:
+            pattern = re.sub(f"<(device|str):{kind}_id>", make(people.portal), pattern)
     return "/" + (
         pattern.replace("<device:device_id>", device)
         .replace("<str:device_id>", device)

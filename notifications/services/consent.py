@@ -20,6 +20,9 @@ from notifications.models import Cause, Channel, Notification, Recipient, Suppre
 Place = tuple[UUID, str]  # an account, and an address
 
 
+_NO = {Channel.DEVICE: "not_yours", Channel.SMS: "unconfirmed_phone"}
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether it may be sent: `reason` is "" then. `own`: the address is one of the account's own people or
@@ -40,7 +43,7 @@ def verdicts(notifications: Sequence[Notification]) -> dict[UUID, Verdict]:
         if not one.channel:
             reason = "bad_recipient"
         elif not reason and one.cause != Cause.CONFIRM and place not in own[one.channel] and place not in agreed[one.channel]:
-            reason = "not_yours" if one.channel == Channel.DEVICE else "unconfirmed"
+            reason = _NO.get(Channel(one.channel), "unconfirmed")
         free = one.cause == Cause.CONFIRM or bool(one.channel and place in own[one.channel])
         found[one.pk] = Verdict(reason, free)
     return found

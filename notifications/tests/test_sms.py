@@ -140,7 +140,7 @@ class TestTwilio:
         account.members.update(phone=NUMBER, phone_verified=False)
         one = ask(NUMBER)
         outbox.deliver()
-        assert (become(one).reason, twilio.taken) == ("unconfirmed", [])
+        assert (become(one).reason, twilio.taken) == ("unconfirmed_phone", [])
 
     @pytest.mark.parametrize("number", ["+46939123456", "+449098790000"])
     def test_premium_rate_numbers_are_no_recipients(self, ask: Ask, number: str) -> None:

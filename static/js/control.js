@@ -384,7 +384,7 @@ function showStatus(running, at, elapsed) {
 
 document.addEventListener("submit", (event) => {
   const form = event.target, work = TILES[form.dataset.tile];
-  if (!work || !live.open) return; // without the socket it goes as a form
+  if (!work || !live.open || event.submitter?.matches("[data-plain]")) return; // without the socket it goes as a form
   event.preventDefault();
   const button = event.submitter ?? form.querySelector("button");
   if (button.getAttribute("aria-busy")) return;
