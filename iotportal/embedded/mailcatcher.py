@@ -1,4 +1,4 @@
-"""Takes every mail the portal sends and shows it on a page, so that nothing leaves the desk.
+"""Takes every mail and SMS the portal sends and shows it on a page, so that nothing leaves the desk.
 
     python -m iotportal.embedded.mailcatcher [--smtp-port 1025] [--page-port 8025] [--keep 500]
 
@@ -26,6 +26,8 @@ from urllib.parse import parse_qs
 
 import uvicorn
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from iotportal.embedded import smscatcher
 
 logger = logging.getLogger(__name__)
 
@@ -140,11 +142,11 @@ class Pages:
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        answer = self._answer(scope)
+        answer = await self._take_sms(scope, receive) if scope["method"] == "POST" else self._answer(scope)
         headers = {
             "content-type": answer.content_type,
             "content-length": str(len(answer.body)),
@@ -159,9 +161,24 @@ class Pages:
         await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
+    async def _take_sms(self, scope: Scope, receive: Receive) -> Answer:
+        """Take an SMS as Twilio would."""
+        if not smscatcher.PATH.fullmatch(scope["path"]) or not _is_for_us(scope):
+            return self._answer(scope)
+        body, more = b"", True
+        while more and len(body) <= smscatcher.MAX_BYTES:
+            part = await receive()
+            body, more = body + part.get("body", b""), part.get("more_body", False)
+        form = smscatcher.read(body) if len(body) <= smscatcher.MAX_BYTES else {}
+        if not form:
+            return Answer(400, "application/json", b'{"code": 21602, "message": "To, From and Body are needed.", "status": 400}')
+        mail = self._mailbox.add(form["From"], [form["To"]], smscatcher.as_mail(form))
+        sid, loop = f"SM{mail.id:032x}", asyncio.get_running_loop()
+        loop.call_later(smscatcher.RECEIPT_AFTER_S, loop.run_in_executor, None, smscatcher.tell_delivered, form, sid)
+        return Answer(201, "application/json", json.dumps({"sid": sid, "status": "queued"}).encode())
+
     def _answer(self, scope: Scope) -> Answer:
-        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-        if re.sub(r":\d+$", "", host).lower() not in _OWN_NAMES:
+        if not _is_for_us(scope):
             return _note(403, "This page is only for this machine. Open it as http://127.0.0.1.")
         if scope["method"] not in ("GET", "HEAD"):
             return _note(405, "This page can only be read.")
@@ -185,6 +202,12 @@ class Pages:
         if match[2] == ".eml":
             return Answer(200, "message/rfc822", mail.raw)
         return _html(200, _header(mail.parsed, "Subject") or "(no subject)", _mail_page(mail))
+
+
+def _is_for_us(scope: Scope) -> bool:
+    """Say whether a request names this machine as its host."""
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    return re.sub(r":\d+$", "", host).lower() in _OWN_NAMES
 
 
 def _header(message: EmailMessage, name: str) -> str:

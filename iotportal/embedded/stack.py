@@ -109,6 +109,11 @@ def environment(state: State, config: Config, inherited: Mapping[str, str]) -> d
         "PORTAL_PKI_DIR": str(state.pki),
         "PORTAL_EMAIL_HOST": _LOCAL,
         "PORTAL_EMAIL_PORT": str(config.smtp),
+        "PORTAL_SMS_SENDERS": "twilio",  # as the catcher speaks it
+        "PORTAL_TWILIO_URL": config.mail_url,
+        "TWILIO_ACCOUNT_SID": "AC0",
+        "TWILIO_AUTH_TOKEN": "caught",
+        "TWILIO_NUMBER_FROM": "+15005550006",
         "PORTAL_BROKER_BIND": config.addresses.bind,
         "PORTAL_DEVICE_HOST": config.addresses.public,
         "PORTAL_DEVICE_PORT": str(config.mqtt),
@@ -131,7 +136,14 @@ def environment(state: State, config: Config, inherited: Mapping[str, str]) -> d
         "PORTAL_DEMO_PASSWORD": "demo-password",
     }
     # Without byte code each of the processes would compile all of our modules at every start.
-    dropped = {"PYTHONDONTWRITEBYTECODE", "PORTAL_BRIDGE", "CELERY_BROKER_URL", "CELERY_BROKER_URL_FILE", *files}
+    dropped = {
+        "PYTHONDONTWRITEBYTECODE",
+        "PORTAL_BRIDGE",
+        "CELERY_BROKER_URL",
+        "CELERY_BROKER_URL_FILE",
+        "TWILIO_AUTH_TOKEN_FILE",
+        *files,
+    }
     result = {name: value for name, value in inherited.items() if name not in dropped}
     return result | ours | {f"{name}_FILE": str(state.secrets / file) for name, file in files.items()}
 

@@ -156,3 +156,17 @@ def test_a_broken_mail_breaks_no_page(ports: Ports, raw: bytes) -> None:
         link.sendmail("a@example.com", ["b@example.com"], raw)
     assert get(ports, "/")[0].status == 200
     assert get(ports, f"/messages/{newest(ports)['id']}")[0].status == 200
+
+
+def test_it_takes_an_sms_as_twilio_would_and_shows_it(ports: Ports) -> None:
+    from twilio.rest import Client
+
+    client = Client("AC0", "caught")
+    client.api.base_url = f"http://127.0.0.1:{ports.page}"
+    sent = client.messages.create(to="+46701234567", from_="+15005550006", body="The pump <b>stopped</b> 🌡️")
+    assert sent.sid.startswith("SM")
+    assert newest(ports)["to"] == ["+46701234567"]
+    page = get(ports, f"/messages/{newest(ports)['id']}")[1]
+    assert "The pump &lt;b&gt;stopped&lt;/b&gt; 🌡️" in page
+    assert get(ports, "/2010-04-01/Accounts/AC0/Messages.json", method="POST")[0].status == 400
+    assert get(ports, "/2010-04-01/Accounts/AC0/Messages.json", method="POST", host="evil.example")[0].status == 403
