@@ -161,7 +161,7 @@ async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
 
 def _keep_environment(state: State, env: dict[str, str]) -> None:
     """Keep what the processes are told, for `make manage`: of the rest of the shell's environment nothing is written down."""
-    told = ("PORTAL_", "MQTT_", "AMQP_", "RABBITMQ_", "DATABASE_", "VALKEY_", "DJANGO_")
+    told = ("PORTAL_", "MQTT_", "TWILIO_", "AMQP_", "RABBITMQ_", "DATABASE_", "VALKEY_", "DJANGO_")
     ours = {name: value for name, value in env.items() if name.startswith(told)}
     write_private(stack.environment_file(state), json.dumps(ours, indent=1) + "\n")
 

@@ -167,10 +167,15 @@ class Gateway:
         """
         taken = asyncio.Event()
         try:
-            self._transport.publish(f"{device_id}/{api_name}", payload, taken.set)
             async with asyncio.timeout(settings.COMMAND_TIMEOUT_S):
+                while True:
+                    try:
+                        self._transport.publish(f"{device_id}/{api_name}", payload, taken.set)
+                        break
+                    except BrokerUnavailable:  # perhaps it is only just connecting
+                        await asyncio.sleep(0.05)
                 await taken.wait()
-        except (BrokerUnavailable, TimeoutError) as error:
+        except TimeoutError as error:
             raise _broker_lost(sent=False) from error
 
     async def send(
