@@ -45,6 +45,13 @@ ACCOUNT = OpenApiParameter(
 )
 
 
+def _file(*files: File) -> OpenApiParameter:
+    """Return the parameter that names one of these files."""
+    return OpenApiParameter(
+        "name", str, OpenApiParameter.PATH, enum=[str(file) for file in files], description="What the file is called."
+    )
+
+
 class DeviceListView(StrictQuery, GenericAPIView[Device]):
     """The devices of your accounts."""
 
@@ -181,7 +188,7 @@ class DeviceFileView(StrictQuery):
         operation_id="devices_file",
         summary="Download a device's file",
         tags=["devices"],
-        parameters=[DEVICE_ID, OpenApiParameter("name", str, OpenApiParameter.PATH, enum=[str(file) for file in File])],
+        parameters=[DEVICE_ID, _file(*File)],
         responses={
             (200, "application/x-pem-file"): OpenApiTypes.BINARY,
             (200, "application/zip"): OpenApiTypes.BINARY,
@@ -204,7 +211,7 @@ class DeviceFileView(StrictQuery):
         operation_id="devices_forget_file",
         summary="Destroy the portal's copy of a private key",
         tags=["devices"],
-        parameters=[DEVICE_ID, OpenApiParameter("name", str, OpenApiParameter.PATH, enum=[str(File.PRIVATE_KEY)])],
+        parameters=[DEVICE_ID, _file(File.PRIVATE_KEY)],
         responses={204: OpenApiResponse(description="The portal has no copy any more. The device keeps working with its own.")},
     )
     def delete(self, request: Request, device_id: str, name: str) -> Response:

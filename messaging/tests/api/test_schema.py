@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.validation import validate_schema
+from jsonschema import Draft202012Validator
 
 from iotportal.openapi import whole_schema
 from iotportal.problems import CONTENT_TYPE
@@ -47,6 +48,57 @@ def test_every_operation_says_what_it_is_takes_and_answers(method: str, path: st
     assert "Retry-After" in answers["429"]["headers"]
     assert ("{" in path) <= ("404" in answers)
     assert ("requestBody" in operation) == bool({"413", "415"} & set(answers))
+
+
+def allows(schema: Any) -> Any:
+    """Return an OpenAPI 3.0 schema as JSON Schema has it: what is nullable may be null."""
+    if isinstance(schema, list):
+        return [allows(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: allows(one) for key, one in schema.items() if key != "nullable"}
+    return {"anyOf": [plain, {"type": "null"}]} if schema.get("nullable") is True else plain
+
+
+def test_every_body_and_answer_has_an_example_that_its_schema_allows() -> None:
+    components = allows({"schemas": whole_schema()["components"]["schemas"]})
+    wrong = []
+    for method, path, operation in operations():
+        bodies = {"request": operation.get("requestBody", {}), **operation["responses"]}
+        for what, body in bodies.items():
+            for media in body.get("content", {}).values():
+                if media["schema"].get("format") == "binary":
+                    continue
+                found = media["examples"]["problem"]["$ref"].split("/")[2:] if "examples" in media else None
+                example = whole_schema()["components"][found[0]][found[1]]["value"] if found else media.get("example", ...)
+                validator = Draft202012Validator({**allows(media["schema"]), "components": components})
+                wrong += [f"{method} {path} {what}: {e.json_path} {e.message[:90]}" for e in validator.iter_errors(example)]
+                if what.isdigit() and int(what) >= 400:
+                    assert example["status"] == int(what)
+    assert wrong == [], "iotportal/openapi_examples.py has a word for each field"
+
+
+def test_every_operation_lists_the_refusals_that_it_can_give() -> None:
+    missing = []
+    for method, path, operation in operations():
+        needed = {"403", "406", "429", "503"}
+        needed |= {"401"} if operation.get("security", [{}]) != [{}] else set()
+        needed |= {"404"} if "{" in path else set()
+        needed |= {"409", "422"} if method in {"post", "put", "patch", "delete"} else set()
+        needed |= {"400", "413", "415"} if "requestBody" in operation else set()
+        needed |= {"400"} if any(one["in"] == "query" for one in operation.get("parameters", [])) else set()
+        missing += [f"{method} {path}: {status}" for status in sorted(needed - set(operation["responses"]))]
+    assert missing == []
+
+
+def test_every_parameter_says_what_it_is_and_what_it_looks_like() -> None:
+    silent = {
+        f"{path}: {one['name']}"
+        for _, path, operation in operations()
+        for one in operation.get("parameters", [])
+        if not one.get("description") or not (one.keys() | one["schema"].keys()) & {"example", "enum"}
+    }
+    assert silent == set()
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(OPERATIONS))
