@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.validation import validate_schema
 from jsonschema import Draft202012Validator
+from pytest_django import Settings
 
+from accounts.services import create_organisation, log_in
+from devices.tests.factories import make_device, make_user
 from iotportal.openapi import whole_schema
 from iotportal.problems import CONTENT_TYPE
 from messaging.operations import OPERATIONS
@@ -76,6 +81,26 @@ def test_every_body_and_answer_has_an_example_that_its_schema_allows() -> None:
                 if what.isdigit() and int(what) >= 400:
                     assert example["status"] == int(what)
     assert wrong == [], "iotportal/openapi_examples.py has a word for each field"
+
+
+def test_every_example_of_a_body_is_taken_as_it_stands(pki: Path, db: None, clean_valkey: None, settings: Settings) -> None:
+    settings.DEVICE_PASSWORDS = True
+    alice = make_user("alice")
+    works = create_organisation(user=alice, name="Waterworks")
+    pump = make_device(works, "Pump 9")
+    certificate = pump.certificates.get()
+    ids = {"account_id": works.pk.hex, "device_id": pump.hex, "certificate_id": certificate.pk.hex, "user_id": alice.uuid.hex}
+    signed_in = {"authorization": f"Bearer {log_in(user=alice, ip=None, user_agent='').access}"}
+    refused = []
+    for method, path, operation in operations():
+        if "requestBody" not in operation or "commands" in operation["tags"]:
+            continue
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        where = re.sub(r"\{(\w+)\}", lambda name: ids.get(name[1], "0" * 32), path)
+        answer = getattr(Client(headers=signed_in), method)(where, json.dumps(example), content_type="application/json")
+        if answer.status_code in {400, 415, 422} or answer.status_code >= 500:
+            refused.append((method, path, answer.status_code, answer.content))
+    assert [one for one in refused if one[1] != "/api/v1/claims"] == [], "nobody was given that code"
 
 
 def test_every_operation_lists_the_refusals_that_it_can_give() -> None:
