@@ -11,6 +11,7 @@ from django.conf import settings
 
 if TYPE_CHECKING:
     from messaging.bridge.runner import Bridge
+    from messaging.rabbitmq.arrivals import Arrivals
     from messaging.rabbitmq.warden import Warden
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class BridgeStep(bootsteps.StartStopStep):
         super().__init__(parent, **options)
         self._bridge: Bridge | None = None
         self._warden: Warden | None = None
+        self._arrivals: Arrivals | None = None
 
     def include_if(self, parent: Any) -> bool:
         """Tell whether this worker was asked to run the bridge."""
@@ -49,14 +51,16 @@ class BridgeStep(bootsteps.StartStopStep):
         from messaging.bridge.factory import make_bridge
 
         sys.setswitchinterval(SWITCH_S)
-        self._bridge = make_bridge()
-        self._bridge.start()
-        _running.append(self._bridge)
         if settings.BROKER == "rabbitmq":
+            from messaging.rabbitmq.arrivals import Arrivals
             from messaging.rabbitmq.warden import Warden
 
-            self._warden = Warden()
+            self._warden, self._arrivals = Warden(), Arrivals()
             self._warden.start()
+            self._arrivals.start()
+        self._bridge = make_bridge(self._arrivals.came if self._arrivals else None)
+        self._bridge.start()
+        _running.append(self._bridge)
 
     def stop(self, parent: Any) -> None:
         """Let it finish its batch and close its session's connection."""
@@ -66,6 +70,8 @@ class BridgeStep(bootsteps.StartStopStep):
         _running.clear()
         if bridge is not None and not bridge.stop(STOP_S):
             logger.error("the bridge did not stop in %.0f s; what it had not acknowledged will come again", STOP_S)
+        if self._arrivals is not None:
+            self._arrivals.stop()
 
     def terminate(self, parent: Any) -> None:
         """Stop, whatever the pool is doing."""

@@ -85,10 +85,16 @@ class StreamPosition(Journal):
 
 
 class StreamSource:
-    """The stream, with the bridge's certificate. `Incoming.delivery` is the offset behind the message."""
+    """The stream, with the bridge's certificate. `Incoming.delivery` is the offset behind the message.
 
-    def __init__(self, host: str, port: int, pki: Path, position: StreamPosition) -> None:
+    `arrived` is told of each new connection of a device once it is in the table of connections.
+    """
+
+    def __init__(
+        self, host: str, port: int, pki: Path, position: StreamPosition, arrived: Callable[[presence.Arrival], None] | None = None
+    ) -> None:
         self.session = STREAM
+        self._arrived = arrived
         self._host, self._port, self._pki = host, port, pki
         self._position = position
         self._link: _Link | None = None
@@ -112,9 +118,13 @@ class StreamSource:
         self._link.begin(self._position.offset)
 
     def ack(self, messages: Iterable[Incoming]) -> None:
-        """Let RabbitMQ send more."""
+        """Let RabbitMQ send more, and tell of the connections that are in the table now."""
+        written = list(messages)
         if self._link is not None:
-            self._link.ack(list(messages))
+            self._link.ack(written)
+        if self._arrived is not None:
+            for arrival in filter(None, map(presence.read_arrival, written)):
+                self._arrived(arrival)
 
     def close(self) -> None:
         """Close the connection."""

@@ -14,6 +14,7 @@ from django.conf import settings
 from messaging.rabbitmq.names import MANAGER, manager_password
 
 TIMEOUT_S = 10.0
+NOT_THERE: list[Any] = []  # the answer to a question about what there is not
 _COLUMNS = "name,user,protocol,ssl_protocol,peer_host,connected_at,peer_cert_validity"
 
 
@@ -32,9 +33,13 @@ def close_connections(user: str, reason: str) -> None:
     _ask("DELETE", f"/api/connections/username/{quote(user, safe='')}", reason)
 
 
-def close_connection(name: str, reason: str) -> None:
-    """Close one connection; one that is gone is fine. Raises ManagementUnavailable."""
-    _ask("DELETE", f"/api/connections/{quote(name, safe='')}", reason)
+def close_connection(name: str, reason: str) -> bool:
+    """Close one connection; False if there is none of that name: it has gone, or is younger than the interface's list (5 s).
+
+    Raises:
+        ManagementUnavailable: it cannot be done.
+    """
+    return _ask("DELETE", f"/api/connections/{quote(name, safe='')}", reason) is not NOT_THERE
 
 
 def _ask(method: str, target: str, reason: str = "") -> Any:
@@ -48,7 +53,7 @@ def _ask(method: str, target: str, reason: str = "") -> Any:
             answer = link.getresponse()
             body = answer.read()
             if answer.status == 404:
-                return None
+                return NOT_THERE
             if answer.status >= 300:
                 raise ManagementUnavailable(f"{method} {target.partition('?')[0]}: {answer.status}")
             return json.loads(body) if body else None

@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +36,23 @@ ON CONFLICT (name) DO UPDATE SET device_id = excluded.device_id, opened_at = exc
 _ENDED = "DELETE FROM messaging_brokerconnection WHERE name = ANY(%s) RETURNING device_id, cause"
 _LEFT = "SELECT EXISTS (SELECT 1 FROM messaging_brokerconnection WHERE device_id = %s)"
 _KNOWN = "SELECT name, opened_at FROM messaging_brokerconnection"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A connection that a device has made. `validity`: the dates of its certificate ("FROM - TO"), "" where it brought none."""
+
+    device: UUID
+    name: str
+    validity: str
+
+
+def read_arrival(message: Incoming) -> Arrival | None:
+    """Return whose new connection a message tells of, if it does."""
+    if not message.topic.startswith(_PREFIX):
+        return None
+    event = json.loads(message.payload)
+    return Arrival(UUID(message.topic.removeprefix(_PREFIX)), event["name"], event["validity"])
 
 
 def read_event(key: str, event: Mapping[str, Any]) -> tuple[str, bytes]:
@@ -64,6 +81,7 @@ def _connected(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "address": _address(_text(about.get("peer_host"))),
         "protocol": _protocol(about.get("protocol")),
+        "validity": _text(about.get("peer_cert_validity")),
         "tls": _text(about.get("ssl_protocol")).replace("tlsv", "TLSv"),
     }
 

@@ -133,9 +133,14 @@ def refusal_of(device: str, validity: str) -> Refusal | None:
     verdict = admit_certificate_name(device)
     if isinstance(verdict, Refusal):
         return verdict
+    return certificate_refusal(Certificate.objects.filter(device_id=UUID(hex=device)), validity)
+
+
+def certificate_refusal(certificates: Iterable[Certificate], validity: str) -> Refusal | None:
+    """Say why the one with these dates, of a device's certificates, would not be let in now."""
     begins, _, ends = validity.partition(" - ")
-    dates = {"not_before": parse_datetime(begins.strip()), "not_after": parse_datetime(ends.strip())}
-    found = list(Certificate.objects.filter(device_id=UUID(hex=device), **dates))
+    dates = (parse_datetime(begins.strip()), parse_datetime(ends.strip()))
+    found = [certificate for certificate in certificates if (certificate.not_before, certificate.not_after) == dates]
     if not found:
         return Refusal("unknown certificate")
     if any(certificate.is_valid() for certificate in found):

@@ -16,6 +16,7 @@ from messaging import cache
 from messaging.bridge.factory import make_bridge
 from messaging.bridge.runner import Bridge
 from messaging.partitions import make_partitions
+from messaging.rabbitmq.arrivals import Arrivals
 from messaging.tests.rabbitmq.broker import RabbitWorld, RunningRabbit, start_rabbit
 
 StartBridge = Callable[[], Bridge]
@@ -59,12 +60,15 @@ def account(rabbit: RunningRabbit) -> Account:
 
 @pytest.fixture
 def start_bridge(rabbit: RunningRabbit) -> Iterator[StartBridge]:
-    """Start a bridge as the settings say and wait until it serves; `bridge.stop()` ends it earlier."""
+    """Start a bridge as the settings say, with who looks at arrivals; wait until it serves; `bridge.stop()` ends it earlier."""
     with ExitStack() as stack:
 
         def begin() -> Bridge:
-            bridge = make_bridge()
+            arrivals = Arrivals()
+            bridge = make_bridge(arrivals.came)
+            stack.callback(arrivals.stop)
             stack.callback(bridge.stop)
+            arrivals.start()
             bridge.start()
             assert bridge.serving.wait(15)
             return bridge

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pika
 import pytest
+from pika.credentials import ExternalCredentials
+from pika.exceptions import ConnectionClosedByBroker
 from pytest_django import Settings
 
 from accounts.models import Account
@@ -100,6 +103,42 @@ def test_a_revoked_certificate_is_put_out_though_its_successor_is_good(
     wait_until(lambda: any(one["user"] == pump.hex for one in management.connections()), "the list of connections")
     warden.look()
     good.ping()
+
+
+def test_a_revoked_certificate_is_put_out_as_soon_as_it_comes(
+    rabbit: RunningRabbit, start_bridge: StartBridge, pump: Device, settings: Settings
+) -> None:
+    start_bridge()  # and no warden looks
+    old, certificate = files_of(pump), pump.certificates.get()
+    settings.CERTIFICATE_DAYS = 300  # other dates, as those of a later second
+    renew_certificate(device=pump)
+    revoke_certificate(certificate=certificate)
+    thief = board(rabbit, old)
+    assert thief.connect(pump.hex) == ACCEPTED
+    assert thief.is_closed()
+    good = board(rabbit, files_of(pump))
+    assert good.connect(pump.hex) == ACCEPTED
+    wait_until(lambda: BrokerConnection.objects.filter(device_id=pump.pk).count() == 1, "the good one in the table")
+    good.ping()
+
+
+def test_a_device_has_one_connection_whatever_it_speaks(rabbit: RunningRabbit, start_bridge: StartBridge, pump: Device) -> None:
+    start_bridge()
+    tls = pika.SSLOptions(client_context(rabbit.pki, files_of(pump)), "localhost")
+    amqp = pika.ConnectionParameters("localhost", rabbit.ports.amqps, "/", ExternalCredentials(), ssl_options=tls)
+    first = board(rabbit, files_of(pump))
+    assert first.connect(pump.hex) == ACCEPTED
+    wait_until(lambda: Presence.objects.filter(device=pump, protocol="MQTT 3.1.1").exists(), "presence over MQTT")
+    second = pika.BlockingConnection(amqp)
+    assert first.is_closed()
+    wait_until(lambda: Presence.objects.filter(device=pump, protocol="AMQP 0-9-1").exists(), "presence over AMQP")
+    third = board(rabbit, files_of(pump))
+    assert third.connect(pump.hex) == ACCEPTED
+    with pytest.raises(ConnectionClosedByBroker, match="connected again"):
+        second.process_data_events(10)
+    third.ping()
+    wait_until(lambda: BrokerConnection.objects.filter(device_id=pump.pk).count() == 1, "the newest alone in the table")
+    assert Presence.objects.get(device=pump).connected
 
 
 def test_who_is_not_known_any_more_is_found_without_an_order(rabbit: RunningRabbit, pump: Device) -> None:
