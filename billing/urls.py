@@ -21,4 +21,5 @@ urlpatterns = [
     path(f"{_ORDER}return/", buying.returned, name="returned"),
     path(f"{_ORDER}cancelled/", buying.cancelled, name="cancelled"),
     path("payments/paypal/ipn/", notices.ipn, name="ipn"),
+    path("payments/paypal/webhook/", notices.webhook, name="webhook"),
 ]

@@ -289,6 +289,9 @@ PAYMENTS = env.choice("PORTAL_PAYMENTS", ("off", "paypal_standard", "paypal_orde
 PAYPAL_ENVIRONMENT = env.choice("PORTAL_PAYPAL_ENVIRONMENT", ("sandbox", "live"))
 PAYPAL_URL = env.text("PORTAL_PAYPAL_URL", "").rstrip("/")  # of a PayPal that is neither: that of `make run`, on this machine
 PAYPAL_RECEIVER = env.text("PORTAL_PAYPAL_RECEIVER", "")  # who is to be paid: PayPal's merchant id, or the primary address there
+PAYPAL_CLIENT_ID = env.text("PORTAL_PAYPAL_CLIENT_ID", "")  # of an app at PayPal, for Orders v2
+PAYPAL_CLIENT_SECRET = env.secret("PORTAL_PAYPAL_CLIENT_SECRET", "")
+PAYPAL_WEBHOOK_ID = env.text("PORTAL_PAYPAL_WEBHOOK_ID", "")
 SELLER = env.text("PORTAL_SELLER", "").replace("|", "\n")  # what receipts say of who sells: name, address, tax number
 
 # --- the API -------------------------------------------------------------------------------------------------------------

@@ -142,6 +142,9 @@ LEGACY: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "user/logout": ((), {"POST": "200"}),
     "user": ((), _READ),
     "user/subscription": ((), _READ),
+    "user/payment/paypalsetup": ((), {"POST": "400"}),
+    "user/payment/paypalexecute": ((), {"POST": "400"}),
+    "user/payment/paypalverify": ((), {"POST": "400"}),
     "user/histories": ((), {"GET": "404 200", "POST": "404 200"}),
     "devices/register_device": ((), {"POST": "400"}),
     "devices/unregister_device": ((), {"POST": "404 403 403 200"}),
@@ -313,6 +316,7 @@ TABLE: dict[str, Row] = {
     ORDER + "return/": page(GET="404 403 403 200"),
     ORDER + "cancelled/": page(GET="404 403 403 200"),
     "payments/paypal/ipn/": door(POST="404"),
+    "payments/paypal/webhook/": door(POST="404"),
     "help/": door(GET="200"),
     "terms/": door(GET="200"),
     "privacy/": door(GET="200"),
@@ -332,6 +336,10 @@ TABLE: dict[str, Row] = {
     "api/v1/profiles/<str:slug>": api(GET="404 200", PUT="404 403 403 400", DELETE="404 403 403 204", fresh=True),
     "api/v1/accounts": api(GET="200", POST="400"),
     API_ACCOUNT: api(GET="404 200", PATCH="404 403 403 400", DELETE="404 403 403 400"),
+    "api/v1/packages": api(GET="200"),
+    API_ACCOUNT + "/subscription": api(GET="404 403 403 200"),
+    API_ACCOUNT + "/orders": api(GET="404 403 403 200", POST="404 403 403 400"),
+    API_ACCOUNT + "/orders/<str:order_id>": api(GET="404 403 403 404"),
     API_ACCOUNT + "/members": api(GET="404 200"),
     API_ACCOUNT + "/members/<str:user_id>": api(PATCH="404 403 403 400", DELETE="404 403 403 204"),
     API_ACCOUNT + "/invitations": api(GET="404 403 403 200", POST="404 403 403 400"),
@@ -623,6 +631,7 @@ def address(people: People, pattern: str, *, fresh: bool) -> str:
             pattern = pattern.replace(f"<uuid:{name}>", str(key)).replace(f"<str:{name}>", key.hex)
     if "order_id" in pattern or pattern.startswith("admin/billing/order/<"):
         order = committed(lambda: make_order(people.portal.device.account))
+        pattern = pattern.replace("<str:order_id>", order.pk.hex)  # of another account
         pattern, named = pattern.replace("<uuid:order_id>", str(order.pk)), str(order.pk) if found else named
     if "job_id" in pattern:
         pattern = re.sub("<(device|str):job_id>", fresh_job(people.portal), pattern)

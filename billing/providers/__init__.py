@@ -6,9 +6,13 @@ from django.conf import settings
 
 from billing.models import Provider
 from billing.providers.base import NotForUs, PaymentProvider, ProviderError, ProviderUnavailable, Report, Ways
+from billing.providers.paypal_orders import PayPalOrders
 from billing.providers.paypal_standard import PayPalStandard
 
-_ALL: dict[str, PaymentProvider] = {Provider.PAYPAL_STANDARD: PayPalStandard()}
+_ALL: dict[str, PaymentProvider] = {
+    Provider.PAYPAL_STANDARD: PayPalStandard(),
+    Provider.PAYPAL_ORDERS: PayPalOrders(),
+}
 
 
 def provider_named(name: str) -> PaymentProvider:

@@ -54,13 +54,28 @@ class Ways:
     notify: str
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A payment that waits for its buyer: where to approve it, and the provider's own id of it, if it has one already."""
+
+    url: str
+    reference: str = ""
+
+
 class PaymentProvider(Protocol):
     """A way to be paid."""
 
     name: Provider
 
-    def begin(self, order: Order, ways: Ways) -> str:
-        """Return the address at which the buyer approves the payment. Raises ProviderError."""
+    def begin(self, order: Order, ways: Ways) -> Begun:
+        """Have the provider wait for the buyer's approval. Raises ProviderError."""
+        ...
+
+    def complete(self, order: Order) -> Report | None:
+        """Carry out what the buyer approved, where the provider leaves that to us; returns what it says at once, if anything.
+
+        It is done once however often it is asked for. Raises ProviderError.
+        """
         ...
 
     def verify(self, notice: PaymentNotice) -> bool:

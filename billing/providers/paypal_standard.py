@@ -19,7 +19,7 @@ from paypal.standard.forms import PayPalPaymentsForm
 from billing import money
 from billing.models import Order, PaymentNotice, PaymentTransaction, Provider
 from billing.providers import paypal
-from billing.providers.base import NotForUs, ProviderUnavailable, Report, Ways
+from billing.providers.base import Begun, NotForUs, ProviderUnavailable, Report, Ways
 
 Kind, Status = PaymentTransaction.Kind, PaymentTransaction.Status
 
@@ -45,7 +45,7 @@ class PayPalStandard:
 
     name = Provider.PAYPAL_STANDARD
 
-    def begin(self, order: Order, ways: Ways) -> str:
+    def begin(self, order: Order, ways: Ways) -> Begun:
         """Return PayPal's page for this order, which a guest may pay with a card."""
         fields = {
             "business": settings.PAYPAL_RECEIVER,
@@ -64,7 +64,11 @@ class PayPalStandard:
         }
         form = PayPalPaymentsForm(initial=fields)
         values = {name: form.initial.get(name, field.initial) for name, field in form.fields.items()}
-        return f"{paypal.checkout_url()}?{urlencode(values)}"
+        return Begun(f"{paypal.checkout_url()}?{urlencode(values)}")
+
+    def complete(self, order: Order) -> Report | None:
+        """PayPal carries out what is approved by itself, and says so by an IPN."""
+        return None
 
     def verify(self, notice: PaymentNotice) -> bool:
         """Send the notice back to PayPal, byte for byte, and hear whether it is PayPal's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 from django.conf import settings
@@ -14,8 +15,9 @@ from accounts.access import Action, access_account, hold_account
 from accounts.models import Account, User
 from billing import providers
 from billing.models import Order, Package, VatRate
-from billing.providers import Ways
+from billing.providers import NotForUs, Ways
 from billing.services.ledger import BillingError, credits_of
+from billing.services.payments import apply_report
 
 
 class NothingForSale(BillingError):
@@ -73,6 +75,21 @@ def orders_of(account: Account) -> QuerySet[Order]:
     return Order.objects.filter(account=account).select_related("receipt")
 
 
+def complete_payment(order: Order) -> Order:
+    """Carry out what the buyer approved, where the provider leaves that to us; returns the order as it is then.
+
+    Raises:
+        ProviderError: the provider does not answer now; ask again.
+    """
+    if order.status == Order.Status.OPEN:
+        report = providers.provider_named(order.provider).complete(order)
+        if report is not None:
+            with suppress(NotForUs), transaction.atomic():  # then the provider's notice of it will say what is wrong
+                apply_report(order, report)
+            order.refresh_from_db()
+    return order
+
+
 def begin_payment(order: Order, *, site: str = "") -> str:
     """Return the address at which the buyer approves the payment. `site`: under which address the buyer uses the portal.
 
@@ -88,4 +105,8 @@ def begin_payment(order: Order, *, site: str = "") -> str:
     base = f"{site or settings.PORTAL_URL}{reverse('billing:order', args=[order.pk])}"
     provider = providers.provider_named(order.provider)
     notify = f"{settings.PORTAL_URL}{reverse('billing:ipn')}"
-    return provider.begin(order, Ways(back=f"{base}return/", cancel=f"{base}cancelled/", notify=notify))
+    begun = provider.begin(order, Ways(back=f"{base}return/", cancel=f"{base}cancelled/", notify=notify))
+    if begun.reference and begun.reference != order.reference:
+        order.reference = begun.reference
+        order.save(update_fields=["reference"])
+    return begun.url

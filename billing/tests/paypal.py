@@ -16,6 +16,8 @@ from pytest_django import Settings
 from accounts.models import Account
 from billing.models import Order, Package, PaymentNotice
 from billing.services import orders
+from iotportal.embedded.ports import free_port
+from simulators.paypal.rest import Event, Rest
 from simulators.paypal.server import Manner, PayPal
 from simulators.paypal.world import Sale, World
 
@@ -28,6 +30,7 @@ class Sandbox:
 
     url: str
     world: World
+    rest: Rest
 
     def sale(self, order: Order) -> Sale:
         """Return the sale of an order as its button begins it."""
@@ -46,16 +49,17 @@ class Sandbox:
 def sandbox() -> Iterator[Sandbox]:
     """Run one."""
     world = World()
-    app = PayPal(world, ["http://localhost", "http://testserver"], Manner(delay_s=0))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_level="critical"))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    app = PayPal(world, ["http://localhost", "http://testserver"], Manner(delay_s=0), url=url)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", log_level="critical"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10
     while not server.started:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield Sandbox(f"http://127.0.0.1:{port}", world)
+    yield Sandbox(url, world, app.rest)
     server.should_exit = True
     thread.join(10)
 
@@ -63,7 +67,7 @@ def sandbox() -> Iterator[Sandbox]:
 def use(settings: Settings, url: str) -> None:
     """Have the portal sell by Payments Standard at that PayPal."""
     settings.PAYMENTS, settings.PAYPAL_URL, settings.PAYPAL_RECEIVER = "paypal_standard", url, RECEIVER
-    settings.PAYPAL_ENVIRONMENT = "sandbox"
+    settings.PAYPAL_ENVIRONMENT, settings.PAYPAL_CLIENT_ID, settings.PAYPAL_WEBHOOK_ID = "sandbox", "sandbox", "WH-SANDBOX"
 
 
 def order_of(account: Account, country: str = "") -> Order:
@@ -80,5 +84,13 @@ def tell(*bodies: bytes) -> list[str]:
 
 def _tell(body: bytes) -> str:
     answer = Client().post(reverse("billing:ipn"), body, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 200, answer
+    return PaymentNotice.objects.order_by("-pk")[0].outcome
+
+
+def tell_event(event: Event, **changes: str) -> str:
+    """Send a webhook to the portal; returns what became of it. `changes` are of its headers, `_` for `-`."""
+    headers = {**event.headers, **{name.replace("_", "-"): value for name, value in changes.items()}}
+    answer = Client().post(reverse("billing:webhook"), event.body, content_type="application/json", headers=headers)
     assert answer.status_code == 200, answer
     return PaymentNotice.objects.order_by("-pk")[0].outcome

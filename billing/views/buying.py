@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -83,6 +84,8 @@ def pay(request: AuthedRequest, order_id: UUID) -> HttpResponse:
 def returned(request: AuthedRequest, order_id: UUID) -> HttpResponse:
     """Wait for what the provider says of the payment, and then show the new balance."""
     found = orders.access_order(request.user, order_id)
+    with suppress(ProviderError):  # the page asks again
+        found = orders.complete_payment(found)
     return _page(request, found, came_back=True)
 
 

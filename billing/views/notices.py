@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST
 from accounts.limits import Limit
 from billing.models import Provider
 from billing.providers import ProviderUnavailable
+from billing.providers.paypal_orders import SIGNED
 from billing.services import notices
 
 _LIMIT = Limit("payment_notice", "600/m/key")  # of one address; PayPal repeats what it was not allowed to say
@@ -21,6 +22,14 @@ _LIMIT = Limit("payment_notice", "600/m/key")  # of one address; PayPal repeats 
 def ipn(request: HttpRequest) -> HttpResponse:
     """Take an IPN of PayPal; 503 asks for it again."""
     return _take(request, Provider.PAYPAL_STANDARD, {})
+
+
+@csrf_exempt
+@require_POST
+def webhook(request: HttpRequest) -> HttpResponse:
+    """Take a webhook of PayPal; 503 asks for it again."""
+    headers = {name: request.headers.get(f"paypal-{name}", "")[:1000] for name in SIGNED}
+    return _take(request, Provider.PAYPAL_ORDERS, headers)
 
 
 def _take(request: HttpRequest, provider: Provider, headers: dict[str, str]) -> HttpResponse:

@@ -1,7 +1,4 @@
-"""The paths of the documented API, below /api/: each with its old spellings, with and without a slash at the end.
-
-`/user/payment/…` comes with the payments.
-"""
+"""The paths of the documented API, below /api/: each with its old spellings, with and without a slash at the end."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from accounts.api.legacy.profile import ProfileView
 from accounts.api.legacy.recovery import ForgotView, NewPasswordView
 from accounts.api.legacy.sign_in import LoginView, LogoutView, RefreshView
 from accounts.api.legacy.sign_up import ConfirmSignUpView, ResendView, SignUpView
-from billing.api.legacy import SubscriptionView
+from billing.api.legacy import PayPalExecuteView, PayPalSetupView, PayPalVerifyView, SubscriptionView
 from devices.api import legacy as devices
 from iotportal.legacy import LegacyView
 from iotportal.legacy_schema import legacy_schema
@@ -32,6 +29,9 @@ VIEWS: dict[tuple[str, ...], type[LegacyView]] = {
     ("user/confirm_forgot_password",): NewPasswordView,
     ("user",): ProfileView,
     ("user/subscription",): SubscriptionView,
+    ("user/payment/paypalsetup",): PayPalSetupView,
+    ("user/payment/paypalexecute",): PayPalExecuteView,
+    ("user/payment/paypalverify",): PayPalVerifyView,
     ("user/histories",): HistoriesView,
     ("devices/register_device",): devices.RegisterView,
     ("devices/unregister_device",): devices.UnregisterView,

@@ -22,7 +22,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     manner = Manner(delay_s=options.delay, times=options.repeat, backwards=options.reorder)
-    app = PayPal(World(), options.portal, manner)
+    app = PayPal(World(), options.portal, manner, url=f"http://127.0.0.1:{options.port}")
     uvicorn.run(app, host="127.0.0.1", port=options.port, access_log=False, lifespan="off", log_level="warning")
 
 

@@ -2,6 +2,7 @@
 
     GET  /cgi-bin/webscr?cmd=_xclick&…   the page that asks the buyer
     POST /sales/TOKEN                    what the buyer, or who plays PayPal, decides
+    /v1/…, /v2/…, /checkoutnow           Orders v2 (`rest`)
     POST /cgi-bin/webscr                 cmd=_notify-validate&…: VERIFIED or INVALID
     GET  /                               all sales, to play PayPal with
 
@@ -11,9 +12,10 @@ Only for 127.0.0.1: whoever can press Continue here makes credits.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +25,7 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 
 from simulators.paypal import pages
+from simulators.paypal.rest import Event, Rest
 from simulators.paypal.world import Sale, World, new_id
 
 logger = logging.getLogger(__name__)
@@ -59,8 +62,9 @@ class Manner:
 class PayPal:
     """This PayPal as an ASGI application. `portals` are the addresses of the one shop that it knows."""
 
-    def __init__(self, world: World, portals: Sequence[str], manner: Manner) -> None:
+    def __init__(self, world: World, portals: Sequence[str], manner: Manner, *, url: str = "") -> None:
         self._world = world
+        self.rest = Rest(world, url)
         self._portals = [one.rstrip("/") for one in portals]
         self._sites = [one for one in self._portals if "[" not in one]  # a policy cannot name an address of IPv6
         self._manner = manner
@@ -93,6 +97,13 @@ class PayPal:
         path, writes = scope["path"], scope["method"] == "POST"
         if path == "/cgi-bin/webscr":
             return self._webscr(scope, body, writes)
+        if path.startswith(("/v1/", "/v2/")):
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            status, said = self.rest.answer(path, headers, body)
+            return Answer(status, json.dumps(said).encode(), "application/json")
+        if path == "/checkoutnow":
+            sale = self.rest.sale(_form(scope["query_string"]).get("token", ""))
+            return Answer(200, pages.approve(sale)) if sale else Answer(404, pages.note("There is no such order."))
         if path == "/paypal.css":
             return Answer(200, _STYLES, "text/css; charset=utf-8")
         if path == "/":
@@ -121,6 +132,8 @@ class PayPal:
         what = form.get("do", "")
         if what == "cancel":
             return Answer(303, location=sale.fields["cancel_return"])
+        if sale.rest:
+            return self._decided_rest(sale, what)
         if what == "pay":
             if not sale.status:
                 manner = Manner(
@@ -135,6 +148,26 @@ class PayPal:
             return Answer(400, pages.note("That cannot be done with this sale."))
         self._send(sale, bodies, Manner(delay_s=0))
         return Answer(303, location="/")
+
+    def _decided_rest(self, sale: Sale, what: str) -> Answer:
+        """Do what a button says to a sale of Orders v2; the capture comes from the portal."""
+        if what == "pay":
+            sale.status = sale.status or "Approved"
+            return Answer(303, location=f"{sale.fields['return']}?token={sale.rest}")
+        half = (sale.amount / 2).quantize(Decimal("0.01"))
+        made = {
+            "refund": lambda: self.rest.refunded(sale),
+            "refund-half": lambda: self.rest.refunded(sale, half),
+            "reverse": lambda: self.rest.refunded(sale, event="REVERSED"),
+            "again": lambda: self.rest.captured(sale),
+        }.get(what)
+        if made is None or sale.status != "Completed":
+            return Answer(400, pages.note("That cannot be done with this sale."))
+        self._spawn(self._tell(made()))
+        return Answer(303, location="/")
+
+    async def _tell(self, event: Event) -> None:
+        await asyncio.to_thread(post, f"{self._portals[0]}/payments/paypal/webhook/", event.body, event.headers)
 
     def _notices(self, sale: Sale, how: str) -> list[bytes]:
         """Return what PayPal says of a payment."""
@@ -169,7 +202,10 @@ class PayPal:
         return None
 
     def _send(self, sale: Sale, bodies: list[bytes], manner: Manner) -> None:
-        task = asyncio.get_running_loop().create_task(self._deliver(sale.fields["notify_url"], bodies, manner))
+        self._spawn(self._deliver(sale.fields["notify_url"], bodies, manner))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
@@ -198,9 +234,11 @@ def forgeries(world: World, sale: Sale) -> list[bytes]:
     return bodies
 
 
-def post(url: str, body: bytes) -> int:
-    """Send a notice; returns the status of the answer, 0 for none."""
+def post(url: str, body: bytes, signed: Mapping[str, str] | None = None) -> int:
+    """Send an IPN, or with the headers of its signature a webhook; returns the status of the answer, 0 for none."""
     headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "PayPal IPN ( https://www.paypal.com/ipn )"}
+    if signed is not None:
+        headers = {"Content-Type": "application/json", "User-Agent": "PayPal/AUHD-214.0", **signed}
     try:
         status = requests.post(url, data=body, headers=headers, timeout=30, allow_redirects=False).status_code
     except requests.RequestException as error:

@@ -34,6 +34,7 @@ class Sale:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     txn_id: str = field(default_factory=new_id)
     status: str = ""
+    rest: str = ""  # its id in Orders v2
     notices: list[bytes] = field(default_factory=list)
 
     @property

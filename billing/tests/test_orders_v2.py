@@ -1,0 +1,116 @@
+"""The second provider: PayPal's Orders v2, through its SDK, against the sandbox."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from decimal import Decimal
+from html import unescape
+
+import pytest
+import requests
+from django.test import Client
+from pytest_django import Settings
+
+from accounts.models import Account
+from billing.models import Order, PaymentNotice, PaymentTransaction
+from billing.services import balance, orders, verify_ledger
+from billing.tests.paypal import Sandbox, order_of, tell, tell_event
+from simulators.paypal.world import Sale
+
+pytestmark = pytest.mark.usefixtures("clean_valkey")
+
+
+@pytest.fixture
+def order(pay_pal: Sandbox, settings: Settings, alice: Account) -> Order:
+    settings.PAYMENTS = "paypal_orders"
+    return order_of(alice)
+
+
+def approved(pay_pal: Sandbox, order: Order) -> Sale:
+    """Begin the payment and approve it at PayPal."""
+    url = orders.begin_payment(order)
+    sale = pay_pal.rest.sale(url.rpartition("=")[2])
+    assert sale
+    requests.post(f"{pay_pal.url}/sales/{sale.token}", data={"do": "pay"}, timeout=10, allow_redirects=False)
+    return sale
+
+
+def test_what_the_buyer_approved_is_captured_when_they_come_back(pay_pal: Sandbox, order: Order, alice: Account) -> None:
+    client = Client()
+    client.force_login(alice.memberships.get().user)
+    going = client.post(f"/account/orders/{order.pk}/pay/").content.decode()
+    found = re.search(r'content="0;url=([^"]+)"', going)
+    assert found
+    url = unescape(found[1])
+    assert "USD 5.00" in requests.get(url, timeout=10).text
+    assert "Waiting for PayPal" in client.get(f"/account/orders/{order.pk}/return/").content.decode()  # not approved
+    sale = approved(pay_pal, Order.objects.get())
+    assert sale is pay_pal.rest.sale(url.rpartition("=")[2])  # asked twice, made once
+    assert "You have 500 now" in client.get(f"/account/orders/{order.pk}/return/").content.decode()
+    assert tell_event(pay_pal.rest.captured(sale)) == "repeated"
+    assert (balance(alice), PaymentTransaction.objects.count()) == (500, 1)
+    assert verify_ledger() == []
+
+
+def test_webhooks_bring_payments_refunds_and_reversals(pay_pal: Sandbox, order: Order, alice: Account) -> None:
+    sale = approved(pay_pal, order)
+    rest = pay_pal.rest
+    assert [tell_event(rest.captured(sale, "PENDING")), tell_event(rest.captured(sale))] == ["applied"] * 2
+    assert balance(alice) == 500
+    assert tell_event(rest.refunded(sale, Decimal("2.50"))) == "applied"
+    assert balance(alice) == 250
+    assert tell_event(rest.refunded(sale, event="REVERSED")) == "applied"
+    order.refresh_from_db()
+    assert (balance(alice), order.status) == (0, "disputed")
+    assert tell_event(rest.event("CUSTOMER.DISPUTE.CREATED", {"dispute_id": "PP-1"})) == "ignored"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"amount": {"value": "0.01", "currency_code": "USD"}},
+        {"amount": {"value": "5.00", "currency_code": "HUF"}},
+        {"amount": "5.00"},
+        {"amount": None},
+        {"custom_id": "0" * 32},
+        {"payee": {"email_address": "mallory@example.com", "merchant_id": "MALLORY"}},
+        {"id": ""},
+    ],
+)
+def test_a_webhook_about_other_money_brings_nothing_and_is_kept(
+    pay_pal: Sandbox, order: Order, alice: Account, changes: dict[str, object]
+) -> None:
+    assert tell_event(pay_pal.rest.captured(approved(pay_pal, order), **changes)) == "rejected"
+    assert (balance(alice), PaymentNotice.objects.count()) == (0, 1)
+
+
+def test_a_webhook_that_paypal_did_not_sign_brings_nothing(
+    pay_pal: Sandbox, order: Order, alice: Account, settings: Settings
+) -> None:
+    event = pay_pal.rest.captured(approved(pay_pal, order))
+    other = pay_pal.rest.captured(approved(pay_pal, order))
+    for forged in (replace(event, body=event.body + b" "), replace(event, body=b"[]"), replace(event, headers=other.headers)):
+        assert tell_event(forged) == "rejected"
+    assert tell_event(event, PAYPAL_TRANSMISSION_SIG="") == "rejected"
+    assert tell_event(event, PAYPAL_TRANSMISSION_TIME="2020-01-01T00:00:00Z") == "rejected"
+    smuggled = event.body[:-1] + b'}, "webhook_id": "WH-OTHER"'
+    assert tell_event(replace(event, body=smuggled)) == "rejected"
+    settings.PAYPAL_WEBHOOK_ID = "WH-ANOTHER"
+    assert tell_event(event) == "rejected"
+    assert balance(alice) == 0
+    settings.PAYPAL_WEBHOOK_ID = "WH-SANDBOX"
+    assert tell_event(event) == "applied"
+
+
+def test_an_ipn_cannot_pay_an_order_of_the_other_provider(pay_pal: Sandbox, order: Order, alice: Account) -> None:
+    assert tell(pay_pal.world.payment(pay_pal.sale(order))) == ["rejected"]
+    assert balance(alice) == 0
+
+
+def test_without_paypal_the_buyer_is_told(pay_pal: Sandbox, order: Order, alice: Account, settings: Settings) -> None:
+    settings.PAYPAL_URL = "http://127.0.0.1:9"
+    client = Client()
+    client.force_login(alice.memberships.get().user)
+    answer = client.post(f"/account/orders/{order.pk}/pay/")
+    assert (answer.status_code, "PayPal cannot be reached right now" in answer.content.decode()) == (503, True)
