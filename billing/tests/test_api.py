@@ -130,6 +130,6 @@ def test_an_old_client_is_told_what_is_wrong(pay: Ask, pay_pal: Sandbox, bob: Ac
     for unknown in ("x", uuid4().hex, order_of(bob).pk.hex, {"paymentId": order_of(bob).pk.hex}):
         assert pay("paypalverify", unknown, status=404)["status"] == "NG"
         pay("paypalexecute", unknown, status=404)
-    for wrong in (5, {}, {"paymentId": 5}):
-        pay("paypalverify", wrong, status=400)
+    for nothing in (5, {}, {"paymentId": 5}):
+        pay("paypalverify", nothing, status=400)
     assert Order.objects.count() == 2  # bob's

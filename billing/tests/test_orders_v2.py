@@ -81,7 +81,7 @@ def test_webhooks_bring_payments_refunds_and_reversals(pay_pal: Sandbox, order: 
 def test_a_webhook_about_other_money_brings_nothing_and_is_kept(
     pay_pal: Sandbox, order: Order, alice: Account, changes: dict[str, object]
 ) -> None:
-    assert tell_event(pay_pal.rest.captured(approved(pay_pal, order), **changes)) == "rejected"
+    assert tell_event(pay_pal.rest.captured(approved(pay_pal, order), changes=changes)) == "rejected"
     assert (balance(alice), PaymentNotice.objects.count()) == (0, 1)
 
 

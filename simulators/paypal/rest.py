@@ -116,9 +116,9 @@ class Rest:
 
     # --- webhooks ----------------------------------------------------------------------------------------------------------
 
-    def captured(self, sale: Sale, event: str = "COMPLETED", **changes: Any) -> Event:
+    def captured(self, sale: Sale, event: str = "COMPLETED", changes: Mapping[str, object] | None = None) -> Event:
         """Return the webhook of a capture; `changes` are of its resource."""
-        return self.event(f"PAYMENT.CAPTURE.{event}", {**self._resource(sale), **changes})
+        return self.event(f"PAYMENT.CAPTURE.{event}", {**self._resource(sale), **(changes or {})})
 
     def refunded(self, sale: Sale, amount: Decimal | None = None, event: str = "REFUNDED") -> Event:
         """Return the webhook of a refund or a reversal."""
