@@ -8,9 +8,14 @@ import os
 import secrets
 import urllib.error
 import urllib.request
+from typing import TYPE_CHECKING
 
 from bench.portal import DEADLINE_S, Portal, wait_until
 from iotportal.embedded.ports import free_port
+
+if TYPE_CHECKING:
+    from messaging.gateway.amqp import AmqpTransport
+    from messaging.gateway.mqtt import MqttTransport
 
 # A bench asks for more than any person: the checks stay on, their limits are out of reach.
 LIMITS = {"PORTAL_FREE_MESSAGES": "100000000", "PORTAL_COMMANDS_PER_MINUTE": "10000000", "PORTAL_LOG_LEVEL": "WARNING"}
@@ -84,12 +89,8 @@ class FleetPortal(Portal):
 
     async def _until_they_answer(self, ids: list[str]) -> None:
         """Ask every device for its status until it has answered once."""
-        from django.conf import settings
-
-        from messaging.gateway.mqtt import MqttTransport
-
         missing = set(ids)
-        transport = MqttTransport(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR)
+        transport = self.transport()
         transport.on_answer = lambda topic, payload: missing.discard(topic.split("/")[1])
         await transport.start()
         await transport.wait_connected(DEADLINE_S)
@@ -104,3 +105,11 @@ class FleetPortal(Portal):
         await transport.stop()
         if missing:
             raise TimeoutError(f"{len(missing)} devices did not answer")
+
+    def transport(self) -> MqttTransport | AmqpTransport:
+        """Return what a gateway would speak to the broker with."""
+        from django.conf import settings
+
+        from messaging.gateway.mqtt import MqttTransport
+
+        return MqttTransport(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR)

@@ -80,8 +80,7 @@ class Portal:
         self.start_postgres()
         postgres.make_database(self._postgres_port, self._superuser, role)
         password = self.state.secret("valkey")
-        self._start(valkey.child(self.state, self._valkey_port, password))
-        wait_until(lambda: valkey.answers(self._valkey_port, password), "Valkey's start")
+        self.start_valkey()
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("PORTAL_", "CELERY_"))},
             "DJANGO_SETTINGS_MODULE": "iotportal.settings",
@@ -95,6 +94,7 @@ class Portal:
             "MQTT_PORT": str(self.mqtt_port),
             "DATABASE_URL": postgres.url(self._postgres_port, role),
             "VALKEY_URL": valkey.url(self._valkey_port, password),
+            **self.more_settings(),
         }
         self.manage("migrate", "--verbosity", "0")
         self.manage("setup_pki", "--name", "localhost", "--name", "127.0.0.1", "--verbosity", "0")
@@ -104,6 +104,10 @@ class Portal:
         django.setup()
         logging.getLogger().setLevel(logging.WARNING)  # a line per device would hide the table
         self.start_broker()
+
+    def more_settings(self) -> dict[str, str]:
+        """Return what a portal of another kind sets besides."""
+        return {}
 
     def manage(self, *arguments: str) -> None:
         """Run `manage.py`."""
@@ -124,6 +128,12 @@ class Portal:
             if time.monotonic() > deadline:
                 raise StartError((self.state.log / "postgres.log").read_text()[-800:])
             time.sleep(0.1)
+
+    def start_valkey(self) -> None:
+        """Start Valkey, also over what a crash left."""
+        password = self.state.secret("valkey")
+        self._start(valkey.child(self.state, self._valkey_port, password))
+        wait_until(lambda: valkey.answers(self._valkey_port, password), "Valkey's start")
 
     def start_broker(self) -> None:
         """Start the broker and wait for its port."""

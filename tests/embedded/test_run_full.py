@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import http.cookiejar
 import json
 import os
 import signal
@@ -13,9 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psutil
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from iotportal.embedded import nginx, rabbitmq
 from tests.embedded.helpers import runs, wait_for
@@ -42,7 +46,7 @@ class Caller:
     def __init__(self, run: Run, port: str) -> None:
         self._context = ssl.create_default_context(cafile=str(run.state / "pki/root-ca.pem"))
         self._url = f"https://127.0.0.1:{port}"
-        password = (run.state / "secrets/demo-password").read_text().strip()
+        self._password = password = (run.state / "secrets/demo-password").read_text().strip()
         self._token = ""
         self._token = self.ask("POST", "/api/user/login", {"username": "demo", "password": password})["access_token"]
 
@@ -53,11 +57,34 @@ class Caller:
         with urllib.request.urlopen(request, timeout=30, context=self._context) as answer:
             return json.load(answer)
 
+    def command_of_a_page(self, device: str) -> Any:
+        """Sign in as a browser does and send a command over the page's WebSocket; return what comes."""
+        jar = http.cookiejar.CookieJar()
+        browser = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=self._context), urllib.request.HTTPCookieProcessor(jar)
+        )
+        door = f"{self._url}/accounts/login/"
+        browser.open(door, timeout=30).close()
+        form = {"login": "demo", "password": self._password, "csrfmiddlewaretoken": _value(jar, "__Host-csrftoken")}
+        browser.open(urllib.request.Request(door, urlencode(form).encode(), {"Referer": door}), timeout=60).close()
+        cookie = {"Cookie": f"__Host-sessionid={_value(jar, '__Host-sessionid')}"}
+        frame = {"do": "command", "ref": "c1", "device": device, "api": "get_gpio", "arguments": {"number": 4}}
+        address = self._url.replace("https", "wss") + "/ws/live"
+        with connect(address, ssl=self._context, origin=Origin(self._url), additional_headers=cookie) as socket:
+            socket.send(json.dumps(frame))
+            while (told := json.loads(socket.recv(timeout=30)))["kind"] != "result":
+                pass
+        return told
+
     def takes_connections(self) -> bool:
         try:
             return bool(self.ask("GET", "/api/v1/devices")["results"])
         except OSError:
             return False
+
+
+def _value(jar: http.cookiejar.CookieJar, name: str) -> str:
+    return next(str(cookie.value) for cookie in jar if cookie.name == name)
 
 
 def device_of(folder: Path) -> str:
@@ -77,6 +104,8 @@ def test_pins_are_set_through_nginx_over_mqtt_and_amqp_and_no_kill_leaves_anythi
             pin = f"/api/v1/devices/{device_of(run.state / name)}/gpio/4"
             wait_for(lambda pin=pin: _connected(caller, pin), f"{name} to connect", seconds=30)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
             assert caller.ask("PUT", pin, {"value": 1})["answer"] == {"number": 4, "value": 1}
+        told_page = caller.command_of_a_page(device_of(run.state / "simulators/greenhouse-pump"))
+        assert told_page["command"]["answer"] == {"number": 4, "value": 1}
 
         kept = json.loads((run.state / "run/ports.json").read_text())
         for name in ("WEB_1", "WEB_2", "BRIDGE_1", "TASKS", "BEAT", "BROKER_AUTH"):
