@@ -55,7 +55,9 @@ class RabbitPortal(FleetPortal):
     def start_rabbitmq(self) -> None:
         """Start RabbitMQ, also over what a crash left, and wait until it takes devices and the portal."""
         self._start(self._server)
-        wait_until(lambda: listens("localhost", self.ports.amqps) and listens("localhost", self.ports.mqtts), "RabbitMQ's start", 180)
+        wait_until(
+            lambda: listens("localhost", self.ports.amqps) and listens("localhost", self.ports.mqtts), "RabbitMQ's start", 180
+        )
 
     def start_process(self, name: str, *more: str, kind: str = "") -> subprocess.Popen[bytes]:
         """Start a process of the portal, as `iotportal.processes` does; returns at once."""

@@ -177,7 +177,7 @@ class DoorPortal(Portal):
         self._start_django("mail", "-m", "iotportal.embedded.mailcatcher", "--smtp-port", str(smtp), "--page-port", str(page))
         self._start_django("web", "-m", "iotportal.web", "--port", str(web))
         wait_until(lambda: listens("127.0.0.1", smtp), "the mail catcher's start")
-        wait_until(lambda: page_answers(http.client.HTTPConnection("127.0.0.1", web, timeout=15)), "the web server's start")
+        wait_until(lambda: page_answers("127.0.0.1", web), "the web server's start")
         self.start_worker()
         return web
 

@@ -22,10 +22,12 @@ import hiredis
 logger = logging.getLogger(__name__)
 
 Reply = Any
+Kept = tuple[Any, ...]  # the words of a command that must not be lost
 RECONNECT_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 MAX_PENDING = 20_000  # beyond this the server is not keeping up and callers are told so
 ANSWER_S = 2.0  # a server that owes an answer and says nothing for so long is given up, with everybody who waits for it
 LOOK_S = 0.5
+MAX_KEPT = 20_000
 LONGEST_WAIT_S = ANSWER_S + LOOK_S
 
 
@@ -68,10 +70,10 @@ class Answer(asyncio.Future[Reply]):
 class _Link(asyncio.Protocol):
     """One connection: writes what is queued, hands answers to the futures in order."""
 
-    def __init__(self, on_lost: Callable[[_Link], None]) -> None:
+    def __init__(self, on_lost: Callable[[_Link, list[Kept]], None]) -> None:
         self._on_lost = on_lost
         self._reader = hiredis.Reader(notEnoughData=self)
-        self._waiting: deque[Answer | None] = deque()
+        self._waiting: deque[Answer | Kept | None] = deque()
         self._out: list[bytes] = []
         self._flushing = False  # at the end of this turn
         self._posting = False  # a turn later
@@ -88,7 +90,7 @@ class _Link(asyncio.Protocol):
         while (reply := self._reader.gets()) is not self:
             answer = self._waiting.popleft()
             refused = isinstance(reply, hiredis.ReplyError)
-            if answer is None:
+            if answer is None or isinstance(answer, tuple):
                 if refused:
                     logger.warning("valkey refused a command: %s", reply)
             elif answer.done():
@@ -101,11 +103,14 @@ class _Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        kept: list[Kept] = []
         while self._waiting:
             answer = self._waiting.popleft()
-            if answer is not None and not answer.done():
+            if isinstance(answer, tuple):
+                kept.append(answer)
+            elif answer is not None and not answer.done():
                 answer.set_exception(ValkeyUnavailable("the connection broke"))
-        self._on_lost(self)
+        self._on_lost(self, kept)
 
     @property
     def pending(self) -> int:
@@ -124,12 +129,15 @@ class _Link(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._waiting.append(answer)
 
-    def post(self, arguments: tuple[Any, ...]) -> None:
-        """Send a command that nobody waits for, a turn later: what belongs to one event is posted in two turns of the loop."""
+    def post(self, arguments: tuple[Any, ...], *, keep: bool = False) -> None:
+        """Send a command that nobody waits for, a turn later: what belongs to one event is posted in two turns of the loop.
+
+        One to `keep` is handed back if the connection breaks before it is answered.
+        """
         if self._transport is None:
             raise ValkeyUnavailable("not connected")
         self._out.append(hiredis.pack_command(arguments))
-        self._waiting.append(None)
+        self._waiting.append(arguments if keep else None)
         if not self._flushing and not self._posting:
             self._posting = True
             self._loop.call_soon(self._loop.call_soon, self._flush)
@@ -164,6 +172,7 @@ class Valkey:
         self._scripts = scripts
         self._link: _Link | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._kept: deque[Kept] = deque()
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -202,6 +211,22 @@ class Valkey:
             self._usable().post(arguments)
         except ValkeyUnavailable as error:
             logger.warning("dropped %s: %s", arguments[0], error)
+
+    def keep(self, *arguments: Any) -> None:
+        """Post a command that must not be lost; it may be carried out twice.
+
+        Without a connection it waits for one, and it is sent again if the connection breaks before it is answered.
+        """
+        self._kept.append(arguments)
+        if len(self._kept) > MAX_KEPT:
+            logger.error("dropped %s: %d wait for valkey already", self._kept.popleft()[0], MAX_KEPT)
+        self._send_kept()
+
+    def _send_kept(self) -> None:
+        with contextlib.suppress(ValkeyUnavailable):  # then with the next connection
+            while self._kept:
+                self._usable().post(self._kept[0], keep=True)
+                self._kept.popleft()
 
     def run(self, script: Script, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Answer:
         """Run a script that was given to the constructor."""
@@ -262,12 +287,14 @@ class Valkey:
             link.close()
             raise
         self._link = link
+        self._send_kept()
 
-    def _lost(self, link: _Link) -> None:
+    def _lost(self, link: _Link, kept: list[Kept]) -> None:
         """Connect again, unless this connection never got as far as being used."""
         if link is not self._link:
             return
         self._link = None
+        self._kept.extendleft(reversed(kept))
         if not self._closed:
             logger.warning("lost the connection to valkey")
             self._connecting = self._loop.create_task(self._connect())

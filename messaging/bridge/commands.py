@@ -1,13 +1,16 @@
 """The portal's own commands, from the Valkey stream that the gateways write.
 
 The consumer group keeps every record until it is acknowledged, which happens after the commit; a record that comes twice is
-the same row. Only the bridge that holds the lock reads, so whatever is pending, with whichever consumer, is ours to take over.
+the same row. Only the bridge in office reads, so whatever is pending, with whichever consumer, is ours to take over: at the
+beginning, and ever again, because one that has lost its office to us (PostgreSQL died under it) reads on until it notices.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +24,9 @@ from messaging.bridge.meaning import BadRecord, Record, read_record
 logger = logging.getLogger(__name__)
 
 GROUP = "bridge"
-CONSUMER = "bridge"
 COUNT = 200
+FOLLOW_UP_S = 1.0  # how often it is looked whether another one has read what is ours
+FORGET_MS = 3_600_000  # a consumer that has read nothing for so long is gone
 BLOCK_MS = 500
 RETRY_S = (0.1, 0.5, 1.0, 2.0)
 
@@ -40,6 +44,7 @@ class CommandReader:
         # The read blocks for BLOCK_MS; a server that says nothing for much longer is away.
         self._valkey = connect(url, socket_timeout=5)
         self._deliver = deliver
+        self._name = f"bridge-{secrets.token_hex(4)}"
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -63,9 +68,13 @@ class CommandReader:
             try:
                 self._make_group()
                 self._take_over()
+                looked = time.monotonic()
                 while not self._stop.is_set():
                     self._read()
                     failures = 0
+                    if time.monotonic() - looked >= FOLLOW_UP_S:
+                        self._take_from_others()
+                        looked = time.monotonic()
             except redis.RedisError as error:
                 if failures == 0 and not _group_is_gone(error):
                     logger.warning("cannot read commands from Valkey (%s), trying again", error)
@@ -87,14 +96,37 @@ class CommandReader:
         """Take what was read by us or by a bridge before us and not acknowledged."""
         start = "0-0"
         while not self._stop.is_set():
-            reply: Any = self._valkey.xautoclaim(cache.COMMAND_STREAM, GROUP, CONSUMER, 0, start_id=start, count=COUNT)
+            reply: Any = self._valkey.xautoclaim(cache.COMMAND_STREAM, GROUP, self._name, 0, start_id=start, count=COUNT)
             start = reply[0]
             self._hand_over(reply[1])
             if start == "0-0":
                 return
 
+    def _take_from_others(self) -> None:
+        """Take what another one has read and not acknowledged, and forget those that are long gone."""
+        consumers: Any = self._valkey.xinfo_consumers(cache.COMMAND_STREAM, GROUP)
+        for consumer in consumers:
+            if consumer["name"] == self._name:
+                continue
+            if not consumer["pending"] and consumer["idle"] > FORGET_MS:
+                self._valkey.xgroup_delconsumer(cache.COMMAND_STREAM, GROUP, consumer["name"])
+            elif consumer["pending"]:
+                self._take_from(consumer["name"])
+
+    def _take_from(self, other: str) -> None:
+        while not self._stop.is_set():
+            pending: Any = self._valkey.xpending_range(cache.COMMAND_STREAM, GROUP, "-", "+", COUNT, consumername=other)
+            if not pending:
+                return
+            ids = [entry["message_id"] for entry in pending]
+            logger.info("%d commands were read by another bridge and not written", len(ids))
+            claimed: Any = self._valkey.xclaim(cache.COMMAND_STREAM, GROUP, self._name, 0, ids)
+            self._hand_over(claimed)
+            if len(claimed) < len(ids):  # the rest was cut off the stream: it is nobody's any more
+                self._valkey.xack(cache.COMMAND_STREAM, GROUP, *(set(ids) - {entry for entry, _ in claimed}))
+
     def _read(self) -> None:
-        reply: Any = self._valkey.xreadgroup(GROUP, CONSUMER, {cache.COMMAND_STREAM: ">"}, count=COUNT, block=BLOCK_MS)
+        reply: Any = self._valkey.xreadgroup(GROUP, self._name, {cache.COMMAND_STREAM: ">"}, count=COUNT, block=BLOCK_MS)
         for _, entries in reply or ():
             self._hand_over(entries)
 

@@ -442,7 +442,8 @@ class Gateway:
         return delivered
 
     def _stream(self, record: dict[str, object]) -> None:
-        self._valkey.post("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", _encode(record))
+        # A record that comes twice is the same row.
+        self._valkey.keep("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", _encode(record))
 
     def _ms(self, pending: _Pending) -> float:
         return round((monotonic() - pending.accepted) * 1000, 2)

@@ -184,6 +184,21 @@ class TestPostgresOutages:
         assert payloads(device) == said
 
 
+def test_what_another_bridge_has_read_and_never_written_is_written(
+    start: StartBridge, source: MemorySource, device: Device, valkey: redis.Redis
+) -> None:
+    """One whose lock went with PostgreSQL reads on until it notices that another is in office."""
+    start()
+    wait_until(lambda: bool(valkey.exists("commands")), "the group")
+    with valkey.pipeline(transaction=True) as at_once:
+        for _ in range(3):
+            at_once.xadd("commands", {"r": json.dumps(command(device=device.hex, account=device.account_id.hex))})
+        at_once.xreadgroup("bridge", "out of office", {"commands": ">"})
+        assert len(at_once.execute()[-1][0][1]) == 3
+    wait_until(lambda: Command.objects.count() == 3, "the commands")
+    wait_until(lambda: valkey.xpending("commands", "bridge")["pending"] == 0, "the acknowledgement")
+
+
 class TestBadInput:
     def test_what_the_database_refuses_is_set_aside_and_all_else_written(
         self, start: StartBridge, source: MemorySource, device: Device, valkey: redis.Redis

@@ -95,3 +95,29 @@ async def test_a_server_that_hangs_is_given_up_and_asked_again_later(monkeypatch
     assert len(connections) == 2
     await valkey.stop()
     server.close()
+
+
+async def test_what_is_kept_waits_for_a_connection_and_is_sent_again_when_one_broke_without_an_answer() -> None:
+    heard: list[list[bytes]] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said: list[bytes] = []
+        heard.append(said)
+        while data := await reader.read(1000):
+            said += [word for word in data.split(b"\r\n") if word.startswith(b"record")]
+            if len(heard) == 1:
+                break  # it has the command; whether it carried it out nobody knows
+            writer.write(b"+OK\r\n" * data.count(b"XADD"))
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    valkey = Valkey(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    valkey._loop = asyncio.get_running_loop()
+    valkey.keep("XADD", "stream", "record-1")
+    await valkey.start()
+    await until(lambda: len(heard) == 2 and heard[1], "the next connection")
+    valkey.keep("XADD", "stream", "record-2")
+    await until(lambda: valkey._link is not None and not valkey._link.pending, "both answered")
+    assert heard == [[b"record-1"], [b"record-1", b"record-2"]]
+    await valkey.stop()
+    server.close()
