@@ -1,0 +1,29 @@
+"""Notifications and who gets them."""
+
+from __future__ import annotations
+
+from tests.url_walk.devices import API_DEVICE, DEVICE
+from tests.url_walk.rows import Row, api, door, page
+
+NOTIFICATION = "notifications/<device:notification_id>/"
+API_NOTIFICATION = "api/v1/notifications/<str:notification_id>"
+RECIPIENT = "notifications/recipients/<device:recipient_id>/"
+
+TABLE: dict[str, Row] = {
+    "notifications/": page(GET="200"),
+    NOTIFICATION: page(GET="404 200"),
+    NOTIFICATION + "resend/": page(POST="404 403 302"),
+    "notifications/recipients/": page(GET="200", POST="400"),
+    RECIPIENT + "remove/": page(POST="404 403 403 302", fresh=True),
+    RECIPIENT + "ask/": page(POST="404 403 403 302"),
+    "notifications/confirm/<str:secret>/": door(GET="404", POST="404"),
+    "notifications/unsubscribe/<str:secret>/": door(GET="404", POST="404"),
+    DEVICE + "notifications/default/": page(POST="404 403 403 302"),
+    API_DEVICE + "/notifications/default": api(GET="404 200", PUT="404 403 403 400"),
+    "api/v1/notifications": api(GET="200", POST="400"),
+    API_NOTIFICATION: api(GET="404 200"),
+    API_NOTIFICATION + "/resend": api(POST="404 403 202"),
+    "api/v1/recipients": api(GET="200", POST="400"),
+    "api/v1/recipients/<str:recipient_id>": api(fresh=True, DELETE="404 403 403 204"),
+    "receipts/twilio/": door(POST="404"),  # not set up here
+}
