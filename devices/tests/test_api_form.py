@@ -106,3 +106,66 @@ def test_two_who_add_at_once_are_told_and_an_api_is_not_put_over_another(browser
 def test_who_may_not_manage_adds_nothing(client: Client, account: Account, garden: OwnProfile) -> None:
     client.force_login(make_member(account, "olga", "operator"))
     assert add(client, garden, api(answer=[SENSOR]))[0] == 403
+
+
+def test_more_rows_keep_what_was_typed_and_find_no_fault(browser: Client, garden: OwnProfile) -> None:
+    odd = {"name": "Über", "type": "integer", "least": "x"}
+    status, page = add(browser, garden, {**api(title="", answer=[odd, BLANK]), "more": "1"})
+    assert (status, OwnProfile.objects.get().version) == (200, 1)
+    assert (page.count("Über"), page.count('value="x"'), 'class="err"' in page) == (1, 1, False)
+    assert "answer-4-name" in page  # two and three more
+    for typed in ("x", "9" * 400, "-1", "100000"):
+        assert add(browser, garden, {"more": "1", "fields-TOTAL_FORMS": typed})[0] == 200
+    assert page.index("Add it") < page.index("More rows")  # Enter adds
+
+
+def change(client: Client, profile: OwnProfile, name: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
+    path = f"/devices/profiles/{profile.hex}/apis/{name}/edit/"
+    answer = client.get(path) if body is None else client.post(path, body)
+    return answer.status_code, answer.content.decode()
+
+
+AIR = {"title": "Air", "kind": "get"}
+FLOOR: dict[str, Any] = {
+    "title": "Floor", "kind": "set", "tile": "custom", "help": "Which floor.", "timeout_s": 20,
+    "fields": [{"name": "number", "type": "integer", "minimum": 0, "maximum": 3, "title": "Lift", "default": 1},
+               {"name": "note", "type": "string", "max_bytes": 9, "required": False}],
+    "answer": [{"name": "number", "type": "integer"}, {"name": "note", "type": "string"}], "echo": ["number"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def lift(account: Account) -> OwnProfile:
+    apis = {"set_floor": FLOOR, "get_air": AIR, "bell": {"title": "Bell", "kind": "event"}}
+    return services.make_profile(account=account, name="Lift", document={**blank("Lift", ""), "apis": apis})
+
+
+def test_an_api_is_changed_in_the_form_and_what_the_form_does_not_speak_of_stays(browser: Client, lift: OwnProfile) -> None:
+    status, page = change(browser, lift, "set_floor")
+    assert (status, 'value="Floor"' in page, 'value="note"' in page) == (200, True, True)
+    number = {"name": "number", "type": "integer", "least": "0", "most": "9"}
+    note = {"name": "note", "type": "string", "most": "9"}
+    body = api(name="set_level", title="Level", kind="set", fields=[number, note], answer=[number, note])
+    assert change(browser, lift, "set_floor", body)[0] == 302
+    apis = services.document_of(OwnProfile.objects.get())["apis"]
+    assert list(apis) == ["set_level", "get_air", "bell"]
+    fields = [{**FLOOR["fields"][0], "maximum": 9}, FLOOR["fields"][1]]
+    answer = [
+        {"name": "number", "type": "integer", "minimum": 0, "maximum": 9},
+        {"name": "note", "type": "string", "max_bytes": 9},
+    ]
+    assert apis["set_level"] == {**FLOOR, "title": "Level", "fields": fields, "answer": answer}
+    assert change(browser, lift, "set_floor")[0] == 404
+    assert change(browser, lift, "get_air", api(2, name="set_level"))[0] == 400
+    assert change(browser, lift, "get_air", api(1, name="get_air"))[0] == 409
+    assert change(browser, lift, "bell")[0] == 302  # to the document
+
+
+def test_an_api_is_removed_after_a_question_and_its_version_stays(browser: Client, lift: OwnProfile) -> None:
+    path = f"/devices/profiles/{lift.hex}/apis/get_air/remove/"
+    assert "Remove get_air from Lift?" in browser.get(path).content.decode()
+    assert list(services.document_of(OwnProfile.objects.get())["apis"]) == ["set_floor", "get_air", "bell"]
+    assert browser.post(path).status_code == 302
+    assert list(services.document_of(OwnProfile.objects.get())["apis"]) == ["set_floor", "bell"]
+    assert services.document_of(lift, 1)["apis"]["get_air"] == AIR
+    assert browser.post(path).status_code == 404

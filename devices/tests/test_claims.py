@@ -183,6 +183,25 @@ def test_the_codes_of_a_job_are_shown_once_as_a_page_and_as_csv(client: Client, 
     assert client.post(f"/devices/jobs/{job.hex}/claim-codes/").status_code == 409
 
 
+def test_a_page_of_codes_that_is_loaded_again_makes_none_and_shows_none(account: Account, settings: Settings) -> None:
+    settings.DEVICE_PASSWORDS = True
+    device, browser = make_device(account), Client(enforce_csrf_checks=True)
+    job = DeviceJob.objects.create(account=account, by=owner(account), status="done", ended_at=timezone.now())
+    job.lines.create(number=1, name="Pump", profile="standard", device=device)
+    browser.force_login(owner(account))
+    asked = f"/devices/{device.hex}/claim-code/", f"/devices/jobs/{job.hex}/claim-codes/", f"/devices/{device.hex}/password/"
+    forms = asked[0], f"/devices/jobs/{job.hex}/", asked[2]
+    for path, form in zip(asked, forms, strict=True):
+        token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', browser.get(form).content.decode())
+        assert token is not None
+        assert browser.post(path, {"csrfmiddlewaretoken": token[1]}).status_code == 200
+        kept = [*ClaimCode.objects.values_list("code_hash"), *DeviceSecret.objects.values_list("pk", "created_at")]
+        again = browser.post(path, {"csrfmiddlewaretoken": token[1]})
+        assert again.status_code == 409
+        assert not re.search(r"(?:[2-9A-Z]{4}-){3}", again.content.decode())
+        assert kept == [*ClaimCode.objects.values_list("code_hash"), *DeviceSecret.objects.values_list("pk", "created_at")]
+
+
 def test_the_api_makes_withdraws_and_takes_codes(client: Client, account: Account, bob: User) -> None:
     device = make_device(account)
     path = f"/api/v1/devices/{device.hex}/claim-code"

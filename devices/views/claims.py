@@ -25,9 +25,10 @@ from devices.downloads import Download
 from devices.forms import ClaimForm
 from devices.models import Device
 from devices.services.claims import Code
-from devices.views.common import AREA
+from devices.views.common import AREA, shown_before
 from devices.views.files import as_response
 from iotportal.csv_text import csv_lines
+from iotportal.once import sent_before
 from iotportal.problems import Problem
 from iotportal.throttle import client_address
 
@@ -67,6 +68,9 @@ def _claim(request: AuthedRequest) -> HttpResponse:
 def job_claim_codes(request: AuthedRequest, job_id: str) -> HttpResponse:
     """Make a code for each device of a job, and show them this once: to print, or as CSV."""
     job = access_job(request.user, job_id, Action.MANAGE)
+    if "csv" not in request.POST and sent_before(request):
+        page = reverse("devices:job", args=[job.hex])
+        return shown_before(request, of="The job", back=page, again=page)
     devices = Device.objects.filter(job_line__job=job)
     return _shown(request, services.make_claim_codes(account=job.account, devices=devices, by=request.user))
 
@@ -80,6 +84,9 @@ def claim_code(request: AuthedRequest, device_id: str) -> HttpResponse:
     if request.method != "POST":
         context = {"device": device, "claim_code": selectors.claim_code_of(device), "days": settings.CLAIM_CODE_DAYS}
         return render(request, "devices/claim_code.html", {**AREA, **context})
+    if sent_before(request):
+        page = reverse("devices:detail", args=[device.hex])
+        return shown_before(request, of=device.name, back=page, again=request.path)
     return _shown(request, services.make_claim_codes(account=device.account, devices=[device], by=request.user), of=device)
 
 

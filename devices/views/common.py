@@ -62,3 +62,8 @@ def device_page(request: AuthedRequest, device: Device, **forms: Form) -> HttpRe
     context |= {"password": selectors.secret_of(device), "passwords": settings.DEVICE_PASSWORDS}
     context["claim_code"] = selectors.claim_code_of(device)
     return render(request, "devices/detail.html", context, status=400 if any(form.errors for form in forms.values()) else 200)
+
+
+def shown_before(request: AuthedRequest, *, of: str, back: str, again: str) -> HttpResponse:
+    """Say that a page that shows a secret once was sent again, and made nothing; `again` is the page that makes another."""
+    return render(request, "devices/shown_before.html", {**AREA, "of": of, "back": back, "again": again}, status=409)

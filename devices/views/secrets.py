@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -14,7 +15,8 @@ from accounts.access import Action
 from accounts.http import AuthedRequest
 from devices import selectors, services
 from devices.access import access_device
-from devices.views.common import AREA
+from devices.views.common import AREA, shown_before
+from iotportal.once import sent_before
 
 
 @login_required
@@ -27,6 +29,9 @@ def secret(request: AuthedRequest, device_id: str) -> HttpResponse:
         raise Http404("Device passwords are switched off.")
     if request.method != "POST":
         return render(request, "devices/secret.html", {**AREA, "device": device, "password": selectors.secret_of(device)})
+    if sent_before(request):
+        page = reverse("devices:detail", args=[device.hex])
+        return shown_before(request, of=device.name, back=page, again=request.path)
     made = services.issue_secret(device=device, by=request.user)
     context = {"device": device, "secret": made, "host": settings.DEVICE_HOST, "port": settings.DEVICE_PASSWORD_PORT}
     return render(request, "devices/secret_made.html", {**AREA, **context})

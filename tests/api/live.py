@@ -103,7 +103,7 @@ class LivePortal:
         """Stop one of the portal's processes in order."""
         process = self.processes.pop(name)
         process.terminate()
-        process.wait(10)
+        process.wait(DEADLINE_S)
 
     def wait_for_answers(self) -> None:
         """Wait until every device answers (the broken one in its way)."""

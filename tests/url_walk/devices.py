@@ -43,6 +43,8 @@ TABLE: dict[str, Row] = {
     PROFILE + "profile.json": page(GET="404 200"),
     PROFILE + "edit/": page(GET="404 403 403 200", POST="404 403 403 400"),
     PROFILE + "apis/new/": page(GET="404 403 403 200", POST="404 403 403 400"),
+    PROFILE + "apis/<slug:api>/edit/": page(GET="404 403 403 200", POST="404 403 403 400"),
+    PROFILE + "apis/<slug:api>/remove/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
     PROFILE + "delete/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
     DEVICE + "delete/": page(GET="404 403 403 200", POST="404 403 403 302", fresh=True),
     DEVICE + "files/<str:name>": page(GET="404 200"),

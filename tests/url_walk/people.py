@@ -19,7 +19,7 @@ from accounts.services import create_token, log_in
 from accounts.services.sessions import session_id
 from billing.tests.helpers import make_order
 from devices.models import Certificate, DeviceJob
-from devices.profile_documents import blank
+from devices.profile_documents import blank, with_api
 from devices.services import make_profile
 from notifications.models import Notification, Recipient
 from tests.api.live import DEADLINE_S, LivePortal, committed
@@ -71,7 +71,8 @@ def fresh_token(people: People) -> UUID:
 
 def fresh_profile(portal: LivePortal) -> str:
     name = f"Walrus kind {next(_numbers)}"
-    return committed(lambda: make_profile(account=portal.device.account, name=name, document=blank(name, ""))).hex
+    document = with_api(blank(name, ""), "get_rtc", {"title": "Clock", "kind": "get"})
+    return committed(lambda: make_profile(account=portal.device.account, name=name, document=document)).hex
 
 
 def fresh_job(portal: LivePortal) -> str:
