@@ -204,7 +204,8 @@ def test_nothing_unsafe_is_done_without_the_csrf_token(people: People) -> None:
         "api/schema",
         "accounts/apple/login/callback/",
         "receipts/twilio/",  # signed by who sends it
-        "payments/paypal/ipn/",  # PayPal has no cookie; each notice is verified with it
+        "payments/paypal/ipn/",  # PayPal has no cookie; what it says is verified with it
+        "payments/paypal/webhook/",
         "notifications/unsubscribe/<str:secret>/",  # a mail program has no cookie; the link is the proof
     }  # they do nothing
     for pattern in sorted(set(TABLE) - exempt):
