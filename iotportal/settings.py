@@ -346,6 +346,7 @@ SPECTACULAR_SETTINGS = {
         "RoleEnum": "accounts.models.Role",
         "DeviceJobStatusEnum": "devices.models.DeviceJob.Status",
         "CertificateStatusEnum": "devices.models.Certificate.Status",
+        "NotificationStatusEnum": "notifications.models.Status",
     },
 }
 
