@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import ssl
+import subprocess
+import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from iotportal.embedded import nginx, rabbitmq
+from iotportal.embedded.state import CHECKOUT
 from tests.embedded.helpers import runs, wait_for
 from tests.embedded.running import Run, ports
 
@@ -116,6 +119,17 @@ def test_pins_are_set_through_nginx_over_mqtt_and_amqp_and_no_kill_leaves_anythi
         answer = link.getresponse()
         assert (answer.status, answer.getheader("Location")) == (301, f"https://127.0.0.1:{chosen['HTTPS_PORT']}/devices/?q=pump")
         link.close()
+
+        devices = [f"localhost:{chosen[name]}" for name in ("MQTT_PORT", "AMQP_PORT")]
+        smoke = [
+            sys.executable,
+            ".ci/smoke.py",
+            f"https://127.0.0.1:{chosen['HTTPS_PORT']}",
+            "--ca",
+            str(run.state / "pki/root-ca.pem"),
+        ]
+        looked = subprocess.run([*smoke, *devices], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        assert looked.returncode == 0, looked.stdout + looked.stderr
 
         workers = psutil.Process(pids["nginx"]).children()
         os.kill(pids["nginx"], signal.SIGKILL)  # its workers would go on and hold the ports

@@ -52,8 +52,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_files_pass_the_linters_of_their_kind() -> None:
     for words in (
         ("hadolint", "docker/Dockerfile"),
-        ("yamllint", "--strict", "-c", ".yamllint.yaml", "docker"),
+        ("yamllint", "--strict", "-c", ".yamllint.yaml", "docker", ".github"),
         ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker/compose.yaml"),
+        ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", ".github/workflows/ci.yml"),
     ):
         done = run(BIN / words[0], *words[1:])
         assert done.returncode == 0, done.stdout + done.stderr
@@ -150,3 +151,13 @@ def test_the_image_makes_an_authority_without_a_server_and_rabbitmqs_files_witho
     assert all(path.stat().st_mode & 0o777 == 0o640 for path in broker.iterdir())
     assert f"ssl_options.keyfile = {broker}/server.key\n" in (broker / "rabbitmq.conf").read_text()
     assert json.loads((broker / "definitions.json").read_text())["users"]
+
+
+def test_the_pipelines_run_what_is_there() -> None:
+    text = (CHECKOUT / "Jenkinsfile").read_text() + (CHECKOUT / ".github/workflows/ci.yml").read_text()
+    scripts = set(re.findall(r"\.ci/[a-z-]+(?:\.[a-z]+)?", text))
+    assert {".ci/run", ".ci/image.sh", ".ci/smoke.py"} <= scripts
+    assert all((CHECKOUT / name).is_file() for name in scripts)
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+    for words in re.findall(r"'make ((?:[a-z]+ ?)+)", (CHECKOUT / "Jenkinsfile").read_text()):
+        assert set(words.split()) <= targets | {"python"}, words
