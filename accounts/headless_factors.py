@@ -14,6 +14,7 @@ from allauth.mfa.models import Authenticator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import URLPattern, URLResolver, path
 
+from accounts import headless_codes
 from accounts.factor_forms import (
     AppForm,
     ConfirmByCodeForm,
@@ -141,12 +142,13 @@ _OURS: dict[str, type[Any] | None] = {
     "webauthn/reauthenticate": ConfirmPasskeyView,
     "totp": AppView,
     "webauthn": PasskeysView,
+    **headless_codes.VIEWS,
     "code/confirm": None,  # allauth's own codes by mail, which the second factor has taken the place of
 }
 
 
 def with_second_factors(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[URLPattern | URLResolver]:
-    """Yield allauth's URL patterns with our views where they are about second factors."""
+    """Yield allauth's URL patterns with our views where they are about second factors and codes."""
     for one in patterns:
         if isinstance(one, URLResolver):
             kept = list(with_second_factors(one.url_patterns))
