@@ -32,7 +32,7 @@ def wrong(code: str) -> str:
 def test_a_new_password_is_set_with_the_code_once(alice: User) -> None:
     program, asked = forget()
     code = code_of_the_mail()
-    seen = program.ask("GET", RESET, **{"x-password-reset-key": code})
+    seen = program.ask("GET", RESET, None, **{"x-password-reset-key": code})
     weak = program.ask("POST", RESET, {"key": code, "password": "short"})
     done = program.ask("POST", RESET, {"key": code, "password": FRESH})
     alice.refresh_from_db()
@@ -59,7 +59,7 @@ def test_a_code_has_five_guesses_though_the_session_forgets_them(alice: User, mo
     program, _ = forget()
     code = code_of_the_mail()
     guesses = [program.ask("POST", RESET, {"key": wrong(code), "password": FRESH}).status_code for _ in range(3)]
-    guesses += [program.ask("GET", RESET, **{"x-password-reset-key": wrong(code)}).status_code for _ in range(2)]
+    guesses += [program.ask("GET", RESET, None, **{"x-password-reset-key": wrong(code)}).status_code for _ in range(2)]
 
     assert guesses == [400] * 5
     assert program.ask("POST", RESET, {"key": code, "password": FRESH}).status_code == 409
