@@ -293,15 +293,21 @@ async def has_written(portal: RabbitPortal, mark: int) -> bool:
 
 
 def settle(portal: RabbitPortal, told: Told) -> None:
-    """Wait until what was acknowledged is in the history, or nothing has been added for 5 s."""
+    """Wait until nothing has been added to the history for 5 s, and no command waits for the bridge (for 30 s)."""
     before, since = -1, time.monotonic()
-    while time.monotonic() - since < 5:
+    while (quiet_s := time.monotonic() - since) < 5 or (quiet_s < 30 and waiting(portal)):
         with portal.database() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT (SELECT count(*) FROM messaging_message) + (SELECT count(*) FROM messaging_command)")
             (rows,) = cursor.fetchone()
         if rows != before:
             before, since = rows, time.monotonic()
         time.sleep(0.2)
+
+
+def waiting(portal: RabbitPortal) -> int:
+    """Return how many commands' records the bridge has not written."""
+    (group,) = portal.valkey().xinfo_groups("commands")
+    return int(group["pending"]) + int(group["lag"] or 0)
 
 
 def count(portal: RabbitPortal, told: Told, first: int, command_back_s: float, history_back_s: float) -> Result:
@@ -342,6 +348,17 @@ class Work:
             await speaker.start()
             await speaker.wait_connected(30)
 
+    async def all_back(self) -> None:
+        """Wait until each device answers: what an earlier fault did to them must not count against the next."""
+
+        async def answers(line: Line, device: str) -> None:
+            deadline = time.monotonic() + GIVE_UP_S
+            while time.monotonic() < deadline and (await line.put(device, 0, 0))[0] != 200:
+                await asyncio.sleep(0.5)
+
+        await asyncio.gather(*map(answers, self.lines, self.devices))
+        await asyncio.gather(*(speaker.wait_connected(GIVE_UP_S) for speaker in self.speakers))
+
     async def end(self) -> None:
         """Let go."""
         for speaker in self.speakers:
@@ -375,6 +392,7 @@ async def matrix(portal: RabbitPortal, work: Work, options: argparse.Namespace) 
     good = True
     logging.getLogger("messaging").setLevel(logging.ERROR)  # each of the devices would say that it was cut off
     for name in options.only.split(","):
+        await work.all_back()
         one = await run(portal, FAULTS[name], work, options)
         print(row(name, one, options.kills), flush=True)
         good &= one.good
