@@ -269,7 +269,7 @@ async def within(condition: Callable[[], Awaitable[bool]]) -> float:
     """Return after how many seconds a condition holds."""
     began = time.monotonic()
     while time.monotonic() - began < GIVE_UP_S and not await condition():
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
     return time.monotonic() - began
 
 
