@@ -148,6 +148,11 @@ class Portal:
             link = self.valkey()
             wait_until(lambda: link.exists("bridge:alive"), "the bridge's start")
 
+    def start_emulators(self) -> int:
+        """Start the process of the emulators; returns its process id."""
+        self._start_django("emulators", "manage.py", "run_emulators")
+        return self.processes["emulators"][0].pid
+
     def valkey(self) -> Any:
         """Return a client of the portal's Valkey."""
         import redis

@@ -6,7 +6,7 @@ document.addEventListener("live:emulator", ({ detail }) => {
   if (detail.state === "stopped") return location.reload();
   asking ??= setTimeout(() => {
     asking = null;
-    refresh("emulator-state", "lamps", "switches", "its-clock", "emulator-con", "network");
+    refresh("emulator-state", "emulator-how", "lamps", "switches", "its-clock", "emulator-con", "network");
   }, 60);
 });
 
