@@ -35,6 +35,7 @@ JOBS = (
     Job("look-after-jobs", "devices.tasks.look_after_jobs", 30, expires_s=30),
     Job("tell-outages", "messaging.tasks.tell_outages", 15, expires_s=30),  # the next run tells the same
     Job("deliver-notifications", "notifications.tasks.deliver", 10, expires_s=10),  # what nobody was told of, and what waits
+    Job("forget-old-notifications", "notifications.tasks.forget_old_notifications", 3600, expires_s=3600),
     Job("forget-old-presence", "messaging.tasks.forget_old_presence", 3600, expires_s=3600),
 )
 

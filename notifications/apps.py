@@ -13,11 +13,13 @@ class NotificationsConfig(AppConfig):
         from django.conf import settings
 
         from accounts import code_channels, operators
+        from accounts.hooks import account_exported
         from devices.hooks import certificate_expiring, device_shown
         from messaging.hooks import control_shown, device_back, device_offline, notification_requested
-        from notifications import pages, reactions
+        from notifications import exports, pages, reactions
 
         notification_requested.register(reactions.on_request)
+        account_exported.register(exports.add_notifications)
         device_offline.register(reactions.on_offline)
         device_back.register(reactions.on_back)
         certificate_expiring.register(reactions.on_expiring)

@@ -3,7 +3,7 @@
 from django.urls import path
 
 import devices.converters  # noqa: F401  # makes <device:…> known: 32 hex digits
-from notifications.views import log, receipts, recipients, standard
+from notifications.views import log, preferences, receipts, recipients, standard
 
 app_name = "notifications"
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("notifications/recipients/", recipients.recipients, name="recipients"),
     path("notifications/recipients/<device:recipient_id>/remove/", recipients.remove, name="recipient_remove"),
     path("notifications/recipients/<device:recipient_id>/ask/", recipients.ask, name="recipient_ask"),
+    path("notifications/preferences/", preferences.preferences, name="preferences"),
     path("notifications/confirm/<str:secret>/", recipients.confirm, name="confirm"),
     path("notifications/unsubscribe/<str:secret>/", recipients.unsubscribe, name="unsubscribe"),
     path("devices/<device:device_id>/notifications/default/", standard.save, name="default"),

@@ -61,7 +61,7 @@ PAGES = {
     "/devices/{hex}/": 16,
     "/devices/{hex}/registered/": 6,
     "/devices/{hex}/timeline/": 6,
-    "/devices/{hex}/control/": 19,
+    "/devices/{hex}/control/": 22,
     "/history/": 9,
     "/history/?device={hex}&q=number&direction=to": 11,
     "/help/": 1,

@@ -10,6 +10,7 @@ from django.db import transaction
 from accounts.models import Account
 from billing.models import Entry, Price
 from billing.services import InsufficientCredits, cost, price_of, reverse_entry, spend_credits
+from iotportal.words import plural
 from notifications.models import Channel, Lot, Notification
 
 _ITEMS = {
@@ -32,14 +33,6 @@ class CannotPay(Exception):
 def is_free(channel: str, *, own: bool) -> bool:
     """Say whether it costs nothing at all: to one's own devices, and mail to one's own confirmed addresses."""
     return channel == Channel.DEVICE or (channel == Channel.EMAIL and own)
-
-
-def price_in_credits(channel: str, *, own: bool, country: str = "") -> tuple[int, int] | None:
-    """Return how many credits so many cost together, to show before sending; None where there is no price."""
-    if is_free(channel, own=own):
-        return 0, 1
-    price = price_of(_ITEMS[Channel(channel)], country=country)
-    return None if price is None else (price.credits, price.per)
 
 
 @transaction.atomic
@@ -97,3 +90,14 @@ def give_back(*, notification: Notification, country: str = "") -> None:
     elif lot.per > 1:  # others of its lot may be used by now: the next one takes its place
         lot.left += 1
         lot.save(update_fields=["left"])
+
+
+def prices_in_words() -> list[str]:
+    """Return what is paid for, as people are told before they send."""
+    told = []
+    for channel, words in ((Channel.EMAIL, "Mail to others than your own people"), (Channel.SMS, "An SMS")):
+        price = price_of(_ITEMS[channel])
+        if price is not None and price.credits:
+            together = f" for {price.per}" if price.per > 1 else ""
+            told.append(f"{words} costs {plural(price.credits, 'credit')}{together}.")
+    return told

@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Account, User
@@ -104,3 +105,14 @@ def suppressed(account_id: UUID, channel: str, address: str) -> bool:
     """Say whether this account may not write to an address."""
     rows = Suppression.objects.filter(channel=channel, address=address)
     return rows.filter(account=None).exists() or rows.filter(account=account_id).exists()
+
+
+def left_by(user: User) -> QuerySet[Suppression]:
+    """Return the accounts of a user that do not write to them because they unsubscribed."""
+    rows = Suppression.objects.filter(account__memberships__user=user, channel=Channel.EMAIL, address=user.email.lower())
+    return rows.filter(reason=Suppression.Reason.UNSUBSCRIBED).select_related("account")
+
+
+def subscribe_again(*, user: User) -> None:
+    """Take back that a user unsubscribed the address that they have confirmed here."""
+    left_by(user).delete()

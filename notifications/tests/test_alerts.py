@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, Role
@@ -15,8 +16,9 @@ from devices.tests.factories import make_member
 from iotportal.uuid7 import uuid7
 from messaging import hooks
 from messaging.hooks import Outage
-from notifications.models import Cause, Notification
-from notifications.services import alerts, outbox
+from notifications import exports
+from notifications.models import Cause, Notification, Suppression
+from notifications.services import alerts, outbox, recipients, retention
 
 
 @pytest.fixture
@@ -41,6 +43,31 @@ def test_they_hear_that_it_is_back_unless_they_do_not_want_to(outage: Outage, ac
     hooks.device_back(Outage(uuid7(), outage.device, outage.since, 5, "timeout", timezone.now()))
     outbox.deliver()
     assert [one.subject for one in mail.outbox] == ["Pump is back"]
+
+
+def test_whoever_unsubscribed_can_come_back(outage: Outage, account: Account, client: Client) -> None:
+    recipients.unsubscribe(account_id=account.pk, channel="email", address="alice@example.org")
+    hooks.device_offline(outage)
+    outbox.deliver()
+    assert mail.outbox == []
+    client.force_login(account.members.get())
+    assert "You unsubscribed" in client.get("/notifications/preferences/").content.decode()
+    client.post("/notifications/preferences/", {"again": "1"})
+    client.post("/notifications/preferences/", {"back": "on"})
+    assert alerts.preferences(account.members.get()) == {Cause.OFFLINE: False, Cause.BACK: True, Cause.CERTIFICATE: False}
+    assert not Suppression.objects.exists()
+
+
+def test_what_was_said_long_ago_is_forgotten(outage: Outage) -> None:
+    hooks.device_offline(outage)
+    outbox.deliver()
+    assert retention.forget_old() == 0
+    assert retention.forget_old(now=timezone.now() + timedelta(days=401)) == 1
+
+
+def test_what_was_said_is_taken_along_by_whom_it_belongs_to(outage: Outage, account: Account) -> None:
+    hooks.device_offline(outage)
+    assert [(row[1], row[4]) for row in exports.rows(account)] == [("offline", "alice@example.org")]
 
 
 def test_an_expiring_certificate_is_told_for_each_mark(device: Device) -> None:

@@ -14,6 +14,7 @@ TABLE: dict[str, Row] = {
     NOTIFICATION: page(GET="404 200"),
     NOTIFICATION + "resend/": page(POST="404 403 302"),
     "notifications/recipients/": page(GET="200", POST="400"),
+    "notifications/preferences/": page(GET="200", POST="302"),
     RECIPIENT + "remove/": page(POST="404 403 403 302", fresh=True),
     RECIPIENT + "ask/": page(POST="404 403 403 302"),
     "notifications/confirm/<str:secret>/": door(GET="404", POST="404"),
