@@ -166,6 +166,7 @@ def build(state: State, config: FullConfig, kept: Secrets, where: postgres.Place
             watched("beat", ready_line=stack.BEAT_READY),
         ),
         devices=(
+            Service(process("emulators", env)),
             stack.simulator("devices", env, "simulators.mqtt", state.root / "simulators", inside, config.mqtt),
             stack.simulator("amqp-devices", env, "simulators.amqp", state.root / "simulators-amqp", inside, config.amqps),
         ),

@@ -223,8 +223,8 @@ def build(state: State, config: Config, kept: Secrets, where: postgres.Place, en
         ),
         workers=(Service(process("worker", env), ready_line=WORKER_READY), Service(process("beat", env), ready_line=BEAT_READY)),
         devices=(
-            simulator("devices", env, "simulators.mqtt", state.root / "simulators", inside, config.mqtt),
             Service(process("emulators", env)),
+            simulator("devices", env, "simulators.mqtt", state.root / "simulators", inside, config.mqtt),
         ),
     )
 

@@ -52,7 +52,7 @@ def test_its_first_page_mail_page_and_broker_answer(portal: Run, chosen: dict[st
 
 def test_it_runs_every_process_and_listens_only_on_this_machine(portal: Run) -> None:
     pids = portal.pids()
-    assert set(pids) == {"postgres", "valkey", "broker", "web", "mail", "paypal", "worker", "beat", "devices"}
+    assert set(pids) == {"postgres", "valkey", "broker", "web", "mail", "paypal", "worker", "beat", "emulators", "devices"}
     listening = {
         link.laddr.ip
         for pid in pids.values()
