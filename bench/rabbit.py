@@ -23,8 +23,8 @@ _LOCAL = "127.0.0.1"
 class RabbitPortal(FleetPortal):
     """`FleetPortal` whose broker is RabbitMQ, and whose callers come through nginx."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, pool: str = "threads") -> None:
+        super().__init__(pool)
         self.auth_port, self.https_port = free_port(), free_port()
         self.ports = rabbitmq.Ports(free_port(), self.mqtt_port, *(free_port() for _ in range(4)))
         self.webs: dict[str, int] = {}
@@ -70,7 +70,7 @@ class RabbitPortal(FleetPortal):
         self.webs = {f"web-{number}": free_port() for number in range(1, count + 1)}
         for name in self.webs:
             self.start_one_web(name)
-        wait_until(lambda: all(listens(_LOCAL, port) for port in self.webs.values()), "the web processes' start")
+        wait_until(self.all_webs_listen, "the web processes' start", 180)
         words = {
             "NGINX_UPSTREAM": nginx.upstream(_LOCAL, list(self.webs.values())),
             "NGINX_BIND": _LOCAL,
@@ -82,6 +82,10 @@ class RabbitPortal(FleetPortal):
         }
         self._start(nginx.child(self.state, words))
         wait_until(lambda: listens(_LOCAL, self.https_port), "nginx's start")
+
+    def all_webs_listen(self) -> bool:
+        """Say whether each web process takes requests."""
+        return all(listens(_LOCAL, port) for port in self.webs.values())
 
     def start_one_web(self, name: str) -> None:
         """Start one of them."""

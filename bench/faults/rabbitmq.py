@@ -59,6 +59,7 @@ WHERE direction = 'from' AND api = 'write_uart' GROUP BY 1
 def web(portal: RabbitPortal, number: int) -> None:
     """One of the web processes dies; nginx asks the other."""
     name = f"web-{number % 2 + 1}"
+    wait_until(portal.all_webs_listen, "the one that was killed before is back")
     portal.kill(name)
     portal.start_one_web(name)
 
