@@ -195,11 +195,12 @@ class Keeper:
     async def _start(self, name: str, row: Emulator) -> None:
         try:
             settings, context = await self._in_database(store.identity, row.device_id)
-        except (KeyUnavailable, SettingsError) as error:
+            running = Running(row, settings, context, self._shared, self._note)
+        except (KeyUnavailable, SettingsError, TypeError, ValueError) as error:  # the latter: a board that cannot be made again
             logger.warning("the emulator of device %s cannot start: %s", name, error)
             await self._in_database(store.forget, [row.device_id])
             return
-        running = self._running[name] = Running(row, settings, context, self._shared, self._note)
+        self._running[name] = running
         self._note(running)
 
     async def _end_idle(self) -> None:

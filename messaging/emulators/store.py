@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import tempfile
 from collections.abc import Iterable
@@ -17,11 +18,11 @@ from django.db.models import OuterRef, Subquery
 
 from accounts.access import Action, role_may
 from accounts.models import Membership
-from devices.downloads import device_zip
+from devices.downloads import NOT_KEPT, KeyUnavailable, device_config, device_files, profile_file
 from devices.models import Device
 from messaging import events
 from messaging.models import Emulator
-from simulators.settings import DeviceSettings, Overrides, load
+from simulators.settings import CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE, DeviceSettings, Overrides, load
 from simulators.transport import make_context
 
 LOCK = 0x_E3_0000  # any number that nothing else in this database locks
@@ -80,11 +81,16 @@ def identity(device_id: UUID) -> tuple[DeviceSettings, ssl.SSLContext]:
         SettingsError
     """
     device = Device.objects.get(pk=device_id)
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder, "device.zip")
-        archive.touch(mode=0o600)
-        archive.write_bytes(device_zip(device))
-        found = load(archive, Overrides(host=settings.MQTT_HOST, port=settings.MQTT_PORT), Path(folder))
+    files = device_files(device)
+    if files.private_key is None:
+        raise KeyUnavailable(NOT_KEPT)
+    config = json.dumps(device_config(device)).encode()
+    content = {CONFIG_FILE: config, CA_FILE: files.root_ca, CERTIFICATE_FILE: files.certificate, KEY_FILE: files.private_key}
+    with tempfile.TemporaryDirectory() as name:  # which nobody else may look into
+        folder = Path(name)
+        for file, data in (content | profile_file(device)).items():
+            (folder / file).write_bytes(data)
+        found = load(folder, Overrides(host=settings.MQTT_HOST, port=settings.MQTT_PORT), folder)
         return found, make_context(found)
 
 

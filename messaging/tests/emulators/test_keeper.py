@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import pytest
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.utils import timezone
 
-from accounts.models import Membership
+from accounts.models import Membership, User
 from devices.models import Device
 from devices.services import delete_device
 from devices.tests.factories import make_account, make_device
@@ -119,6 +120,24 @@ def type_line_when_there(emulator: Emulator) -> None:
         with contextlib.suppress(orders.Refused, orders.Away):
             return type_line(emulator=emulator, line="iot gpio 12 write 1")
     raise AssertionError("it does not come")
+
+
+async def test_a_board_that_cannot_be_made_again_stops_nobody_elses(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = await in_thread(device.account.members.get)
+    other = await in_thread(lambda: make_device(make_account("bob"), "Gate"))
+    bob = await in_thread(other.account.members.get)
+    async with broker_running(monkeypatch), keeping():
+        emulator = await in_thread(start_emulator, user=bob, device=other)
+        await within(is_running, "it connects")
+        await in_thread(lambda: make_broken(user, device))
+        await in_thread(orders.nudge)
+        await within(lambda: not Emulator.objects.filter(device=device).exists(), "the broken one is forgotten")
+        await in_thread(type_line, emulator=emulator, line="iot gpio 12 write 1")
+
+
+def make_broken(user: User, device: Device) -> None:
+    now = timezone.now()
+    Emulator.objects.create(user=user, device=device, started_at=now, used_at=now, board={"pins": {"5": {"of_old": 1}}})
 
 
 @pytest.mark.parametrize("why", ["idle", "deleted", "no member any more"])
