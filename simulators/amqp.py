@@ -152,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.port = arguments.port or PORT
     try:
         found = mqtt._devices(arguments)
-        options = mqtt._options(arguments)
+        options = mqtt.options_of(arguments)
     except (SettingsError, ValueError) as error:
         print(error, file=sys.stderr)
         return mqtt.EXIT_SETTINGS

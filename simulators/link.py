@@ -112,6 +112,7 @@ class Link:
         self._accepted = False
         self._busy = False
         self._restarting = False
+        self._away_s: float | None = None
         self._writing = False
         self._said = ""
 
@@ -122,7 +123,7 @@ class Link:
         brief = 0
         while not self._stopping.is_set():
             since = time.monotonic()
-            trouble = await self._connect_and_stay()
+            trouble = None if self._restarting else await self._connect_and_stay()
             if self._restarting:
                 await self._reboot()
                 continue
@@ -148,6 +149,21 @@ class Link:
         """Publish what the device raised by itself."""
         self._send_all(self._faults.spoil(outgoing))
         self._flush()
+
+    def go_away(self, away_s: float, *, goodbye: bool) -> None:
+        """Leave the broker for some time, with a goodbye or as one whose power fails; come back as after a reboot.
+
+        One that is connecting stays; one that has not begun begins later.
+        """
+        is_connecting = self._ended is not None and not self._accepted
+        if self._restarting or self._stopping.is_set() or is_connecting:
+            return
+        self._busy = self._restarting = True
+        self._away_s = away_s
+        if goodbye:
+            self._goodbye()
+        else:
+            self._cut(None)
 
     def tick(self) -> None:
         """Do paho's keepalive; call about once a second."""
@@ -191,8 +207,9 @@ class Link:
         await self._sleep(pause_s)
 
     async def _reboot(self) -> None:
-        self._shared.console.event(self.device.name, f"reboots, back in {self._shared.options.reboot_s:g} s")
-        await self._sleep(self._shared.options.reboot_s)
+        away_s, self._away_s = self._shared.options.reboot_s if self._away_s is None else self._away_s, None
+        self._shared.console.event(self.device.name, f"is away, back in {away_s:g} s")
+        await self._sleep(away_s)
         self._restarting = False
         self.device.restart()
         # A reboot forgets what was not acknowledged yet: a new client.

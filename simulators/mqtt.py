@@ -179,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        options = _options(arguments)
+        options = options_of(arguments)
         devices = _devices(arguments)
     except (SettingsError, ProfileProblem, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_usage(sys.stderr)
         print(f"{parser.prog}: name a device: --zip FILE, --fleet FOLDER, or --id with its files", file=sys.stderr)
         return EXIT_SETTINGS
-    _allow_sockets(len(devices))
+    allow_sockets(len(devices))
     console = Console(quiet=arguments.quiet, traffic=len(devices) <= SHOW_TRAFFIC_UP_TO)
     # Not asyncio.run: Windows' own loop cannot watch sockets that somebody else reads.
     loop = asyncio.SelectorEventLoop()
@@ -232,7 +232,7 @@ def _read_terminal(loop: asyncio.AbstractEventLoop, fleet: Fleet) -> None:
                 return
 
 
-def _allow_sockets(count: int) -> None:
+def allow_sockets(count: int) -> None:
     """Raise this process's limit of open files, where the system has one and lets us."""
     try:
         import resource
@@ -285,7 +285,8 @@ def _as_the_portal_says(settings: DeviceSettings, arguments: argparse.Namespace)
     return replace(settings, profile=fetch_profile(arguments.portal, token, settings.device_id))
 
 
-def _options(arguments: argparse.Namespace) -> Options:
+def options_of(arguments: argparse.Namespace) -> Options:
+    """Return the options that the command line says. Raises ValueError."""
     return Options(
         link=LinkOptions(
             mqtt31=arguments.protocol == "MQIsdp",
@@ -337,8 +338,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     which.add_argument("--host", help="broker, in place of the one in config.json")
     which.add_argument("--port", type=_port, help="broker's port (8883)")
-    _add_device_options(parser.add_argument_group("what the device is like"))
-    _add_fault_options(parser.add_argument_group("bad days (probabilities are 0 to 1, for each message)"))
+    add_device_options(parser.add_argument_group("what the device is like"))
+    add_fault_options(parser.add_argument_group("bad days (probabilities are 0 to 1, for each message)"))
     parser.add_argument("-q", "--quiet", action="store_true", help="show troubles only")
     parser.add_argument(
         "--console", action="store_true", help="read the device's UART lines from stdin even when it is no terminal"
@@ -349,7 +350,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_device_options(group: argparse._ArgumentGroup) -> None:
+def add_device_options(group: argparse._ArgumentGroup) -> None:
+    """Add what devices are like."""
     kinds = f"{', '.join(sorted(PROFILES))}, or the file of another"
     group.add_argument("--profile", metavar="SLUG|FILE", help=f"kind of device, in place of the one in its zip: {kinds}")
     group.add_argument("--portal", metavar="URL", help="ask the portal for each device's profile as it is now")
@@ -370,21 +372,22 @@ def _add_device_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--mqtt31", action="store_const", dest="protocol", const="MQIsdp", help="the same as --protocol MQIsdp")
     group.add_argument("--keepalive-s", type=_keepalive, default=60, metavar="S", help="MQTT keepalive (%(default)s)")
-    group.add_argument("--reboot-s", type=_not_negative, default=2.0, metavar="S", help="how long a restart takes (%(default)s)")
+    group.add_argument("--reboot-s", type=not_negative, default=2.0, metavar="S", help="how long a restart takes (%(default)s)")
     group.add_argument(
-        "--deaf-ms", type=_not_negative, metavar="MS", help="ft900: how long it stays deaf after an answer (a fifth of settle_s)"
+        "--deaf-ms", type=not_negative, metavar="MS", help="ft900: how long it stays deaf after an answer (a fifth of settle_s)"
     )
 
 
-def _add_fault_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--delay-ms", type=_not_negative, default=0.0, metavar="MS", help="answer so much later")
-    group.add_argument("--jitter-ms", type=_not_negative, default=0.0, metavar="MS", help="and up to so much later still")
-    group.add_argument("--loss", type=_probability, default=0.0, metavar="P", help="do not answer")
-    group.add_argument("--duplicate", type=_probability, default=0.0, metavar="P", help="answer twice")
-    group.add_argument("--wrong-pin", type=_probability, default=0.0, metavar="P", help="answer for the next pin")
-    group.add_argument("--malformed", type=_probability, default=0.0, metavar="P", help="answer with broken JSON")
+def add_fault_options(group: argparse._ArgumentGroup) -> None:
+    """Add the fault dials."""
+    group.add_argument("--delay-ms", type=not_negative, default=0.0, metavar="MS", help="answer so much later")
+    group.add_argument("--jitter-ms", type=not_negative, default=0.0, metavar="MS", help="and up to so much later still")
+    group.add_argument("--loss", type=probability, default=0.0, metavar="P", help="do not answer")
+    group.add_argument("--duplicate", type=probability, default=0.0, metavar="P", help="answer twice")
+    group.add_argument("--wrong-pin", type=probability, default=0.0, metavar="P", help="answer for the next pin")
+    group.add_argument("--malformed", type=probability, default=0.0, metavar="P", help="answer with broken JSON")
     group.add_argument(
-        "--reboot", type=_probability, default=0.0, metavar="P", help="lose power in place of answering, each command"
+        "--reboot", type=probability, default=0.0, metavar="P", help="lose power in place of answering, each command"
     )
     group.add_argument("--seed", type=int, default=0, help="repeats the same luck (%(default)s)")
 
@@ -407,13 +410,15 @@ def _number(text: str) -> float:
     return number
 
 
-def _not_negative(text: str) -> float:
+def not_negative(text: str) -> float:
+    """Return the number in `text`. Raises ArgumentTypeError."""
     if (number := _number(text)) < 0:
         raise argparse.ArgumentTypeError("must not be negative")
     return number
 
 
-def _probability(text: str) -> float:
+def probability(text: str) -> float:
+    """Return the probability in `text`. Raises ArgumentTypeError."""
     if not 0 <= (number := _number(text)) <= 1:
         raise argparse.ArgumentTypeError("a probability is 0 to 1")
     return number

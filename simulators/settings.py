@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -72,12 +71,7 @@ def load_fleet(folder: Path, overrides: Overrides, scratch: Path) -> list[Device
 
     Raises: SettingsError.
     """
-    if not folder.is_dir():
-        raise SettingsError(f"{folder} is not a folder")
-    found = [load(path, overrides, scratch) for path in _fleet_members(folder)]
-    if not found:
-        raise SettingsError(f"{folder} holds neither a device's zip nor a folder with a {CONFIG_FILE}")
-    return found
+    return [load(path, overrides, scratch) for path in fleet_members(folder)]
 
 
 def from_files(device_id: str, name: str, overrides: Overrides) -> DeviceSettings:
@@ -93,10 +87,17 @@ def from_files(device_id: str, name: str, overrides: Overrides) -> DeviceSetting
     return _checked(_overridden(settings, overrides), Path("--id"))
 
 
-def _fleet_members(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if (path.is_dir() and (path / CONFIG_FILE).is_file()) or (path.is_file() and path.suffix == ".zip"):
-            yield path
+def fleet_members(folder: Path) -> list[Path]:
+    """Return every device folder and zip directly in `folder`, in the order of their names; there is at least one.
+
+    Raises: SettingsError.
+    """
+    if not folder.is_dir():
+        raise SettingsError(f"{folder} is not a folder")
+    found = [path for path in sorted(folder.iterdir()) if (path / CONFIG_FILE).is_file() or path.suffix == ".zip"]
+    if not found:
+        raise SettingsError(f"{folder} holds neither a device's zip nor a folder with a {CONFIG_FILE}")
+    return found
 
 
 def _unpack(path: Path, scratch: Path) -> Path:
