@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from accounts.admin import ReadOnlyAdmin, Shelf
-from accounts.admin.base import ModelAdmin, NarrowLookups, TabularInline
+from accounts.admin import Acting, ReadOnlyAdmin, Refused, Shelf, asks_why
+from accounts.admin.base import ModelAdmin, NarrowLookups, TabularInline, WhyForm
 from accounts.models import Account
 from billing import money
 from billing.models import Order, PaymentNotice, PaymentTransaction, VatRate
+from billing.providers import NotForUs, ProviderError
+from billing.services import BillingError, refunds
 
 _SHOWN = 20
 
@@ -39,10 +43,23 @@ class TransactionInline(ReadOnlyAdmin, TabularInline):
         return money.words(one.amount_minor, one.order.currency)
 
 
+class RefundForm(WhyForm):
+    """How much of the price, and why."""
+
+    amount = forms.DecimalField(
+        min_value=Decimal("0.01"),
+        max_digits=9,
+        decimal_places=2,
+        help_text="In the order's currency; its part of the credits goes with it",
+    )
+
+
 @admin.register(Order)
-class OrderAdmin(ReadOnlyAdmin, ModelAdmin):
+class OrderAdmin(ReadOnlyAdmin, Acting):
     """What was ordered, and what became of it."""
 
+    act_permission = "billing.move_credits"
+    actions = ("refund",)
     lookups = ("account",)
     list_display = ("made_at", "account", "credits", "price", "status", "provider", "paid_at")
     list_filter = ("status", "provider")
@@ -57,6 +74,19 @@ class OrderAdmin(ReadOnlyAdmin, ModelAdmin):
     )  # fmt: skip
     readonly_fields = fields
     inlines: ClassVar = [TransactionInline]
+
+    @asks_why(
+        "Refund",
+        says="PayPal pays it back to the buyer, and the same part of the credits is taken back; those that are used already "
+        "become a debt. Orders by Payments Standard are refunded on PayPal's own pages.",
+        form=RefundForm,
+    )
+    def refund(self, request: HttpRequest, order: Order, amount: Decimal) -> None:
+        """Pay a part or all of it back."""
+        try:
+            refunds.refund_order(order=order, amount_minor=money.to_minor(str(amount), order.currency))
+        except (BillingError, ProviderError, NotForUs, money.NotAnAmount) as error:
+            raise Refused(str(error)) from error
 
 
 @admin.register(PaymentNotice)

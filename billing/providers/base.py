@@ -16,6 +16,10 @@ class ProviderUnavailable(ProviderError):
     """It could not be reached, or answered with nonsense. What was asked may be asked again."""
 
 
+class Declined(ProviderError):
+    """The provider does not do that with this order, now or ever."""
+
+
 class NotForUs(Exception):
     """A notice, though the provider's own, that nothing follows from; the text says why.
 
@@ -75,6 +79,13 @@ class PaymentProvider(Protocol):
         """Carry out what the buyer approved, where the provider leaves that to us; returns what it says at once, if anything.
 
         It is done once however often it is asked for. Raises ProviderError.
+        """
+        ...
+
+    def refund(self, payment: PaymentTransaction, amount_minor: int, *, key: str) -> Report | None:
+        """Pay a part or all of a payment back; returns what the provider says, None where the operator does that there.
+
+        Once for a `key`, however often it is asked for. Raises ProviderError.
         """
         ...
 

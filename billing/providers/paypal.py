@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import requests
@@ -40,3 +41,12 @@ def ask(method: str, url: str, **more: Any) -> requests.Response:
     if response.status_code >= 500 or response.status_code == 429:
         raise ProviderUnavailable(f"PayPal answered {response.status_code}.")
     return response
+
+
+def read_json(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a body; None if it is none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -70,6 +70,10 @@ class PayPalStandard:
         """PayPal carries out what is approved by itself, and says so by an IPN."""
         return None
 
+    def refund(self, payment: PaymentTransaction, amount_minor: int, *, key: str) -> Report | None:
+        """Payments Standard has no way to ask for it: the operator refunds on PayPal's pages, and an IPN says so."""
+        return None
+
     def verify(self, notice: PaymentNotice) -> bool:
         """Send the notice back to PayPal, byte for byte, and hear whether it is PayPal's."""
         response = paypal.ask(

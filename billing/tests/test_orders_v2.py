@@ -12,9 +12,9 @@ import requests
 from django.test import Client
 from pytest_django import Settings
 
-from accounts.models import Account
+from accounts.models import Account, User
 from billing.models import Order, PaymentNotice, PaymentTransaction
-from billing.services import balance, orders, verify_ledger
+from billing.services import balance, orders, refunds, verify_ledger
 from billing.tests.paypal import Sandbox, order_of, tell, tell_event
 from simulators.paypal.world import Sale
 
@@ -114,3 +114,34 @@ def test_without_paypal_the_buyer_is_told(pay_pal: Sandbox, order: Order, alice:
     client.force_login(alice.memberships.get().user)
     answer = client.post(f"/account/orders/{order.pk}/pay/")
     assert (answer.status_code, "PayPal cannot be reached right now" in answer.content.decode()) == (503, True)
+
+
+def test_an_operator_refunds_and_the_credits_go_with_it(pay_pal: Sandbox, order: Order, alice: Account) -> None:
+    with pytest.raises(refunds.NotRefundable):
+        refunds.refund_order(order=order, amount_minor=100)
+    approved(pay_pal, order)
+    orders.complete_payment(Order.objects.get())
+    root = Client()
+    root.force_login(User.objects.create_superuser("root3", "root3@example.org", "x"))
+
+    def refund(amount: str) -> str:
+        about = {"action": "refund", "_selected_action": [str(order.pk)], "confirmed": "yes", "why": "Sorry", "amount": amount}
+        return root.post("/admin/billing/order/", about, follow=True).content.decode()
+
+    assert "Refund: done for 1" in refund("2.00")
+    order.refresh_from_db()
+    assert (balance(alice), order.status) == (300, "partly_refunded")
+    assert "USD 3.00 of it can still be paid back" in refund("3.01")
+    assert "Refund: done for 1" in refund("3")
+    assert "USD 0.00 of it" in refund("1")
+    order.refresh_from_db()
+    assert (balance(alice), order.status) == (0, "refunded")
+    assert verify_ledger() == []
+
+
+def test_a_refund_of_payments_standard_is_made_at_paypal(pay_pal: Sandbox, alice: Account) -> None:
+    order = order_of(alice)
+    tell(pay_pal.world.payment(pay_pal.sale(order)))
+    with pytest.raises(refunds.NotRefundable, match="on PayPal's pages"):
+        refunds.refund_order(order=order, amount_minor=100)
+    assert balance(alice) == 500

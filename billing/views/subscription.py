@@ -18,7 +18,6 @@ from accounts.http import AREA, AuthedRequest
 from billing import money, providers, services
 from billing.charts import usage_chart
 from billing.models import Order
-from billing.receipts import receipt_pdf
 from billing.services import orders, statements, usage
 from iotportal.csv_text import csv_lines
 
@@ -101,6 +100,8 @@ def receipt(request: AuthedRequest, order_id: UUID) -> HttpResponse:
 @never_cache
 def receipt_file(request: AuthedRequest, order_id: UUID) -> HttpResponse:
     """Send the receipt as PDF."""
+    from billing.receipts import receipt_pdf  # the library takes most of a second to load, and few ask for this
+
     order = _paid(request, order_id)
     body = receipt_pdf(order, issued=date_format(order.receipt.issued_at, "j M Y"))
     response = HttpResponse(body, content_type="application/pdf")

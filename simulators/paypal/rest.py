@@ -1,7 +1,7 @@
 """The REST face of this PayPal: tokens, Orders v2, webhooks that it signs and whose signature it verifies when it is asked.
 
     POST /v1/oauth2/token
-    POST /v2/checkout/orders, /v2/checkout/orders/ID/capture
+    POST /v2/checkout/orders, /v2/checkout/orders/ID/capture, /v2/payments/captures/ID/refund
     POST /v1/notifications/verify-webhook-signature
     GET  /checkoutnow?token=ID           the page that asks the buyer
 
@@ -44,6 +44,7 @@ class Rest:
         self._key = secrets.token_bytes(32)
         self._orders: dict[str, Sale] = {}
         self._asked: dict[str, str] = {}  # PayPal-Request-Id: order
+        self._refunds: dict[str, dict[str, Any]] = {}
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
         """Answer a call; returns status and JSON."""
@@ -65,6 +66,8 @@ class Rest:
             return 200, {"verification_status": "SUCCESS" if self._signed(body) else "FAILURE"}
         if path == "/v2/checkout/orders":
             return self._create(json.loads(body), headers.get("paypal-request-id", ""))
+        if path.startswith("/v2/payments/captures/"):
+            return self._refund(path.split("/")[4], json.loads(body or b"{}"), headers.get("paypal-request-id", ""))
         parts = path.split("/")
         sale = self._orders.get(parts[4]) if len(parts) == 6 and parts[5] == "capture" else None
         return self._capture(sale) if sale else _refused(404, "RESOURCE_NOT_FOUND")
@@ -102,6 +105,23 @@ class Rest:
             return _refused(422, "ORDER_ALREADY_CAPTURED")
         sale.status = "Completed"
         return 201, self._shown(sale.rest)
+
+    def _refund(self, capture: str, body: dict[str, Any], request_id: str) -> tuple[int, dict[str, Any]]:
+        if request_id in self._refunds:
+            return 200, self._refunds[request_id]
+        sale = next((one for one in self._orders.values() if one.txn_id == capture), None)
+        if sale is None or sale.status != "Completed":
+            return _refused(422, "CAPTURE_FULLY_REFUNDED")
+        amount = body.get("amount") or {"value": sale.fields["amount"], "currency_code": sale.currency}
+        done: dict[str, Any] = {
+            "id": new_id(),
+            "status": "COMPLETED",
+            "amount": amount,
+            "custom_id": sale.fields["custom"],
+            "links": [],
+        }
+        self._refunds[request_id] = done
+        return 201, done
 
     def _shown(self, order_id: str) -> dict[str, Any]:
         sale = self._orders[order_id]

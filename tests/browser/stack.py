@@ -60,6 +60,7 @@ class Portal:
         self._asked = 0
         self.folder = self._servers.state.root
         self.web_port, self.mqtt_port, self.site_port, self._smtp_port, self._mail_port = (free_port() for _ in range(5))
+        self.paypal_port = free_port()
         self.url = f"http://localhost:{self.web_port}"  # a name: passkeys do not belong to numbers
         try:
             self._begin()
@@ -89,6 +90,9 @@ class Portal:
             "PORTAL_LOGIN_OIDC_SECRET": "not a secret",
             "PORTAL_LOGIN_OIDC_NAME": "Home SSO",
             "PORTAL_LOGIN_OIDC_TRUST_EMAIL": "true",
+            "PORTAL_PAYMENTS": "paypal_standard",
+            "PORTAL_PAYPAL_URL": f"http://127.0.0.1:{self.paypal_port}",  # where a test may run one
+            "PORTAL_PAYPAL_RECEIVER": "seller@example.com",
             "PORTAL_COMMAND_TIMEOUT": str(COMMAND_TIMEOUT_S),
             "PORTAL_THROTTLE_USER": "100000/min",
             "PORTAL_THROTTLE_TOKEN": "100000/min",
@@ -139,6 +143,17 @@ class Portal:
     def run_simulator(self, name: str, archive: Path, *options: str) -> subprocess.Popen[bytes]:
         """Run a device's zip as its owner does; what it prints goes to the log of this name."""
         return self._start(name, str(archive), "--reboot-s", str(REBOOT_S), *options)
+
+    @contextlib.contextmanager
+    def paypal(self) -> Iterator[str]:
+        """Run the PayPal to try with; returns its address."""
+        url = f"http://127.0.0.1:{self.paypal_port}"
+        self._start("paypal", "-m", "simulators.paypal", "--portal", self.url, "--port", str(self.paypal_port), "--delay", "1")
+        until(lambda: listens("127.0.0.1", self.paypal_port), "the PayPal listens", told=lambda: self.log("paypal")[-2000:])
+        try:
+            yield url
+        finally:
+            self.stop_process("paypal")
 
     def stop_process(self, name: str) -> None:
         """End a process in order."""

@@ -1,0 +1,42 @@
+"""Buying credits, from the package to the receipt, at the PayPal that `make run` has."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.desk import Desk
+from tests.browser.stack import Portal
+
+
+def test_credits_are_bought_and_the_page_shows_them_by_itself(portal: Portal, desk: Desk) -> None:
+    page = desk.page("bianca", "/account/")
+    with portal.paypal() as paypal:
+        page.get_by_role("link", name="Buy credits").click()
+        page.get_by_role("radio").nth(1).check()
+        page.get_by_role("button", name="Continue").click()
+        page.get_by_role("button", name="Pay via PayPal").click()
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_text("No payment was made.")).to_be_visible()
+
+        page.get_by_role("button", name="Pay via PayPal").click()
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_text("Waiting for PayPal to confirm.")).to_be_visible()
+        popup = page.get_by_role("dialog")  # by itself: the IPN comes a second later, and the page is told
+        expect(popup).to_contain_text("1,000 credits added")
+        expect(popup).to_contain_text("You have 1,000 now.")
+        popup.get_by_role("button", name="Close").click()
+        page.get_by_role("link", name=re.compile("Receipt")).click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="PDF").click()
+        assert download.value.path().read_bytes().startswith(b"%PDF-")
+
+        play = desk.page(None, paypal)
+        play.get_by_role("button", name="Refund half").click()
+        play.get_by_role("button", name="Send all notices again").first.click()  # whatever comes again changes nothing
+    page.goto("/account/")
+    page.get_by_role("link", name="Details").click()
+    expect(page.get_by_text("-500")).to_be_visible()
+    page.get_by_role("link", name="Payments").click()
+    expect(page.get_by_text("Partly refunded")).to_be_visible()
