@@ -15,6 +15,7 @@ from devices.access import parse_device_id
 from notifications.models import ADDRESS_CHARACTERS, MESSAGE_CHARACTERS, Channel
 
 SUBJECT_CHARACTERS = 78  # RFC 5322, 2.1.1: what a line should have at most
+_NOT_IN_ADDRESSES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _DEAR = {phonenumbers.PhoneNumberType.PREMIUM_RATE, phonenumbers.PhoneNumberType.SHARED_COST}  # somebody earns by each
 _CUT = " […]"
 _BLANKS = re.compile(r"\s+")
@@ -41,7 +42,7 @@ def read(text: str) -> Address:
         BadRecipient: it is none of them. Line breaks and other control characters are never taken out, they are refused.
     """
     text = text.strip(" ")
-    if not text or len(text) > ADDRESS_CHARACTERS or any(unicodedata.category(one) in {"Cc", "Cf", "Zl", "Zp"} for one in text):
+    if not text or len(text) > ADDRESS_CHARACTERS or any(unicodedata.category(one) in _NOT_IN_ADDRESSES for one in text):
         raise BadRecipient("That is no recipient.")
     if "@" in text:
         return Address(Channel.EMAIL, _email(text))

@@ -76,8 +76,10 @@ class SendSerializer(StrictSerializer):
     recipient = TextField(max_length=ADDRESS_CHARACTERS, help_text=_RECIPIENT)
     message = TextField(max_length=MESSAGE_CHARACTERS)
     device = TextField(required=False, help_text="In whose name: a device id. Without it, in the name of your own account.")
-    key = TextField(
-        required=False, max_length=40, help_text="Names this request: said again with the same key, it is the same notification."
+    key = serializers.RegexField(
+        r"^[A-Za-z0-9_.-]{1,40}\Z",
+        required=False,
+        help_text="Names this request: said again with the same key, it is the same notification.",
     )
 
 

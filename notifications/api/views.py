@@ -88,7 +88,7 @@ class LogView(StrictQuery):
         given, user = form.validated_data, user_of(request)
         device = access_device(user, given["device"], Action.CONTROL) if "device" in given else None
         account_id = device.account_id if device else personal_account(user).pk
-        source = f"person:{user.uuid.hex}:{given.get('key') or uuid7().hex}"
+        source = f"person:{user.uuid.hex}:{given.get('key', uuid7().hex)}"
         one = services.intake.take(
             account_id=account_id, device_id=device.pk if device else None, user=user, cause=Cause.PERSON, source=source,
             recipient=given["recipient"], message=given["message"],

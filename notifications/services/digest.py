@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from hashlib import sha256
 
 from django.db.models import Count
 from django.utils import timezone
@@ -22,8 +23,9 @@ def fold(one: Notification) -> str:
     now = timezone.now()
     span = int(now.timestamp() // EVERY.total_seconds())
     due = now + EVERY - timedelta(seconds=now.timestamp() % EVERY.total_seconds())
+    whom = sha256(one.address.encode()).hexdigest()[:32]  # the address itself may be too long
     summary = Notification(
-        account_id=one.account_id, cause=Cause.DIGEST, source=f"digest:{one.account_id.hex}:{one.address}"[:100] + f":{span}",
+        account_id=one.account_id, cause=Cause.DIGEST, source=f"digest:{one.account_id.hex}:{whom}:{span}",
         channel=one.channel, recipient=one.recipient, address=one.address, message="-", asked_at=now, due_at=due,
     )  # fmt: skip
     Notification.objects.bulk_create([summary], ignore_conflicts=True)

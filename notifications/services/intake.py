@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
 import redis
@@ -79,7 +80,7 @@ def wake() -> None:
 
 def resend(*, notification: Notification, user: User, key: str) -> Notification:
     """Say the same to the same once more. `key`: names the request, so that a second click finds the first one's."""
-    source = f"resend:{notification.hex}:{key}"
+    source = f"resend:{notification.hex}:{sha256(key.encode(errors='replace')).hexdigest()[:32]}"
     again = take(
         account_id=notification.account_id, cause=Cause.PERSON, source=source, recipient=notification.recipient, user=user,
         message=notification.message, subject=notification.subject, device_id=notification.device_id,

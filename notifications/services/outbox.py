@@ -59,6 +59,8 @@ def deliver(*, batches: int = 1_000) -> int:
                 break
             total += len(claimed)
             desk.handle(claimed)
+            if desk.is_stuck:  # the next run tries again; other work of this worker comes first
+                break
     return total
 
 
@@ -83,11 +85,18 @@ class Desk:
         self._held = held
         self._senders: dict[str, list[Sender]] = {}
         self._away: set[str] = set()
+        self._taken = 0
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a sender was away in the last batch, and none took anything."""
+        return bool(self._away) and not self._taken
 
     def handle(self, claimed: list[Notification]) -> None:
         """Judge and try a batch; what is not reached while the claim lasts is left for the next."""
         ends = time.monotonic() + CLAIM_S - 2 * SEND_S
         self._away.clear()
+        self._taken = 0
         found = consent.verdicts(claimed)
         told: list[Notification] = []
         for one in claimed:
@@ -152,6 +161,7 @@ class Desk:
                     break
             else:
                 accepted(one, sender.name, began, vendor_id)
+                self._taken += 1
                 return
         self._failed(one, failure or SenderAway("server_away"))
 

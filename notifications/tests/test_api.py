@@ -44,6 +44,18 @@ def test_a_program_sends_reads_and_sends_again(api: APIClient, device: Device) -
     assert api.get(f"/api/v1/notifications?device={'0' * 32}").status_code == 404
 
 
+@pytest.mark.parametrize("over", [{"key": "\0"}, {"key": "a b"}, {"key": ""}, {"message": ""}, {"recipient": 5}, {"to": "x"}])
+def test_what_makes_no_sense_is_the_callers_mistake(api: APIClient, over: dict[str, object]) -> None:
+    about = {"recipient": "alice@example.org", "message": "Hello", **over}
+    assert api.post("/api/v1/notifications", about).status_code == 400
+
+
+def test_half_a_character_is_no_recipient(api: APIClient) -> None:
+    body = '{"recipient": "a\\ud800@example.com", "message": "half \\ud800 a character"}'
+    answer = api.generic("POST", "/api/v1/notifications", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["reason"]) == (202, "bad_recipient")
+
+
 def test_a_refusal_says_why(api: APIClient) -> None:
     one = api.post("/api/v1/notifications", {"recipient": "stranger@example.com", "message": "Hello"}).json()
     outbox.deliver()

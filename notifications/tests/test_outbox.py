@@ -158,6 +158,17 @@ class TestFailures:
         assert become(one).status == "sent"
         assert [try_.outcome for try_ in one.attempts.all()] == ["temporary"] * 4 + ["accepted"]
 
+    def test_a_worker_does_not_spend_its_day_on_a_server_that_is_away(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(outbox, "BATCH", 2)
+        for number in range(6):
+            ask(message=f"{number}")
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            smtp = "django.core.mail.backends.smtp.EmailBackend"
+            with override_settings(EMAIL_BACKEND=smtp, EMAIL_HOST="127.0.0.1", EMAIL_PORT=closed.getsockname()[1]):
+                assert outbox.deliver() == 2
+        assert Attempt.objects.count() == 1
+
     def test_a_refused_recipient_is_final_and_says_why(self, ask: Ask, mail_server: MailServer) -> None:
         mail_server.recipient_answer = "550 no such mailbox"
         one = ask()

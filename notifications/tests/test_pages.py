@@ -82,6 +82,11 @@ class TestLog:
             assert browser.post(f"/notifications/{one.hex}/resend/", {"key": key[1]}).status_code == 302
         assert Notification.objects.count() == 2
 
+    def test_a_key_that_makes_no_sense_is_only_a_key(self, browser: Client, ask: Ask) -> None:
+        one = ask()
+        for key in ("\0", "x" * 5000, "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), ""):
+            assert browser.post(f"/notifications/{one.hex}/resend/", {"key": key}).status_code == 302
+
     def test_who_only_looks_on_cannot_send(self, client: Client, ask: Ask, account: Account) -> None:
         one = ask()
         client.force_login(make_member(account, "vera", Role.VIEWER))
