@@ -50,10 +50,9 @@ def test_what_makes_no_sense_is_the_callers_mistake(api: APIClient, over: dict[s
     assert api.post("/api/v1/notifications", about).status_code == 400
 
 
-def test_half_a_character_is_no_recipient(api: APIClient) -> None:
+def test_half_a_character_is_refused(api: APIClient) -> None:
     body = '{"recipient": "a\\ud800@example.com", "message": "half \\ud800 a character"}'
-    answer = api.generic("POST", "/api/v1/notifications", body, content_type="application/json")
-    assert (answer.status_code, answer.json()["reason"]) == (202, "bad_recipient")
+    assert api.generic("POST", "/api/v1/notifications", body, content_type="application/json").status_code == 400
 
 
 def test_a_refusal_says_why(api: APIClient) -> None:
