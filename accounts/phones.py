@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
-from phonenumbers.geodata.locale import LOCALE_DATA
 
 _MISSING = {"AC": "Ascension Island", "TA": "Tristan da Cunha", "XK": "Kosovo"}  # names that the library's list does not have
 
@@ -15,12 +16,24 @@ class NoPhoneNumber(ValueError):
     """What was typed is no number that can be called."""
 
 
+def _names() -> dict[str, dict[str, str]]:
+    """Return the library's names of countries by language, from their file alone: its package holds 100 MB of places besides."""
+    path = Path(phonenumbers.__file__).with_name("geodata") / "locale.py"
+    spec = spec_from_file_location("phonenumbers.geodata.locale", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be read")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: dict[str, dict[str, str]] = module.LOCALE_DATA
+    return found
+
+
 @cache
 def countries() -> list[tuple[str, str]]:
     """Return (two-letter code, "Sweden +46") of every country, by name."""
-    found = []
+    found, known = [], _names()
     for region in phonenumbers.SUPPORTED_REGIONS:
-        names = LOCALE_DATA.get(region, {"en": _MISSING.get(region, region)})
+        names = known.get(region, {"en": _MISSING.get(region, region)})
         name = names["en"]
         name = names[name[1:]] if name.startswith("*") else name  # the library's "as in that language"
         found.append((region, f"{name} +{phonenumbers.country_code_for_region(region)}"))

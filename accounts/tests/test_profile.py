@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -115,6 +116,7 @@ def test_every_country_has_a_name_and_a_number() -> None:
     assert len(names) > 240
     assert all(words.rpartition(" +")[2].isdigit() and not words.startswith("*") for words in names)
     assert ("SE", "Sweden +46") in phones.countries()
+    assert "phonenumbers.geodata" not in sys.modules  # 100 MB in every process
 
 
 def test_a_number_comes_back_as_it_was_typed() -> None:
