@@ -37,3 +37,11 @@ def process_payment_notices() -> None:
 def record_usage() -> None:
     """Note what was used today, for the charts."""
     usage.record_usage()
+
+
+@shared_task
+def forget_refused_notices() -> None:
+    """Take old notices away that were no payment provider's."""
+    gone = notices.forget_refused_notices()
+    if gone:
+        logger.info("%d notices that were no provider's are gone", gone)

@@ -28,6 +28,7 @@ JOBS = (
     Job("delete-accounts", "accounts.tasks.delete_accounts", 600, expires_s=600),
     Job("charge-messages", "billing.tasks.charge_messages", 60, expires_s=60),
     Job("process-payment-notices", "billing.tasks.process_payment_notices", 60, expires_s=60),
+    Job("forget-refused-notices", "billing.tasks.forget_refused_notices", 86_400),
     Job("record-usage", "billing.tasks.record_usage", 300, expires_s=300),
     Job("verify-ledger", "billing.tasks.verify_ledger", 3600, expires_s=3600),
     Job("look-after-certificates", "devices.tasks.look_after_certificates", 3600, expires_s=3600),

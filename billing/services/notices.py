@@ -24,6 +24,7 @@ Verification, Outcome = PaymentNotice.Verification, PaymentNotice.Outcome
 MAX_BYTES = 32 * 1024  # an IPN has about 2 kB, a webhook 4
 _LEFT_OPEN = timedelta(seconds=30)  # for so long, whoever received a notice may still be at it
 _GIVEN_UP = timedelta(days=4)  # until when a provider itself repeats a notice
+_REFUSED_KEPT = timedelta(days=30)
 _BATCH = 200
 
 
@@ -78,6 +79,12 @@ def process_open_notices() -> int:
         else:
             done += 1
     return done
+
+
+def forget_refused_notices() -> int:
+    """Take away what providers said that they did not send, some weeks after it came: anybody can send it; returns how many."""
+    old = PaymentNotice.objects.filter(verification=Verification.REFUSED, received_at__lt=timezone.now() - _REFUSED_KEPT)
+    return old.delete()[0]
 
 
 def _order_of(provider: str, report: Report) -> Order:

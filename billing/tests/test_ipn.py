@@ -15,7 +15,7 @@ from pytest_django import Settings
 from accounts.models import Account
 from billing.models import LedgerAccount, Order, PaymentNotice, PaymentTransaction, Receipt
 from billing.services import balance, credits_of, spend_credits, verify_ledger
-from billing.services.notices import MAX_BYTES, process_open_notices
+from billing.services.notices import MAX_BYTES, forget_refused_notices, process_open_notices
 from billing.tests.helpers import total
 from billing.tests.paypal import Sandbox, order_of, tell
 from simulators.paypal.world import Sale, World
@@ -197,3 +197,12 @@ def test_what_is_too_large_is_not_kept(db: None, pay_pal: Sandbox) -> None:
 def test_an_order_opens_its_owners_credits(alice: Account, pay_pal: Sandbox) -> None:
     order_of(alice)
     assert credits_of(alice).balance == 0
+
+
+def test_what_was_no_providers_is_kept_for_some_weeks(pay_pal: Sandbox, alice: Account) -> None:
+    tell(pay_pal.world.payment(pay_pal.sale(order_of(alice))), b"forged=1")
+    PaymentNotice.objects.update(received_at=timezone.now() - timedelta(days=29))
+    assert forget_refused_notices() == 0
+    PaymentNotice.objects.update(received_at=timezone.now() - timedelta(days=31))
+    assert forget_refused_notices() == 1
+    assert PaymentNotice.objects.get().outcome == "applied"
