@@ -194,6 +194,10 @@ class Portal:
         """Start what has periodic work done."""
         self._start("beat", "-m", "celery", "-A", "iotportal", "beat", "-l", "WARNING", "--pidfile=")
 
+    def start_emulators(self) -> None:
+        """Start what plays people's devices."""
+        self._start("emulators", "manage.py", "run_emulators")
+
     def execute(self, statements: str) -> None:
         """Change something in the portal's database that no service would."""
         with contextlib.closing(psycopg2.connect(self._env["DATABASE_URL"])) as connection:
