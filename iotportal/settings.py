@@ -224,6 +224,7 @@ ACCOUNT_RATE_LIMITS = {  # "key" is the e-mail that was typed
     "login_failed": "",
     "reset_password": "",
     "signup": "20/m/ip",
+    "change_password": "5/m/user,50/d/user",  # over the API the present password is typed with it, and could be guessed
     "confirm_email": f"1/{CODE_RESEND_S}s/key,10/h/key,30/d/key",
     "reset_password_from_key": "20/m/ip",
     "verify_phone": f"1/{CODE_RESEND_S}s/key,10/d/key,10/d/user",

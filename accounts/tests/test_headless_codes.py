@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 import time_machine
 from allauth.account.internal.flows.code_verification import AbstractCodeVerificationProcess
+from allauth.core.internal import ratelimit
 from django.core import mail
+from django.core.cache import cache
 from django.utils import timezone
 
 from accounts.models import User
@@ -101,3 +104,15 @@ def test_a_code_that_a_newer_one_replaced_confirms_nothing() -> None:
         assert code_of_the_mail() != old
         assert first.ask("POST", VERIFY, {"key": old}).status_code == 409
         assert second.ask("POST", VERIFY, {"key": code_of_the_mail()}).status_code == 200
+
+
+def test_who_has_anothers_session_guesses_the_password_fifty_times_a_day(alice: User) -> None:
+    program, guess = Program(), {"current_password": "guess", "new_password": FRESH}
+    program.sign_in()
+    by_day = ratelimit.get_rates(app="allauth.account", action="change_password")[-1]
+    key = ratelimit.get_cache_key(None, app="allauth.account", action="change_password", rate=by_day, user=alice)
+    cache.set(key, [time.time() - 3600] * 49)
+    first, second = (program.ask("POST", "account/password/change", guess) for _ in range(2))
+
+    assert (first.status_code, second.status_code) == (400, 429)
+    assert 82_000 < int(second["Retry-After"]) <= 82_800
