@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iotportal.problems import problem_body
+from iotportal.problems import TITLES, problem_body
 
 Schema = dict[str, Any]
 
@@ -86,6 +86,19 @@ WORDS: dict[str, Any] = {  # by "Component.field", or by field for all
     "Api.timeout_s": None, "copy_of": "modern", "expires_at": "2027-11-02T08:15:30Z", "Token.expires_at": None,
     "ApiToken.expires_at": None, "MadeToken.expires_at": None, "MadeToken.last_used_at": None,
     "not_after": "2027-11-02T08:15:30Z",
+    "Order.status": "paid", "MadeOrder.status": "created", "MadeOrder.paid_at": None, "MadeOrder.receipt": None,
+    "MadeOrder.payments": [], "Transaction.status": "completed", "Transaction.kind": "payment", "currency": "USD",
+    "price": "12.50",
+    "amount": "12.50", "tax": "2.50", "country": "SE", "credits": 1000, "receipt": 1042, "reference": "8MC585209K746392H",
+    "approval_url": "https://www.sandbox.paypal.com/cgi-bin/webscr?cmd=_xclick", "package": 1, "debt": 0, "left": 98_796,
+    "messages": 412, "Owner.messages": {"period": "2026-11", "used": 1204, "limit": 100_000},
+    "subject": "Pump: The tank is full.", "Notification.status": "sent", "NotificationDetail.status": "sent",
+    "Notification.credits": 1,
+    "NotificationDetail.credits": 1,
+    "Notification.reason": "", "NotificationDetail.reason": "", "reason_text": "", "detail": "", "tries": 1,
+    "Recipient.address": "alice@example.com", "NewRecipientRequest.address": "alice@example.com", "sender": "smtp",
+    "took_ms": 84.2, "vendor_id": "", "NotificationDetail.attempts": [
+        {"at": _MOMENT, "sender": "smtp", "outcome": "accepted", "took_ms": 84.2, "vendor_id": "", "detail": ""}],
     "disconnected_at": "2026-11-02T08:10:30Z", "ended_at": "2026-11-02T08:16:02Z", "until": "2026-11-03T08:15:30Z",
     "Span.until": "2026-11-02T08:20:30Z",
 }  # fmt: skip
@@ -122,12 +135,12 @@ _FREE: dict[str, Any] = {  # bodies whose form a device's profile says, or anoth
 _PARAMETERS: dict[str, Any] = {  # by name, where the parameter itself says nothing; a cursor comes from the page before
     "timeout": 2.5, "number": 10, "api": "get_gpio", "fields": {"number": "10"}, "text": "pump", "name": "Pump",
     "slug": "standard",
-    "since": "2026-11-01T00:00:00Z", "until": "2026-12-01T00:00:00Z", "page_size": 20, "session_id": _UUID, "token_id": _UUID,
-    "account": _ID, "device": _ID, "account_id": _ID, "user_id": _ID, "invitation_id": _ID, "device_id": _ID, "job_id": _ID,
-    "certificate_id": _ID, "Idempotency-Key": _UUID, "cursor": _CURSOR,
+    "since": "2026-11-01T00:00:00Z", "until": "2026-12-01T00:00:00Z", "page_size": 20, "account": _ID, "device": _ID,
+    "Idempotency-Key": _UUID, "cursor": _CURSOR,
 }  # fmt: skip
 _BY_FORMAT = {
     "date-time": _MOMENT,
+    "date": _MOMENT[:10],
     "uuid": _UUID,
     "email": "alice@example.com",
 }
@@ -173,10 +186,14 @@ class Examples:
         if "enum" in schema:
             return schema["enum"][0]
         if "properties" in schema:
-            return {key: self.of(one, f"{name}.{key}") for key, one in schema["properties"].items()}
+            made = {key: self.of(one, f"{name}.{key}") for key, one in schema["properties"].items()}
+            return {key: value for key, value in made.items() if value is not None or key in schema.get("required", made)}
         if schema.get("type") == "array":
             return [self.of(schema["items"], f"{name}.items")]
-        return _BY_FORMAT.get(schema.get("format", ""), {"boolean": False, "integer": 0, "number": 0}.get(schema.get("type", "")))
+        if schema.get("type") in {"integer", "number"}:
+            return max(0, schema.get("minimum", 0))
+        plain = {"boolean": False, "object": {}, "string": None if "pattern" in schema or "minLength" in schema else "…"}
+        return _BY_FORMAT.get(schema.get("format", ""), plain.get(schema.get("type", "")))
 
 
 def add_examples(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
@@ -186,7 +203,9 @@ def add_examples(result: dict[str, Any], generator: Any, request: Any, public: b
     refusals = components.setdefault("examples", {})
     for operation in (one for methods in result["paths"].values() for one in methods.values()):
         for one in operation.get("parameters", []):
-            if one["name"] in _PARAMETERS and not {"enum", "example"} & one["schema"].keys():
+            if one["name"].endswith("_id"):
+                one.setdefault("example", _UUID if one["schema"].get("format") == "uuid" else _ID)
+            elif one["name"] in _PARAMETERS and not {"enum", "example"} & one["schema"].keys():
                 one.setdefault("example", _PARAMETERS[one["name"]])
         _add_to(operation.get("requestBody", {}), examples, operation["operationId"])
         for status, answer in operation["responses"].items():
@@ -210,6 +229,6 @@ def _add_to(body: dict[str, Any], examples: Examples, operation: str) -> None:
 
 
 def _refusal(status: int) -> dict[str, Any]:
-    code, detail = _REFUSALS[status]
+    code, detail = _REFUSALS.get(status, ("error", TITLES.get(status, "Error")))
     errors = {"name": ["This field may not be blank."]} if status == 400 else {}
     return problem_body(status, code, detail, errors)
