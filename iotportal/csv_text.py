@@ -6,10 +6,12 @@ import csv
 import io
 from collections.abc import Iterable
 
+_FORMULA = (*"=+-@\t\r\n", *"＝＋－＠")
+
 
 def csv_safe(text: str) -> str:
-    """Keep a spreadsheet from taking a cell for a formula (OWASP, "CSV injection")."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    """Keep a spreadsheet from taking a cell for a formula (OWASP, "CSV injection"); some take wide signs as well."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def csv_lines(rows: Iterable[Iterable[object]]) -> str:
