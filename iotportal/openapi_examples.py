@@ -6,6 +6,7 @@ choice. So a new field needs a word here, and the test of the description names 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from iotportal.problems import TITLES, problem_body
@@ -203,10 +204,7 @@ def add_examples(result: dict[str, Any], generator: Any, request: Any, public: b
     refusals = components.setdefault("examples", {})
     for operation in (one for methods in result["paths"].values() for one in methods.values()):
         for one in operation.get("parameters", []):
-            if one["name"].endswith("_id"):
-                one.setdefault("example", _UUID if one["schema"].get("format") == "uuid" else _ID)
-            elif one["name"] in _PARAMETERS and not {"enum", "example"} & one["schema"].keys():
-                one.setdefault("example", _PARAMETERS[one["name"]])
+            _show(one)
         _add_to(operation.get("requestBody", {}), examples, operation["operationId"])
         for status, answer in operation["responses"].items():
             if int(status) < 400:
@@ -216,6 +214,22 @@ def add_examples(result: dict[str, Any], generator: Any, request: Any, public: b
             for media in answer["content"].values():
                 media["examples"] = {"problem": {"$ref": f"#/components/examples/Problem{status}"}}
     return result
+
+
+def _show(parameter: dict[str, Any]) -> None:
+    """Give a parameter its example; one that may be left out has it in words, or a page that tries it would send it."""
+    name, schema = parameter["name"], parameter["schema"]
+    if name.endswith("_id"):
+        example = _UUID if schema.get("format") == "uuid" else _ID
+    elif name in _PARAMETERS and not {"enum", "example"} & schema.keys():
+        example = _PARAMETERS[name]
+    else:
+        return
+    if parameter.get("required"):
+        parameter.setdefault("example", example)
+    elif "example" not in parameter:
+        text = example if isinstance(example, str) else json.dumps(example)
+        parameter["description"] = f"{parameter.get('description', '')} Such as `{text}`.".strip()
 
 
 def _add_to(body: dict[str, Any], examples: Examples, operation: str) -> None:

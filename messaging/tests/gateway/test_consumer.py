@@ -278,7 +278,7 @@ async def test_signing_out_closes_the_pages_of_that_sign_in(world: World) -> Non
     socket, other = await open_socket(world.user, browser=browser), await connected(world.user)
     assert await socket.connect()
     assert (await socket.ask({"do": "ping"})) == {"kind": "pong"}
-    await sync_to_async(browser.logout)()
+    await sync_to_async(browser.post)("/accounts/logout/")
     assert (await socket.output()) == {"type": "websocket.close", "code": 4401}
     assert (await other.ask({"do": "ping"})) == {"kind": "pong"}
     await other.close()
