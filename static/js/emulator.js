@@ -2,13 +2,15 @@
 // The emulator's page: asks again when something changed on the board, and keeps the newest line of its terminal in sight.
 
 let asking = null;
-document.addEventListener("live:emulator", ({ detail }) => {
-  if (detail.state === "stopped") return location.reload();
+function ask() {
   asking ??= setTimeout(() => {
     asking = null;
     refresh("emulator-state", "emulator-how", "lamps", "switches", "its-clock", "emulator-con", "network");
   }, 60);
-});
+}
+
+document.addEventListener("live:emulator", ({ detail }) => (detail.state === "stopped" ? location.reload() : ask()));
+document.addEventListener("live:up", ask); // it may have come up while the page was on its way
 
 function newest() {
   const con = document.getElementById("emulator-con");
