@@ -219,6 +219,7 @@ def add_examples(result: dict[str, Any], generator: Any, request: Any, public: b
 def _show(parameter: dict[str, Any]) -> None:
     """Give a parameter its example; one that may be left out has it in words, or a page that tries it would send it."""
     name, schema = parameter["name"], parameter["schema"]
+    example: Any
     if name.endswith("_id"):
         example = _UUID if schema.get("format") == "uuid" else _ID
     elif name in _PARAMETERS and not {"enum", "example"} & schema.keys():
