@@ -71,7 +71,7 @@ class JobListView(StrictQuery, GenericAPIView[DeviceJob]):
         summary="Register many devices",
         tags=["devices"],
         request=shapes.BeginJobSerializer,
-        responses={202: shapes.JobWithLinesSerializer, **problems(409)},
+        responses={202: shapes.JobWithLinesSerializer, **problems(404, 409)},
     )
     def post(self, request: Request) -> Response:
         """Check every line, then begin to register up to 1,000 devices. A bad line refuses all: `errors` names each."""

@@ -1,0 +1,62 @@
+"""For tests of another kind, the database as the migrations made it.
+
+Tests that commit (those with `transaction=True`, and those that share a running portal) cannot be rolled back: Django empties all
+tables after the former, which takes the rows that migrations made as well (plans, prices), and the latter clean up by themselves
+as well as they can while the portal's processes may still write. pytest-django runs both last, but pytest-xdist begins with its
+longest groups. So whenever a process goes on to tests of another kind, its database is made anew from a copy.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+Kind = str | bool  # the group whose tests share a portal; outside of one whether the test commits
+
+_COPY = "_as_migrated"
+_last: Kind | None = None
+_database: tuple[str, Any] | None = None  # its name, and pytest-django's guard against use of it
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Keep a copy of the migrated database, which nobody connects to."""
+    global _database
+    from django.db import connection
+
+    with django_db_blocker.unblock():
+        name = str(connection.settings_dict["NAME"])
+        _replace(name + _COPY, name)
+        _database = name, django_db_blocker
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Make the database anew if the test is of another kind than the one before."""
+    global _last
+    kind = _kind(item)
+    if _database is not None and kind != _last:
+        name, guard = _database
+        with guard.unblock():
+            _replace(name, name + _COPY)
+    _last = kind
+
+
+def _kind(item: pytest.Item) -> Kind:
+    group, mark = item.get_closest_marker("xdist_group"), item.get_closest_marker("django_db")
+    if group is not None:
+        return str(group.args[0])
+    names: Iterable[str] = getattr(item, "fixturenames", ())
+    return bool(mark and mark.kwargs.get("transaction")) or "transactional_db" in names
+
+
+def _replace(database: str, template: str) -> None:
+    """Make `database` a copy of `template`; whoever is still connected to one of them is cut."""
+    from django.db import connection, connections
+
+    connections.close_all()
+    with connection._nodb_cursor() as cursor:  # what Django makes and drops its test databases with
+        quote = connection.ops.quote_name
+        cursor.execute(f"DROP DATABASE IF EXISTS {quote(database)} WITH (FORCE)")
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [template])
+        cursor.execute(f"CREATE DATABASE {quote(database)} TEMPLATE {quote(template)}")
