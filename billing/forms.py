@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import forms
 
 from billing.models import Package, VatRate
-from billing.services import packages
+from billing.services import low_balance, packages
 
 
 class BuyForm(forms.Form):
@@ -23,3 +23,9 @@ class BuyForm(forms.Form):
         package.queryset = self.packages  # type: ignore[attr-defined]  # of the ModelChoiceField that it is
         rates = [(rate.country, f"{rate.country}, {rate.name} included") for rate in VatRate.objects.all()]
         country.choices = [("", "Another country"), *rates]  # type: ignore[attr-defined]  # of the ChoiceField that it is
+
+
+class LowBalanceForm(forms.Form):
+    """When an account's people are told that its credits run low."""
+
+    below = forms.IntegerField(min_value=0, max_value=low_balance.MOST, label="Credits")

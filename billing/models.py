@@ -251,6 +251,22 @@ class Usage(models.Model):
         return f"{self.day}: {self.upto:,}"
 
 
+class LowBalance(models.Model):
+    """Below how many credits an account's people are told, and whether they were, since it was last above."""
+
+    account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="low_balance", editable=False)
+    below = models.IntegerField(null=True, editable=False)  # None: what PORTAL_LOW_BALANCE says; 0: never
+    told_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(below=None) | Q(below__gte=0), name="lowbalance_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"below {self.below}"
+
+
 # --- buying ----------------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ _ORDER = "account/orders/<uuid:order_id>/"
 
 urlpatterns = [
     path(_ACCOUNT, subscription.subscription, name="subscription"),
+    path(f"{_ACCOUNT}low-balance/", subscription.tell_below, name="tell_below"),
     path(f"{_ACCOUNT}payments/", subscription.payments, name="payments"),
     path(f"{_ACCOUNT}payments.csv", subscription.payments_csv, name="payments_csv"),
     path(f"{_ORDER}receipt/", subscription.receipt, name="receipt"),

@@ -14,6 +14,7 @@ class NotificationsConfig(AppConfig):
 
         from accounts import code_channels, operators
         from accounts.hooks import account_exported
+        from billing.hooks import balance_low
         from devices.hooks import certificate_expiring, device_shown
         from messaging.hooks import control_shown, device_back, device_offline, notification_requested
         from notifications import exports, pages, reactions
@@ -23,6 +24,7 @@ class NotificationsConfig(AppConfig):
         device_offline.register(reactions.on_offline)
         device_back.register(reactions.on_back)
         certificate_expiring.register(reactions.on_expiring)
+        balance_low.register(reactions.on_low_balance)
         control_shown.register(pages.fill_control)
         device_shown.register(pages.fill_device)
         operators.need(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+from django.urls import reverse
+
+from billing.hooks import BalanceLow
 from devices.hooks import ExpiringCertificate
 from iotportal.words import plural
 from messaging.hooks import NotificationRequest, Outage
@@ -55,4 +59,16 @@ def on_expiring(expiring: ExpiringCertificate) -> None:
         subject=f"The certificate of {device.name} ends soon",
         message=f"The certificate of {device.name} ends on {certificate.not_after:%d %B %Y}. "
         "Renew it on the device's page before that; afterwards the device cannot connect.",
+    )  # fmt: skip
+
+
+def on_low_balance(low: BalanceLow) -> None:
+    """Tell those who see to an account's bills that its credits run low. In the transaction of the entry that took some."""
+    account, left = low.account, plural(low.credits, "credit")
+    whose = f"of {account.name} " if account.kind == account.Kind.ORGANISATION else ""
+    page = f"{settings.PORTAL_URL}{reverse('billing:subscription', args=[account.pk])}"
+    alerts.alert(
+        account=account, device=None, cause=Cause.CREDITS, source=f"entry:{low.entry_id.hex}", subject=f"{left} left",
+        message=f"The credits {whose}run low: {left} left, fewer than {low.below:,}. Without credits only what is free is sent. "
+        f"What was used, more credits, and when to be told: {page}",
     )  # fmt: skip

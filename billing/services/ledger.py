@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from accounts.access import hold_account
 from accounts.models import Account
 from billing.models import CREDITS, Entry, LedgerAccount, Posting
+from billing.services.low_balance import watch
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,9 @@ def post_entry(*, cause: Entry.Cause, key: str, legs: Sequence[Leg], reason: str
                 cause=cause, idempotency_key=key, reason=reason.strip(), size=len(legs), reverses=reverses
             )  # first of all: who comes second with the key waits here, before it holds anything
             Posting.objects.bulk_create(Posting(entry=entry, account=leg.account, amount=leg.amount) for leg in _in_order(legs))
+            for leg in legs:
+                if leg.account.kind == Kind.CREDITS:
+                    watch(leg.account.pk, entry.pk, fell=leg.amount < 0)
     except IntegrityError as error:
         match _constraint(error):
             case "billing_entry_idempotency_key_key":

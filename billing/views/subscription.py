@@ -5,20 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.formats import date_format
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Action, access_membership, role_may
 from accounts.http import AREA, AuthedRequest
 from billing import money, providers, services
 from billing.charts import usage_chart
+from billing.forms import LowBalanceForm
 from billing.models import Order
-from billing.services import orders, statements, usage
+from billing.services import low_balance, orders, statements, usage
 from iotportal.csv_text import csv_lines
 
 _MOVEMENTS, _PAGE = 20, 25
@@ -29,6 +31,24 @@ _MOVEMENTS, _PAGE = 20, 25
 @never_cache
 def subscription(request: AuthedRequest, account_id: UUID) -> HttpResponse:
     """Show the kind of subscription, what is used and left this month, day by day, what things cost, and what moved credits."""
+    return _subscription(request, account_id)
+
+
+@login_required
+@require_POST
+@never_cache
+def tell_below(request: AuthedRequest, account_id: UUID) -> HttpResponse:
+    """Choose below how many credits the account's people are told."""
+    account = access_membership(request.user, account_id, Action.BILLING).account
+    form = LowBalanceForm(request.POST)
+    if not form.is_valid():
+        return _subscription(request, account_id, low_form=form)
+    low_balance.set_threshold(account=account, below=form.cleaned_data["below"])
+    messages.success(request, "Saved.")
+    return redirect("billing:subscription", account.pk)
+
+
+def _subscription(request: AuthedRequest, account_id: UUID, low_form: LowBalanceForm | None = None) -> HttpResponse:
     membership = access_membership(request.user, account_id)
     account, may_buy = membership.account, role_may(membership.role, Action.BILLING)
     found = services.subscription(account.pk)
@@ -42,8 +62,9 @@ def subscription(request: AuthedRequest, account_id: UUID) -> HttpResponse:
         "movements": statements.movements(account)[:_MOVEMENTS] if may_buy else None,
         "may_buy": may_buy,
         "for_sale": providers.current() is not None,
+        "low_form": low_form or LowBalanceForm(initial={"below": low_balance.threshold(account)}),
     }
-    return render(request, "billing/subscription.html", context)
+    return render(request, "billing/subscription.html", context, status=400 if low_form else 200)
 
 
 @login_required

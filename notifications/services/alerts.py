@@ -20,7 +20,7 @@ CHOICES = (Cause.OFFLINE, Cause.BACK, Cause.CERTIFICATE)  # what people can swit
 def alert(
     *, account: Account, cause: Cause, source: str, subject: str, message: str, device: Device | None
 ) -> list[Notification]:
-    """Mail those who manage an account, each once for a `source`; they are told after the commit."""
+    """Mail those who manage an account, or its bills, each once for a `source`; they are told after the commit."""
     taken = []
     for user in _listeners(account, cause):
         one = intake.take(
@@ -34,7 +34,8 @@ def alert(
 
 
 def _listeners(account: Account, cause: Cause) -> QuerySet[User]:
-    people = User.objects.filter(is_active=True, memberships__account=account, memberships__role__in=roles_for(Action.MANAGE))
+    needed = Action.BILLING if cause == Cause.CREDITS else Action.MANAGE
+    people = User.objects.filter(is_active=True, memberships__account=account, memberships__role__in=roles_for(needed))
     return people.exclude(notification_preferences__in=Preference.objects.filter(cause=cause, wanted=False))
 
 

@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, Role
+from billing.services import give_credits, spend_credits
 from devices import hooks as device_hooks
 from devices.models import Certificate, Device
 from devices.tests.factories import make_member
@@ -56,6 +57,18 @@ def test_whoever_unsubscribed_can_come_back(outage: Outage, account: Account, cl
     client.post("/notifications/preferences/", {"back": "on"})
     assert alerts.preferences(account.members.get()) == {Cause.OFFLINE: False, Cause.BACK: True, Cause.CERTIFICATE: False}
     assert not Suppression.objects.exists()
+
+
+def test_those_who_see_to_the_bills_hear_once_that_credits_run_low(account: Account) -> None:
+    make_member(account, "vera", Role.VIEWER)
+    make_member(account, "bert", Role.ADMIN)
+    give_credits(account=account, credits=60, reason="Welcome", key="gift")
+    for credits in (15, 1):
+        spend_credits(account=account, credits=credits, key=f"use:{credits}")
+    outbox.deliver()
+    assert sorted(to for one in mail.outbox for to in one.to) == ["alice@example.org", "bert@example.org"]
+    assert mail.outbox[0].subject == "45 credits left"
+    assert f"/account/billing/{account.pk}/" in mail.outbox[0].body
 
 
 def test_what_was_said_long_ago_is_forgotten(outage: Outage) -> None:

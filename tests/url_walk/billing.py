@@ -10,6 +10,7 @@ ORDER = "account/orders/<uuid:order_id>/"
 
 TABLE: dict[str, Row] = {
     BILLING: page(GET="404 200"),
+    BILLING + "low-balance/": page(POST="404 403 403 400"),
     BILLING + "payments/": page(GET="404 403 403 200"),
     BILLING + "payments.csv": page(GET="404 403 403 200"),
     ORDER + "receipt/": page(GET="404 403 403 404"),  # it is not paid
