@@ -26,13 +26,16 @@ class ProblemSerializer(serializers.Serializer[Any]):
     errors = serializers.DictField(  # type: ignore[assignment]  # DRF takes declared fields out of the class
         child=serializers.ListField(child=serializers.CharField()), help_text="Sentences per field, where fields are not right."
     )
+    see = serializers.URLField(
+        required=False, help_text="The page on which a person can do something about it: with 402 the account's subscription."
+    )
 
 
 COMMAND_ERRORS = (402, 409, 502, 504)  # of operations that talk to a device
 _DESCRIPTIONS = {
     400: "The body, a field or a parameter is not right; `errors` says which.",
     401: "No sign-in: the token is missing, not known, has ended or was revoked.",
-    402: "All messages of this month are used. Nothing was sent.",
+    402: "All messages of this month are used, and no credits are left. Nothing was sent; `see` is where there are more.",
     403: "The token's scope or your role does not allow it, or a session's request came without its CSRF token.",
     404: "There is no such thing, or it is not yours: both look the same.",
     405: "It cannot be done in this way: the api is of another kind.",

@@ -2,7 +2,8 @@
 
     {"type": "about:blank", "title": "Not found", "status": 404, "detail": "No such device.", "code": "not_found", "errors": {}}
 
-`code` is for programs, `detail` for people, `errors` holds the messages per field where there are fields.
+`code` is for programs, `detail` for people, `errors` holds the messages per field where there are fields. `see`, where there is
+one, is the page on which a person can do something about it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,14 @@ class Problem(Exception):
     """An error that a caller is told as it is."""
 
     def __init__(
-        self, status: int, code: str, detail: str, *, errors: Errors | None = None, retry_after_s: int | None = None
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Errors | None = None,
+        retry_after_s: int | None = None,
+        see: str = "",
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -58,10 +66,12 @@ class Problem(Exception):
         self.detail = detail
         self.errors = dict(errors or {})
         self.retry_after_s = retry_after_s
+        self.see = see
 
     def body(self) -> dict[str, object]:
         """Return the JSON object of RFC 9457."""
-        return problem_body(self.status, self.code, self.detail, self.errors)
+        body = problem_body(self.status, self.code, self.detail, self.errors)
+        return {**body, "see": self.see} if self.see else body
 
 
 def problem_body(status: int, code: str, detail: str, errors: Errors | None = None) -> dict[str, object]:

@@ -122,6 +122,7 @@ class Outcome:
     kind: str = "bad"
     status: int = 200
     code: str = ""
+    see: str = ""
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     results: list[CommandResult] = field(default_factory=list)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from django.core.cache import cache
 
 from accounts.models import Membership, User
 from accounts.services import personal_account
+from billing.models import Price
+from billing.services.prices import free_messages, price_of
 from billing.services.quota import subscription
 
 KEPT_S = 15
@@ -23,9 +27,35 @@ def messages_left(user: User) -> tuple[str, int]:
     return found[0], found[1]
 
 
+@dataclass(frozen=True, slots=True)
+class CommandCost:
+    """What a command of an account costs: nothing for `free` more of the `left`, then `credits` for `per`; `per` 0: no price."""
+
+    left: int
+    free: int
+    credits: int
+    per: int
+
+
+def command_cost(account_id: UUID) -> CommandCost:
+    """Return what a command of an account costs now."""
+    found = cache.get(_cost_key(account_id))
+    if found is None:
+        price, has = price_of(Price.Item.MESSAGE), subscription(account_id)
+        free = max(0, free_messages(datetime.now(UTC)) - has.used)
+        found = [has.left, free, price.credits if price else 0, price.per if price else 0]
+        cache.set(_cost_key(account_id), found, KEPT_S)
+    return CommandCost(*found)
+
+
 def forget_counters(account_id: UUID) -> None:
     """Have the heads of the members' pages show what is new."""
-    cache.delete_many([_key(pk) for pk in Membership.objects.filter(account_id=account_id).values_list("user_id", flat=True)])
+    members = Membership.objects.filter(account_id=account_id).values_list("user_id", flat=True)
+    cache.delete_many([_cost_key(account_id), *(_key(pk) for pk in members)])
+
+
+def _cost_key(account_id: UUID) -> str:
+    return f"command_cost:{account_id.hex}"
 
 
 def _key(user_id: int) -> str:

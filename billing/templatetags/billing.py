@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 from django import template
 from django.db import DatabaseError
 from django.urls import reverse
 from redis.exceptions import RedisError
 
-from accounts.models import Account, User
+from accounts.access import Action, role_may
+from accounts.models import Account, Membership, User
 from billing import money, providers, services
 from billing.models import Entry, Order, Package
 from billing.services import counter
@@ -92,6 +94,22 @@ def movement(entry: Entry) -> str:
 def unlocal(value: float) -> str:
     """Write a number for SVG, whatever the language."""
     return f"{value:g}"
+
+
+@register.inclusion_tag("billing/_command_cost.html")
+def what_a_command_costs(user: User, account_id: UUID) -> dict[str, object]:
+    """Say before a command is sent what it costs, or that there is none left, and where there are more."""
+    try:
+        cost = counter.command_cost(account_id)
+    except RedisError:  # the page shows the device all the same
+        return {}
+    role = (
+        Membership.objects.filter(user=user, account_id=account_id).values_list("role", flat=True).first()
+        if not cost.left
+        else ""
+    )
+    may_buy = bool(role) and role_may(role or "", Action.BILLING) and providers.current() is not None
+    return {"cost": cost, "account_id": account_id, "may_buy": may_buy}
 
 
 @register.inclusion_tag("billing/_counter.html")

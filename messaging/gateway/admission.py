@@ -20,6 +20,7 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from django.urls import reverse
 
 from accounts.access import Action, token_may
 from accounts.models import ApiToken, Membership
@@ -72,7 +73,7 @@ if rate == 1 then redis.call('EXPIRE', rate_key, 120) end
 if rate > tonumber(ARGV[7]) then return {'rate'} end
 if redis.call('EXISTS', 'bridge:alive') == 1 and redis.call('GET', 'presence:' .. ARGV[3]) == '0' then return {'offline'} end
 local quota_key = 'quota:' .. account .. ':' .. ARGV[5]
-if tonumber(redis.call('GET', quota_key) or '0') >= tonumber(limit) then return {'quota'} end
+if tonumber(redis.call('GET', quota_key) or '0') >= tonumber(limit) then return {'quota', account} end
 local used = redis.call('INCR', quota_key)
 if used == 1 then redis.call('EXPIRE', quota_key, 5356800) end
 local lane = ''
@@ -178,7 +179,6 @@ _REFUSALS: dict[str, Problem] = {
     "rate": Problem(429, "throttled", "Too many commands in this minute. Wait a little.", retry_after_s=30),
     "looks": Problem(429, "throttled", "Too many unknown devices in this minute. Wait a little.", retry_after_s=30),
     "offline": Problem(409, "device_offline", "The device is not connected. Nothing was sent."),
-    "quota": Problem(402, "quota_exceeded", "All messages of this month are used. Nothing was sent."),
 }
 
 
@@ -186,6 +186,12 @@ def _refusal(reason: str) -> Problem:
     """Return a fresh copy: an exception object carries the traceback of where it was raised."""
     known = _REFUSALS[reason]
     return Problem(known.status, known.code, known.detail, retry_after_s=known.retry_after_s)
+
+
+def _used_up(account: str) -> Problem:
+    """Return the answer to a command that neither the month nor the credits have a message for."""
+    page = f"{settings.PORTAL_URL}{reverse('billing:subscription', args=[UUID(hex=account)])}"
+    return Problem(402, "quota_exceeded", "All messages of this month are used. Nothing was sent.", see=page)
 
 
 async def admit(
@@ -293,6 +299,8 @@ async def _learn(valkey: Valkey, caller: Caller, device: str, reply: list[str]) 
             raise not_found()
         case ["need_profile", buried, profile]:
             await _learn_version(valkey, profile, buried=bool(buried))
+        case ["quota", account]:
+            raise _used_up(account)
         case [reason, *_]:
             raise _refusal(reason)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, QueryDict
@@ -103,7 +104,7 @@ def ask(request: AuthedRequest, device: Device, tile: Tile, post: QueryDict) -> 
 
 
 def _failed(outcome: Outcome, problem: Problem, device: Device) -> Outcome:
-    outcome.status, outcome.code = problem.status, problem.code
+    outcome.status, outcome.code, outcome.see = problem.status, problem.code, urlsplit(problem.see).path
     outcome.errors = {name: list(texts) for name, texts in problem.errors.items()}
     if not outcome.errors:
         outcome.kind, outcome.what, outcome.text = tiles.told(problem, device, outcome.asked[-1], profile_of(device))

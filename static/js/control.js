@@ -9,7 +9,7 @@ const deviceName = () => document.getElementById("device-name").textContent;
 
 // --- saying what became of a question ---------------------------------------------------------------------------------------
 
-function say(form, kind, what, text, code) {
+function say(form, kind, what, text, code, see) {
   const place = (form.closest(".panel") ?? document).querySelector("[data-said]");
   if (!what) return place.replaceChildren();
   const note = document.getElementById("note").content.firstElementChild.cloneNode(true);
@@ -20,6 +20,9 @@ function say(form, kind, what, text, code) {
   const more = note.querySelector("[data-text]");
   if (code) more.replaceChildren(Object.assign(document.createElement("code"), { textContent: text }));
   else more.textContent = text ?? "";
+  const link = note.querySelector("[data-see]");
+  if (see) Object.assign(link, { href: new URL(see).pathname, hidden: false });
+  else link.remove();
   place.replaceChildren(note);
 }
 
@@ -171,15 +174,19 @@ async function askPin(api, number, value) {
     pinSays(row, "reverted", `${known === null ? "No" : `Put back to ${level(known)}: no`} answer in ${span}. The device may still have switched; Get asks it.`);
   } else {
     const [kind, what, text] = wordsOf(problem);
-    pinSays(row, kind === "warn" || problem.status === 504 ? "reverted" : "error", `${what} ${text}`.trim());
+    pinSays(row, kind === "warn" || problem.status === 504 ? "reverted" : "error", `${what} ${text}`.trim(), problem.see);
   }
   return result;
 }
 
-function pinSays(row, state, text) {
+function pinSays(row, state, text, see) {
   row.className = state;
   const place = row.querySelector("[data-say]");
   place.textContent = text;
+  if (see) {
+    const link = document.getElementById("note").content.querySelector("[data-see]").cloneNode(true);
+    place.append(" ", Object.assign(link, { href: new URL(see).pathname, hidden: false }));
+  }
   place.hidden = false;
 }
 
@@ -218,7 +225,7 @@ function epochOf(wall) {
 
 function fail(form, problem) {
   if (Object.keys(problem.errors ?? {}).length) return showErrors(form, problem.errors);
-  say(form, ...wordsOf(problem));
+  say(form, ...wordsOf(problem), false, problem.see);
 }
 
 function recipientOf(data) {
