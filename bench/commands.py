@@ -78,7 +78,7 @@ class Http:
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         data = json.dumps(body).encode() if body is not None else b""
         head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {self._token}\r\n"
-        head += f"content-length: {len(data)}\r\n\r\n"
+        head += f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
         self._writer.write(head.encode() + data)
         status = int((await self._reader.readline()).split()[1])
         length = 0

@@ -1,0 +1,1 @@
+"""Other ways to command the same devices over the same broker, measured beside the portal."""
