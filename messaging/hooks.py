@@ -1,8 +1,9 @@
 """What happens among messages and others may react to.
 
-Handlers of `notification_requested` are called by the bridge after the commit that put the message into the history, and before
-the broker is told that it was taken. So after a crash a handler may be called again for the same message, with the same
-`message_id`: it must take that id for its own record and do nothing the second time. What it raises is logged and stops nothing.
+Handlers of `notifications_requested` are called by the bridge with all that a batch asked for, after the commit that put the
+messages into the history, and before the broker is told that they were taken. So a handler may be called again for the same
+message, with the same `message_id`: after a crash, and one by one after it raised. It must take that id for its own record and do
+nothing the second time. What it raises for one alone is logged and stops nothing.
 
 Handlers of `device_offline` and `device_back` are called inside the transaction that tells of the outage: what they write is
 written with it or not at all, and what they raise is logged, undoes it, and has it told again some seconds later.
@@ -10,6 +11,7 @@ written with it or not at all, and what they raise is logged, undoes it, and has
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -31,7 +33,7 @@ class NotificationRequest:
     message: str
 
 
-notification_requested: Hook[NotificationRequest] = Hook()
+notifications_requested: Hook[Sequence[NotificationRequest]] = Hook()
 
 
 @dataclass(frozen=True, slots=True)

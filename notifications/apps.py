@@ -16,10 +16,10 @@ class NotificationsConfig(AppConfig):
         from accounts.hooks import account_exported
         from billing.hooks import balance_low
         from devices.hooks import certificate_expiring, device_shown
-        from messaging.hooks import control_shown, device_back, device_offline, notification_requested
+        from messaging.hooks import control_shown, device_back, device_offline, notifications_requested
         from notifications import exports, pages, reactions
 
-        notification_requested.register(reactions.on_request)
+        notifications_requested.register(reactions.on_requests)
         account_exported.register(exports.add_notifications)
         device_offline.register(reactions.on_offline)
         device_back.register(reactions.on_back)

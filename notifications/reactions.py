@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from django.conf import settings
 from django.urls import reverse
 
@@ -14,19 +17,27 @@ from notifications.models import Cause, Standard
 from notifications.services import alerts, intake
 
 
-def on_request(request: NotificationRequest) -> None:
-    """Take what a device wants to be said; told again after a crash of the bridge, it is taken once."""
-    recipient, message = request.recipient, request.message
-    if not recipient.strip() or not message.strip():
-        stored = Standard.objects.filter(device=request.device_id, device__account=request.account_id).first()
-        if stored is not None:
-            recipient, message = recipient.strip() or stored.recipient, message.strip() or stored.message
-    taken = intake.take(
-        account_id=request.account_id, device_id=request.device_id, cause=Cause.DEVICE,
-        source=f"message:{request.message_id.hex}", recipient=recipient, message=message, asked_at=request.time,
-    )  # fmt: skip
-    if taken is not None:
-        intake.announce([taken])
+def on_requests(requests: Sequence[NotificationRequest]) -> None:
+    """Take what devices want to be said; told again after a crash of the bridge, it is taken once."""
+    stored = _standards([one for one in requests if not one.recipient.strip() or not one.message.strip()])
+    rows = []
+    for one in requests:
+        recipient, message = one.recipient, one.message
+        if standard := stored.get((one.device_id, one.account_id)):
+            recipient, message = recipient.strip() or standard.recipient, message.strip() or standard.message
+        rows.append(intake.row(
+            account_id=one.account_id, device_id=one.device_id, cause=Cause.DEVICE, source=f"message:{one.message_id.hex}",
+            recipient=recipient, message=message, asked_at=one.time,
+        ))  # fmt: skip
+    intake.announce(intake.keep(rows))
+
+
+def _standards(requests: Sequence[NotificationRequest]) -> dict[tuple[UUID, UUID], Standard]:
+    """Return what is stored for the devices that left something out, by device and account."""
+    if not requests:
+        return {}
+    found = Standard.objects.filter(device__in={one.device_id for one in requests}).select_related("device")
+    return {(one.device_id, one.device.account_id): one for one in found}
 
 
 def on_offline(outage: Outage) -> None:

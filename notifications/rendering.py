@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.template.loader import render_to_string
-from django.urls import reverse
 
-from notifications import links
+from notifications import frames, links
 from notifications.addresses import one_line
 from notifications.channels.base import Outgoing
 from notifications.models import Cause, Channel, Notification
@@ -17,19 +15,18 @@ def outgoing(one: Notification) -> Outgoing:
     if one.channel != Channel.EMAIL:
         text = f"{one.device.name}: {one.message}" if one.device and one.channel == Channel.SMS else one.message
         return Outgoing(one.id, one.address, subject_of(one), text)
+    asks = one.cause == Cause.CONFIRM
     leave = links.unsubscribe_url(one)
-    words = {
-        "one": one,
-        "device": one.device,
+    text, html = frames.fill("notification_confirm" if asks else "notification", {
+        "message": one.message,
+        "device": one.device.name if one.device else "",
+        "account": one.account.name,
+        "asked_at": f"{one.asked_at:%-d %B %Y, %H:%M:%S}",
         "portal_url": settings.PORTAL_URL,
-        "log_url": settings.PORTAL_URL + reverse("notifications:log"),
         "unsubscribe_url": leave,
-        "confirm_url": links.confirm_url(one) if one.cause == Cause.CONFIRM else "",
-        "account": one.account,
-    }
-    name = "notification_confirm" if one.cause == Cause.CONFIRM else "notification"
-    text, html = (render_to_string(f"emails/{name}_message.{kind}", words).strip() for kind in ("txt", "html"))
-    return Outgoing(one.id, one.address, subject_of(one), text, html, "" if one.cause == Cause.CONFIRM else leave)
+        "confirm_url": links.confirm_url(one) if asks else "",
+    })  # fmt: skip
+    return Outgoing(one.id, one.address, subject_of(one), text, html, "" if asks else leave)
 
 
 def subject_of(one: Notification) -> str:

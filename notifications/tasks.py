@@ -6,17 +6,18 @@ import logging
 
 from celery import shared_task
 
-from iotportal.cache import valkey
-from notifications.services import intake, outbox, retention
+from notifications.services import bell, outbox, retention
 
 logger = logging.getLogger(__name__)
+
+WAIT_S = 2.0  # how long one that has sent something waits for more
 
 
 @shared_task
 def deliver() -> None:
-    """Send what is due. Whoever brings more from here on tells another worker."""
-    valkey().delete(intake.WAKE)
-    outbox.deliver()
+    """Send what is due, and wait a moment for more. Whoever brings something from here on calls another worker."""
+    bell.answer()
+    outbox.deliver(wait_s=WAIT_S)
 
 
 @shared_task

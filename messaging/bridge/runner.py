@@ -15,13 +15,13 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 from django.conf import settings
 from django.db import Error as DjangoError
-from django.db import close_old_connections, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from messaging import hooks, metrics
 from messaging.bridge.aftermath import Aftermath
@@ -280,21 +280,34 @@ class Bridge:
         """Tell of a committed batch, then acknowledge it."""
         self._aftermath.follow(written, [record.entry for record in batch.records])
         if written.notifications:
-            close_old_connections()
-        for request in written.notifications:
-            self._notify(request)
+            self._notify(written.notifications)
         self._source.ack(batch.messages)
         metrics.batch_written(batch, written)
         total = self._since_report
         for name in ("received", "rows", "commands", "duplicates", "malformed", "dropped"):
             setattr(total, name, getattr(total, name) + getattr(written, name))
 
-    def _notify(self, request: hooks.NotificationRequest) -> None:
+    def _notify(self, requests: Sequence[hooks.NotificationRequest]) -> None:
+        """Tell of what a batch asked for, all together; should that fail, one by one, so that one keeps nobody else from theirs.
+
+        Django's connection stays open between batches; one that PostgreSQL has closed meanwhile is found so, and made anew.
+        """
         try:
-            hooks.notification_requested(request)
-        except Exception:
-            logger.exception("a handler of notification %s failed", request.message_id)
-            close_old_connections()  # should it be why
+            hooks.notifications_requested(requests)
+        except Exception as error:
+            connection.close()
+            if len(requests) > 1 or isinstance(error, (InterfaceError, OperationalError)):
+                self._notify_singly(requests)
+            else:
+                logger.exception("a handler of notification %s failed", requests[0].message_id)
+
+    def _notify_singly(self, requests: Sequence[hooks.NotificationRequest]) -> None:
+        for request in requests:
+            try:
+                hooks.notifications_requested([request])
+            except Exception:
+                logger.exception("a handler of notification %s failed", request.message_id)
+                connection.close()  # should it be why
 
     def _make_partitions(self) -> bool:
         """Make missing partitions; False if that was done a moment ago and cannot help."""

@@ -35,7 +35,8 @@ class Verdict:
 
 def verdicts(notifications: Sequence[Notification]) -> dict[UUID, Verdict]:
     """Return whether each may be sent, with a few queries for all of them together."""
-    own, agreed, refused = _own(notifications), _agreed(notifications), _suppressed(notifications)
+    own, refused = _own(notifications), _suppressed(notifications)
+    agreed = _agreed(one for one in notifications if one.channel and (one.account_id, one.address) not in own[one.channel])
     found = {}
     for one in notifications:
         place = (one.account_id, one.address)

@@ -1,30 +1,22 @@
-"""Taking what is to be said: one row, once, and a word to a worker."""
+"""Taking what is to be said: one row each, once, and a word to a worker."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
-import redis
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from accounts.models import User
-from iotportal.cache import valkey
 from notifications.addresses import BadRecipient, clean_message, one_line, read
 from notifications.events import tell
 from notifications.models import ADDRESS_CHARACTERS, Cause, Notification, Status
-
-logger = logging.getLogger(__name__)
-
-WAKE = "notifications:wake"  # set while a worker has been told and has not begun yet
-WAKE_S = 5
+from notifications.services import bell
 
 
-def take(
+def row(
     *,
     account_id: UUID,
     cause: Cause,
@@ -35,8 +27,8 @@ def take(
     device_id: UUID | None = None,
     user: User | None = None,
     asked_at: datetime | None = None,
-) -> Notification | None:
-    """Keep one notification to be sent; None if `source` was taken before.
+) -> Notification:
+    """Return one notification to be kept by `keep`.
 
     Whether it may be sent is asked when it is. What names nobody, or says nothing, is kept too, refused: the log has to show it.
     `source`: names what it is for, at most 120 characters.
@@ -54,28 +46,35 @@ def take(
         _refuse(one, "bad_recipient", now)
     if one.status == Status.QUEUED and not text:
         _refuse(one, "empty", now)
-    Notification.objects.bulk_create([one], ignore_conflicts=True)
-    if not Notification.objects.filter(pk=one.pk).exists():
-        return None
     return one
+
+
+def keep(rows: Sequence[Notification]) -> list[Notification]:
+    """Keep notifications to be sent; returns those whose `source` was not taken before."""
+    if not rows:
+        return []
+    Notification.objects.bulk_create(rows, ignore_conflicts=True)
+    new = set(Notification.objects.filter(pk__in=[one.pk for one in rows]).values_list("pk", flat=True))
+    return [one for one in rows if one.pk in new]
+
+
+def take(
+    *, account_id: UUID, cause: Cause, source: str, recipient: str, message: str, subject: str = "", user: User | None = None,
+    device_id: UUID | None = None,
+) -> Notification | None:  # fmt: skip
+    """Keep one notification to be sent, as `row` makes it; None if `source` was taken before."""
+    kept = keep([row(
+        account_id=account_id, cause=cause, source=source, recipient=recipient, message=message, subject=subject, user=user,
+        device_id=device_id,
+    )])  # fmt: skip
+    return kept[0] if kept else None
 
 
 def announce(notifications: Sequence[Notification]) -> None:
     """Have what was taken sent soon, and shown; after the commit."""
     if any(one.status == Status.QUEUED for one in notifications):
-        wake()
+        bell.ring()
     tell(notifications)
-
-
-def wake() -> None:
-    """Tell a worker that there is something to send, unless one was told and has not begun yet; the sweep finds the rest."""
-    from notifications import tasks  # it imports services
-
-    try:
-        if valkey().set(WAKE, 1, nx=True, ex=WAKE_S):
-            tasks.deliver.apply_async(expires=60)
-    except (OperationalError, redis.RedisError) as error:
-        logger.warning("no worker could be told of notifications: %s", type(error).__name__)
 
 
 def resend(*, notification: Notification, user: User, key: str) -> Notification:

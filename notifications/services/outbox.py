@@ -10,57 +10,66 @@ commit, a millisecond or two; a mail goes again with the same Message-ID then, b
 from __future__ import annotations
 
 import logging
-import random
 import time
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from notifications import channels
 from notifications.channels.base import PermanentFailure, Sender, SenderAway, SendFailure
 from notifications.events import tell
-from notifications.models import Attempt, Cause, Channel, Notification, Status
+from notifications.models import Cause, Channel, Notification, Status
 from notifications.rendering import outgoing
-from notifications.services import consent, digest, limits, payments
+from notifications.services import bell, consent, digest, limits, payments, records
 
 logger = logging.getLogger(__name__)
 
 BATCH = 50
+RUN_S = 10
 CLAIM_S = 120
 SEND_S = 30  # the longest that one try takes
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 5, 3600
 _ONCE = frozenset({Channel.SMS})  # what costs money and has no name by which a second one is known
 SENDING = "sending"
 _MAX_CLAIMS = 100  # one that kills every worker who touches it ends here
 _LIVES = {Channel.EMAIL: timedelta(hours=24), Channel.SMS: timedelta(hours=1), Channel.DEVICE: timedelta(minutes=10)}
 _LIFE = timedelta(hours=6)
 
+# Materialised, or PostgreSQL may join by running the inner SELECT again for each row, which skips what it has locked and so takes
+# more than LIMIT says.
 _CLAIM = """
-UPDATE notifications_notification SET claim = %(claim)s, claims = claims + 1, due_at = %(until)s
-WHERE id IN (
+WITH due AS MATERIALIZED (
     SELECT id FROM notifications_notification WHERE status = 'queued' AND due_at <= %(now)s
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-) RETURNING id
+)
+UPDATE notifications_notification AS one SET claim = %(claim)s, claims = claims + 1, due_at = %(until)s
+FROM due WHERE one.id = due.id RETURNING one.id
 """
 
 
-def deliver(*, batches: int = 1_000) -> int:
-    """Send all that is due, a batch at a time; returns how many were claimed."""
-    total = 0
+def deliver(*, wait_s: float = 0.0) -> int:
+    """Send all that is due, a batch at a time; returns how many were claimed.
+
+    Whoever sent something waits `wait_s` for more before it leaves, its senders open. After `RUN_S` it calls another in its
+    place: other work of this worker comes first then.
+    """
+    total, ends = 0, time.monotonic() + RUN_S
     with ExitStack() as held:
         desk = Desk(held)
-        for _ in range(batches):
+        while time.monotonic() < ends:
             claimed = claim()
-            if not claimed:
+            if claimed:
+                total += len(claimed)
+                desk.handle(claimed)
+                if desk.is_stuck:  # the next run tries again
+                    break
+            elif not (total and wait_s and bell.wait(wait_s)):
                 break
-            total += len(claimed)
-            desk.handle(claimed)
-            if desk.is_stuck:  # the next run tries again; other work of this worker comes first
-                break
+        else:
+            bell.ring()
     return total
 
 
@@ -111,13 +120,13 @@ class Desk:
         try:
             reason = verdict.reason or self._admit(one, verdict)
             if one.reason == SENDING and one.channel in _ONCE:
-                finish(one, Status.FAILED, "unclear")
+                records.finish(one, Status.FAILED, "unclear")
             elif reason:
-                finish(one, Status.REFUSED, reason)
+                records.finish(one, Status.REFUSED, reason)
             else:
                 self._try(one)
         except limits.CannotCount:
-            postpone(one, SenderAway("server_away"))
+            records.postpone(one, SenderAway("server_away"))
         except Exception:
             logger.exception("notification %s could not be handled; it will be tried again", one.hex)
 
@@ -149,18 +158,18 @@ class Desk:
                 continue
             began = time.monotonic()
             if one.channel in _ONCE:  # should we be killed now, the next one knows that it may be out
-                _write(one, reason=SENDING, judged_at=one.judged_at)
+                records.mark(one, reason=SENDING, judged_at=one.judged_at)
             try:
                 vendor_id = sender.send(outgoing(one))
             except SendFailure as error:
                 failure = error
-                note(one, sender.name, began, failure=error)
+                records.failed(one, sender.name, began, error)
                 if isinstance(error, SenderAway):
                     self._away.add(sender.name)
                 if isinstance(error, PermanentFailure):
                     break
             else:
-                accepted(one, sender.name, began, vendor_id)
+                records.accepted(one, sender.name, began, vendor_id)
                 self._taken += 1
                 return
         self._failed(one, failure or SenderAway("server_away"))
@@ -168,11 +177,11 @@ class Desk:
     def _failed(self, one: Notification, failure: SendFailure) -> None:
         life = _LIVES.get(Channel(one.channel), _LIFE)
         if isinstance(failure, PermanentFailure):
-            finish(one, Status.FAILED, failure.code, failure.detail)
+            records.finish(one, Status.FAILED, failure.code, failure.detail)
         elif timezone.now() - one.created_at > life or one.claims > _MAX_CLAIMS:
-            finish(one, Status.FAILED, "gave_up", failure.detail)
+            records.finish(one, Status.FAILED, "gave_up", failure.detail)
         else:
-            postpone(one, failure)
+            records.postpone(one, failure)
 
     def _of(self, channel: str) -> list[Sender]:
         if channel not in self._senders:
@@ -180,48 +189,3 @@ class Desk:
             for sender in self._senders[channel]:
                 self._held.callback(sender.close)
         return self._senders[channel]
-
-
-# --- writing down what came of it --------------------------------------------------------------------------------------------
-
-
-@transaction.atomic
-def accepted(one: Notification, sender: str, began: float, vendor_id: str) -> None:
-    """Write down that a sender took it."""
-    note(one, sender, began, vendor_id=vendor_id)
-    _write(one, status=Status.SENT, sent_at=timezone.now(), reason="", detail="", tries=one.tries + 1, judged_at=one.judged_at)
-
-
-def postpone(one: Notification, failure: SendFailure) -> None:
-    """Have it tried again, later each time, and not all of them at once."""
-    wait_s = min(_FIRST_WAIT_S * 2**one.tries, _LONGEST_WAIT_S) * random.uniform(0.5, 1.0)
-    due = timezone.now() + timedelta(seconds=wait_s)
-    _write(one, due_at=due, reason=failure.code, detail=failure.detail, tries=one.tries + 1, judged_at=one.judged_at)
-
-
-@transaction.atomic
-def finish(one: Notification, status: Status, reason: str, detail: str = "") -> None:
-    """End it unsent, and give back what was paid for it."""
-    if _write(one, status=status, ended_at=timezone.now(), reason=reason, detail=detail, judged_at=one.judged_at):
-        payments.give_back(notification=one, country=limits.country_of(one) if one.paid else "")
-
-
-def note(one: Notification, sender: str, began: float, *, vendor_id: str = "", failure: SendFailure | None = None) -> None:
-    """Write down one try; `began`: by the monotonic clock."""
-    outcome = Attempt.Outcome.ACCEPTED
-    if failure is not None:
-        outcome = Attempt.Outcome.PERMANENT if isinstance(failure, PermanentFailure) else Attempt.Outcome.TEMPORARY
-    took_ms = (time.monotonic() - began) * 1000
-    detail = failure.detail if failure else ""
-    Attempt.objects.create(
-        notification=one, sender=sender, outcome=outcome, took_ms=took_ms, vendor_id=vendor_id[:200], detail=detail
-    )
-    logger.info("notification %s by %s: %s after %.0f ms", one.hex, sender, outcome, took_ms)
-
-
-def _write(one: Notification, **values: object) -> bool:
-    """Change a claimed row; False if the claim has passed to another, whose word counts then."""
-    changed = Notification.objects.filter(pk=one.pk, claim=one.claim, status=Status.QUEUED).update(**values)
-    for name, value in values.items():
-        setattr(one, name, value)
-    return bool(changed)

@@ -21,7 +21,7 @@ from devices.models import Device
 from devices.tests.factories import make_account, make_device
 from messaging.hooks import NotificationRequest
 from notifications.models import Notification
-from notifications.reactions import on_request
+from notifications.reactions import on_requests
 
 Ask = Callable[..., Notification]
 
@@ -49,7 +49,7 @@ def ask(device: Device) -> Ask:
     def say(recipient: str = "alice@example.org", message: str = "The pump stopped", **over: Any) -> Notification:
         about = {"message_id": uuid4(), "time": timezone.now(), "account_id": device.account_id, "device_id": device.pk, **over}
         request = NotificationRequest(recipient=recipient, message=message, **about)
-        on_request(request)
+        on_requests([request])
         return Notification.objects.get(source=f"message:{request.message_id.hex}")
 
     return say

@@ -23,7 +23,7 @@ from billing.services import balance, give_credits, verify_ledger
 from devices.models import Device
 from devices.tests.factories import at_once, make_account, make_user
 from notifications.models import Attempt, Lot, Notification, Recipient, Status, Suppression
-from notifications.services import outbox
+from notifications.services import outbox, records
 from notifications.tests.conftest import Ask, MailServer
 
 
@@ -196,7 +196,7 @@ class TestFailures:
         (late,) = outbox.claim()
         due_now()
         outbox.deliver()
-        outbox.finish(late, Status.FAILED, "gave_up")
+        records.finish(late, Status.FAILED, "gave_up")
         assert become(one).status == "sent"
 
 
@@ -222,7 +222,7 @@ class TestCredits:
         one = ask("ops@example.com")
         outbox.deliver()
         assert (become(one).status, one.paid, Lot.objects.get().left) == ("failed", False, 10)
-        outbox.finish(one, Status.FAILED, "gave_up")
+        records.finish(one, Status.FAILED, "gave_up")
         assert Lot.objects.get().left == 10
         mail_server.recipient_answer = "250 OK"
         again = ask("ops@example.com")

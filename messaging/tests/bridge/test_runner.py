@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -65,9 +65,9 @@ def proxy(account: Any) -> Iterator[Proxy]:
 def requests() -> Iterator[list[NotificationRequest]]:
     """Listen to notifications."""
     told: list[NotificationRequest] = []
-    handlers = hooks.notification_requested._handlers
+    handlers = hooks.notifications_requested._handlers
     before = list(handlers)
-    handlers[:] = [told.append]
+    handlers[:] = [told.extend]
     yield told
     handlers[:] = before
 
@@ -368,15 +368,29 @@ class TestNotifications:
     def test_a_handler_that_fails_stops_nothing(
         self, start: StartBridge, source: MemorySource, device: Device, requests: list[NotificationRequest]
     ) -> None:
-        def fail(request: NotificationRequest) -> None:
+        def fail(requests: Sequence[NotificationRequest]) -> None:
             raise RuntimeError("no")
 
-        hooks.notification_requested._handlers.insert(0, fail)
+        hooks.notifications_requested._handlers.insert(0, fail)
         start()
         source.publish(f"server/{device.hex}/trigger_notification", b'{"recipient": "+372", "message": "Fire!"}')
         said = speak(source, device, 0, 3)
         all_taken(source)
         assert payloads(device)[1:] == said
+
+    def test_one_that_cannot_be_taken_keeps_no_other_from_being_taken(
+        self, start: StartBridge, source: MemorySource, device: Device, requests: list[NotificationRequest]
+    ) -> None:
+        def fail(asked: Sequence[NotificationRequest]) -> None:
+            if any(one.message == "2" for one in asked):
+                raise ValueError("no")
+
+        hooks.notifications_requested._handlers.insert(0, fail)
+        for number in range(4):
+            source.publish(f"server/{device.hex}/trigger_notification", b'{"recipient": "+372", "message": "%d"}' % number)
+        start()
+        all_taken(source)
+        assert {one.message for one in requests} == {"0", "1", "3"}
 
     def test_it_is_told_again_with_the_same_id_when_it_may_not_have_been_heard(
         self, start: StartBridge, source: MemorySource, device: Device, requests: list[NotificationRequest]
