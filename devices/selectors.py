@@ -154,6 +154,11 @@ def _addresses() -> dict[str, str]:
     return {key: reverse(name, args=[_ANY]) for key, name in names.items()}
 
 
+def address_of(page: str, hex_: str) -> str:
+    """Return the address of a device's page: "control", "view", "delete" or "connect"."""
+    return _addresses()[page].replace(_ANY, hex_)
+
+
 @dataclass(slots=True)
 class Line:
     """One device of the list. `trips` is filled by messaging."""
@@ -166,7 +171,7 @@ class Line:
     @property
     def at(self) -> dict[str, str]:
         """The addresses of its pages."""
-        return {key: path.replace(_ANY, self.device.hex) for key, path in _addresses().items()}
+        return {key: address_of(key, self.device.hex) for key in _addresses()}
 
     @property
     def lamp(self) -> str:

@@ -19,6 +19,8 @@ from iotportal.words import ago, ms
 
 register = template.Library()
 
+HIDDEN = SafeString(" hidden")  # an attribute that a fragment has or has not
+
 _LAMPS = {"on": "online", "": "offline", "wait": "not heard yet", "bad": "refused"}
 
 

@@ -114,7 +114,7 @@ def test_it_names_deleted_devices_without_a_link(browser: Client, pump: Device) 
     said(pump, "to", "get_status", "{}")
     delete_device(device=pump)
     html = page(browser)
-    assert "<span>Pump</span>" in html
+    assert "<span data-name>Pump</span>" in html
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,7 @@ function fill(row, message) {
   row.querySelector(`.dir.${message.direction === "to" ? "from" : "to"}`).remove();
   showClock(row.querySelector("time"), message.time);
   row.querySelector("[data-link]")?.setAttribute("href", `/devices/${message.device}/control/`);
-  if (row.matches("tr")) row.classList.toggle("up", message.direction === "from");
-  else {
-    row.classList.add(message.direction === "from" ? "fr" : "t");
-    row.querySelector("code span").className = message.direction === "from" ? "c-from" : "c-to";
-  }
+  row.classList.toggle("up", message.direction === "from");
   if (message.malformed) {
     row.classList.add("bad-row");
     flag(row, "bad", "malformed, text kept");
@@ -64,13 +60,11 @@ document.addEventListener("live:message", ({ detail }) => {
   if (!tailing() || !wanted(detail, rows.dataset) || rows.querySelector(`[data-id="${detail.id}"]`)) return;
   const short = detail.device.slice(0, 8) + "…", texts = { name: nameOf(detail.device), short, api: detail.api, payload: detail.payload.slice(0, 600) };
   rows.querySelector("[data-empty]")?.remove();
-  rows.querySelector(".desk").hidden = false;
-  for (const [template, body] of [["row", "tbody"], ["row-phone", ".phone"]]) {
-    const row = fromTemplate(template, texts), place = rows.querySelector(body);
-    fill(row, detail);
-    place.prepend(row);
-    while (place.children.length > NEWEST) place.lastElementChild.remove();
-  }
+  rows.querySelector(".scroll").hidden = false;
+  const row = fromTemplate("row", texts), place = rows.querySelector("tbody");
+  fill(row, detail);
+  place.prepend(row);
+  while (place.children.length > NEWEST) place.lastElementChild.remove();
   pairSoon();
   figuresSoon();
 });
@@ -87,9 +81,8 @@ let pairing = null;
 function pairSoon() {
   pairing ??= setTimeout(() => {
     pairing = null;
-    for (const body of rowsOf().querySelectorAll("tbody, .phone")) for (const command of ended) command.whole = pair(body, command);
-    const old = Date.now() - 10000;
-    for (const command of ended.splice(0)) if (!command.whole && command.heard > old) ended.push(command);
+    const body = rowsOf().querySelector("tbody"), old = Date.now() - 10000;
+    for (const command of ended.splice(0)) if (!pair(body, command) && command.heard > old) ended.push(command);
   }, 20);
 }
 

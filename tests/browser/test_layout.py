@@ -74,7 +74,7 @@ def test_a_phone_controls_a_device_from_the_list_to_the_answer(desk: Desk, board
     page.get_by_role("navigation", name="Jump to").get_by_role("link", name="UART").tap()
     expect(page.get_by_label("Text to send")).to_be_in_viewport()
     page.locator(".tabbar").get_by_role("link", name="History").tap()
-    expect(page.locator("#rows .phone article").first).to_contain_text("set_gpio")
+    expect(page.locator("#rows tbody tr").first).to_contain_text("set_gpio")
 
 
 def test_a_switch_is_reached_and_turned_by_keyboard_alone_and_keeps_the_focus(desk: Desk, board: Board) -> None:

@@ -1,0 +1,58 @@
+"""Fragments that a page repeats: rendered once a process, with holes, and filled for each row.
+
+A row of a list costs the template language almost as much as a page of text, although only its values differ from the row above.
+So the fragment stays a template beside the page, and is rendered by the same language, but once: each `{{ name }}` in it leaves
+a hole. A hole has no filter and no `if`; what is chosen from row to row comes as a value, and what is the same for the whole
+page (`same`) is an ordinary variable: there is one stencil for each combination.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from html import escape
+
+from django.conf import settings
+from django.template import Context
+from django.template.loader import get_template
+from django.utils.safestring import SafeString, mark_safe
+
+_HOLE = re.compile("\x00(\\w+)\x00")
+_LITERALS = {"True", "False", "None"}  # the template language looks these up like variables
+
+
+class _Holes(dict[str, object]):
+    """A context in which every name that has no value leaves a hole."""
+
+    def __contains__(self, key: object) -> bool:
+        return key not in _LITERALS
+
+    def __missing__(self, key: str) -> SafeString:
+        return SafeString(f"\x00{key}\x00")
+
+
+def draw(template: str, values: Mapping[str, object], **same: Hashable) -> SafeString:
+    """Fill a stencil: `values` are escaped unless they are safe already, None is nothing; `same` decides what the stencil is.
+
+    Raises:
+        KeyError: a hole has no value.
+    """
+    made = _make if settings.DEBUG else _stencil  # who works on a template wants to see the change
+    filled = {key: _shown(value) for key, value in values.items()}
+    return mark_safe(made(template, **same) % filled)  # noqa: S308  # the template's own text, and values escaped a line above
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SafeString):
+        return value
+    return "" if value is None else escape(str(value))
+
+
+def _make(template: str, **same: Hashable) -> str:
+    """Return the fragment as a text for `%`."""
+    text = get_template(template).template.render(Context(_Holes(same)))  # type: ignore[attr-defined]  # the backend is Django's
+    return _HOLE.sub(r"%(\1)s", text.strip().replace("%", "%%"))
+
+
+_stencil = lru_cache(maxsize=512)(_make)
