@@ -242,6 +242,9 @@ DEFAULT_FROM_EMAIL = env.text("PORTAL_EMAIL_FROM", "IoT Portal <portal@localhost
 
 # --- notifications ---------------------------------------------------------------------------------------------------------
 SENDERS = senders.read()  # what sends e-mail and SMS
+# Origins (http://127.0.0.1:8025) to which webhooks and pushes may go though inside, or not HTTPS: iotportal/outward.py
+OUTWARD_ORIGINS = frozenset(one.rstrip("/") for one in env.words("PORTAL_OUTWARD_ORIGINS", ""))
+PUSH_CATCHER = env.text("PORTAL_PUSH_CATCHER", "").rstrip("/")  # a push service on this machine that shows what it gets
 # Of one device (and channel), of one account, and to one recipient: how many in a minute and in a day.
 NOTIFICATIONS_PER_MINUTE = env.integer("PORTAL_NOTIFICATIONS_PER_MINUTE", 20, minimum=1)
 NOTIFICATIONS_PER_DAY = env.integer("PORTAL_NOTIFICATIONS_PER_DAY", 1000, minimum=1)
@@ -365,6 +368,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [_SELF],
         "connect-src": [_SELF],
         "manifest-src": [_SELF],
+        "worker-src": [_SELF],
         "form-action": [_SELF],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],

@@ -17,6 +17,8 @@ from notifications.models import ADDRESS_CHARACTERS, MESSAGE_CHARACTERS, Channel
 SUBJECT_CHARACTERS = 78  # RFC 5322, 2.1.1: what a line should have at most
 _NOT_IN_ADDRESSES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _DEAR = {phonenumbers.PhoneNumberType.PREMIUM_RATE, phonenumbers.PhoneNumberType.SHARED_COST}  # somebody earns by each
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # of a webhook or another service
+_NAMED = {"webhook": Channel.WEBHOOK, "apprise": Channel.APPRISE}
 _CUT = " […]"
 _BLANKS = re.compile(r"\s+")
 # What turns the direction of all text after it, and what is not seen: with them a text can look like another.
@@ -34,9 +36,17 @@ class Address:
     channel: Channel
     address: str
 
+    @property
+    def spelled(self) -> str:
+        """The recipient as `read` takes it."""
+        return f"{self.channel}:{self.address}" if self.channel in {Channel.PUSH, *_NAMED.values()} else self.address
+
 
 def read(text: str) -> Address:
     """Read a recipient: with `@` an e-mail address, with `+` a phone number (E.164), else a device id.
+
+    `push:` is the owner's browsers, `push:` with the id of one of the account's people is theirs, `webhook:` and `apprise:` come
+    before the name of what was added under that name.
 
     Raises:
         BadRecipient: it is none of them. Line breaks and other control characters are never taken out, they are refused.
@@ -44,6 +54,9 @@ def read(text: str) -> Address:
     text = text.strip(" ")
     if not text or len(text) > ADDRESS_CHARACTERS or any(unicodedata.category(one) in _NOT_IN_ADDRESSES for one in text):
         raise BadRecipient("That is no recipient.")
+    kind, colon, name = text.partition(":")
+    if colon and kind.lower() in {"push", *_NAMED}:
+        return _named(kind.lower(), name.strip(" ").lower())
     if "@" in text:
         return Address(Channel.EMAIL, _email(text))
     if text.startswith("+"):
@@ -56,8 +69,19 @@ def read(text: str) -> Address:
         return Address(Channel.SMS, number)
     device_id = parse_device_id(text)
     if device_id is None:
-        raise BadRecipient("That is neither an e-mail address, nor a phone number with +, nor a device id.")
+        raise BadRecipient("That is no e-mail address, phone number with +, device id, push:, nor webhook: with a name.")
     return Address(Channel.DEVICE, device_id.hex)
+
+
+def _named(kind: str, name: str) -> Address:
+    if kind != "push":
+        if not NAME.fullmatch(name):
+            raise BadRecipient(f"After {kind}: comes the name under which it was added.")
+        return Address(_NAMED[kind], name)
+    person = parse_device_id(name) if name else None
+    if name and person is None:
+        raise BadRecipient("push: goes to the owner's browsers, push: with a person's id to theirs.")
+    return Address(Channel.PUSH, person.hex if person else "")
 
 
 def _email(text: str) -> str:

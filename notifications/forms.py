@@ -10,6 +10,7 @@ from django import forms
 from accounts.models import Account, User
 from devices.access import parse_device_id
 from devices.models import Device
+from iotportal.outward import URL_CHARACTERS
 from messaging.selectors import account_ids
 from notifications.models import ADDRESS_CHARACTERS, Channel, Status
 from notifications.selectors import Filter
@@ -47,10 +48,9 @@ class LogForm(forms.Form):
         return Filter(data.get("device"), data.get("status", ""), data.get("channel", ""), data.get("q", ""))
 
 
-class RecipientForm(forms.Form):
-    """An address to add, and in whose name."""
+class OwnerForm(forms.Form):
+    """Something to add to an account that its user manages."""
 
-    address = forms.CharField(label="E-mail address", max_length=ADDRESS_CHARACTERS)
     account = forms.ChoiceField(label="For")
 
     def __init__(self, data: Any = None, *, owners: list[Account]) -> None:
@@ -66,3 +66,20 @@ class RecipientForm(forms.Form):
     def owner(self) -> Account:
         """The account that was chosen; there may be but one."""
         return self.owners.get(self.cleaned_data.get("account") or "") or next(iter(self.owners.values()))
+
+
+class RecipientForm(OwnerForm):
+    """An address to add, and in whose name."""
+
+    address = forms.CharField(label="E-mail address", max_length=ADDRESS_CHARACTERS)
+
+    field_order = ("address", "account")
+
+
+class NamedForm(OwnerForm):
+    """A webhook or another service: what it is called, where it leads, and whose it is."""
+
+    name = forms.CharField(label="Name", max_length=40)
+    url = forms.CharField(label="URL", max_length=URL_CHARACTERS)
+
+    field_order = ("name", "url", "account")

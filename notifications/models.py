@@ -12,7 +12,9 @@ row of a device's message, the event of an outage) and is unique, so whoever tel
     queued → sent → delivered,  queued → failed | refused,  sent → failed (a bounce);  nothing else, and a resend is a new one
 
 An **Attempt** is one try of one sender with what came of it. A **Recipient** is an address outside of the account that its
-devices may write to: it has confirmed that once. The addresses of the account's own people need no row. A **Suppression** is an
+devices may write to: it has confirmed that once. The addresses of the account's own people need no row. A webhook or another
+service is a recipient too, by a name that its managers gave it; where it leads is sealed. A **Browser** is one that somebody lets
+us push to. A **Suppression** is an
 address that is not written to, by one account (it unsubscribed) or by the whole portal (it bounced, or complained). A **Lot** is
 what is left of so many messages that were paid together. A **Standard** is what a device says to whom where neither is given.
 """
@@ -180,12 +182,17 @@ class Attempt(models.Model):
 
 
 class Recipient(models.Model):
-    """An address outside of the account that its devices may write to, once it has confirmed."""
+    """An address outside of the account that its devices may write to, once it has confirmed.
+
+    Of a webhook and another service `address` is a name, and `sealed` what it stands for: URL and secret. Adding it is the yes.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="recipients")
     channel = models.CharField(max_length=8, choices=Channel)
     address = models.CharField(max_length=ADDRESS_CHARACTERS)
+    sealed = models.BinaryField(null=True, editable=False)
+    host = models.CharField(max_length=253, blank=True)  # whose it is, for people: the host of a webhook, the name of a service
     added_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     asked_at = models.DateTimeField(null=True, blank=True)  # when it was last asked to confirm
@@ -195,11 +202,39 @@ class Recipient(models.Model):
         ordering: ClassVar = ["address"]
         constraints: ClassVar = [
             models.UniqueConstraint("account", "channel", Lower("address"), name="recipient_once"),
-            models.CheckConstraint(condition=Q(channel__in=["email", "sms"]), name="recipient_channel_known"),
+            models.CheckConstraint(
+                condition=Q(channel__in=["email", "sms"], sealed=None)
+                | Q(channel__in=["webhook", "apprise"], sealed__isnull=False, confirmed_at__isnull=False),
+                name="recipient_channel_known",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.address
+
+    @property
+    def hex(self) -> str:
+        """The id as addresses spell it: 32 lower-case hex digits."""
+        return self.id.hex
+
+
+class Browser(models.Model):
+    """A browser that somebody lets the portal push to (W3C Push API); its push service takes what is encrypted to its keys."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="browsers")
+    name = models.CharField(max_length=60)
+    endpoint = models.CharField(max_length=1000, unique=True)
+    p256dh = models.CharField(max_length=100)  # its public key, base64url
+    auth = models.CharField(max_length=32)  # what it shares with us alone, base64url (RFC 8291)
+    created_at = models.DateTimeField(default=timezone.now)
+    pushed_at = models.DateTimeField(null=True, blank=True)  # when its push service last took something
+
+    class Meta:
+        ordering: ClassVar = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return self.name
 
     @property
     def hex(self) -> str:

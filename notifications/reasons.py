@@ -4,9 +4,11 @@ from __future__ import annotations
 
 _WORDS = {
     # --- refused
-    "bad_recipient": "That recipient is neither an e-mail address, nor a phone number with + and country, nor a device id.",
+    "bad_recipient": "That is no e-mail address, phone number with + and country, device id, push:, nor webhook: with a name.",
     "unconfirmed": "This address has not agreed to be written to. Add it under Recipients; it gets a link to confirm.",
     "unconfirmed_phone": "SMS go to confirmed phone numbers of your own people. Confirm the number in your account first.",
+    "no_browser": "Nobody there has switched pushes on in a browser.",
+    "unknown_name": "This account has no webhook or service of that name. Add it under Recipients.",
     "unsubscribed": "This address does not want to be written to any more.",
     "bounced": "Mail to this address came back before, so nothing is sent to it.",
     "complained": "Somebody at this address called an earlier message spam, so nothing is sent to it.",
@@ -23,6 +25,7 @@ _WORDS = {
     "server_away": "The sending service does not answer.",
     "gave_up": "It was tried again and again, and could not be sent.",
     "unclear": "The connection broke while it was handed over, so nobody knows whether it went out. It was not sent twice.",
+    "not_allowed": "That address leads to where the portal sends nothing.",
     "device_offline": "That device is not connected.",
     "device_cannot": "That kind of device cannot show notifications.",
     "too_long": "That device cannot take a message of that length.",

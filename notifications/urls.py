@@ -3,7 +3,7 @@
 from django.urls import path
 
 import devices.converters  # noqa: F401  # makes <device:…> known: 32 hex digits
-from notifications.views import log, preferences, receipts, recipients, standard
+from notifications.views import log, named, preferences, push, receipts, recipients, standard
 
 app_name = "notifications"
 
@@ -13,6 +13,11 @@ urlpatterns = [
     path("notifications/recipients/<device:recipient_id>/remove/", recipients.remove, name="recipient_remove"),
     path("notifications/recipients/<device:recipient_id>/ask/", recipients.ask, name="recipient_ask"),
     path("notifications/preferences/", preferences.preferences, name="preferences"),
+    path("notifications/push/", push.switch_on, name="push"),
+    path("notifications/push/worker.js", push.worker, name="push_worker"),
+    path("notifications/push/try/", push.try_it, name="push_try"),
+    path("notifications/push/<device:browser_id>/remove/", push.remove, name="push_remove"),
+    path("notifications/recipients/webhook/", named.add_webhook, name="webhook"),
     path("notifications/confirm/<str:secret>/", recipients.confirm, name="confirm"),
     path("notifications/unsubscribe/<str:secret>/", recipients.unsubscribe, name="unsubscribe"),
     path("devices/<device:device_id>/notifications/default/", standard.save, name="default"),

@@ -38,6 +38,7 @@ ROOT_DAYS = 20 * 365
 ISSUING_DAYS = 10 * 365
 SERVICE_DAYS = 397  # of the broker's and the portal's own certificates
 RENEW_BEFORE = timedelta(days=30)
+PUSH_KEY = "push.key"  # by which push services know the portal (VAPID, RFC 8292): browsers know it too, so it is never renewed
 ALWAYS_NAMED = ("localhost", "127.0.0.1", "::1")
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*\Z")
@@ -57,7 +58,7 @@ def set_up(names: Iterable[str] | None = None) -> list[str]:
     with locked(directory):
         settle()
         written = _make_root() + _make_issuing()
-        written += write_trust(authority()) + renew_own(authority(), wanted)
+        written += write_trust(authority()) + renew_own(authority(), wanted) + _key_at(PUSH_KEY)[1]
     return written
 
 

@@ -24,7 +24,7 @@ from devices.pki import KeyAlgorithm, PkiError, setting_up
 
 FILES = {
     "root-ca.pem", "root-ca.key", "issuing-ca.pem", "issuing-ca.key", "clients-ca.pem", "server.pem", "server.key",
-    "gateway.pem", "gateway.key", "bridge.pem", "bridge.key",
+    "gateway.pem", "gateway.key", "bridge.pem", "bridge.key", "push.key",
 }  # fmt: skip
 
 

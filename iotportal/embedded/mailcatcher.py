@@ -1,6 +1,6 @@
-"""Takes every mail and SMS the portal sends and shows it on a page, so that nothing leaves the desk.
+"""Takes every mail, SMS and push the portal sends and shows it on a page, so that nothing leaves the desk.
 
-    python -m iotportal.embedded.mailcatcher [--smtp-port 1025] [--page-port 8025] [--keep 500]
+    python -m iotportal.embedded.mailcatcher [--smtp-port 1025] [--page-port 8025] [--keep 500] [--push-key FILE]
 
 Pages: `/` (newest first) and `/messages/ID`. JSON: `/messages.json` (`?to=ADDRESS` filters) and `/messages/ID.json`; the mail
 as it came is `/messages/ID.eml`. Kept in memory, bounded in number and bytes. Only for 127.0.0.1: whoever can open the page
@@ -21,13 +21,13 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import uvicorn
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from iotportal.embedded import smscatcher
+from iotportal.embedded import pushcatcher, smscatcher
 
 logger = logging.getLogger(__name__)
 
@@ -139,14 +139,14 @@ class Answer:
 class Pages:
     """The pages and their JSON, as an ASGI application."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
+    def __init__(self, mailbox: Mailbox, browser: pushcatcher.PushBrowser) -> None:
+        self._mailbox, self._browser = mailbox, browser
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        answer = await self._take_sms(scope, receive) if scope["method"] == "POST" else self._answer(scope)
+        answer = await self._take(scope, receive) if scope["method"] == "POST" else self._answer(scope)
         headers = {
             "content-type": answer.content_type,
             "content-length": str(len(answer.body)),
@@ -161,14 +161,29 @@ class Pages:
         await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
-    async def _take_sms(self, scope: Scope, receive: Receive) -> Answer:
-        """Take an SMS as Twilio would."""
-        if not smscatcher.PATH.fullmatch(scope["path"]) or not _is_for_us(scope):
+    async def _take(self, scope: Scope, receive: Receive) -> Answer:
+        """Take what is posted: an SMS, or a push."""
+        takes = next((take for path, take in self._takers.items() if path.fullmatch(scope["path"])), None)
+        if takes is None or not _is_for_us(scope):
             return self._answer(scope)
         body, more = b"", True
         while more and len(body) <= smscatcher.MAX_BYTES:
             part = await receive()
             body, more = body + part.get("body", b""), part.get("more_body", False)
+        return takes(self, scope, body)
+
+    def _take_push(self, scope: Scope, body: bytes) -> Answer:
+        """Take a push as a push service would, and read it as a browser would."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            said = self._browser.read(headers, body, f"http://{headers.get('host', '')}")
+        except pushcatcher.Refused as error:
+            return Answer(error.status, "text/plain; charset=utf-8", str(error).encode())
+        self._mailbox.add("push", [f"push to {scope['path'][-8:]}"], pushcatcher.as_mail(said))
+        return Answer(201, "text/plain; charset=utf-8", b"")
+
+    def _take_sms(self, _scope: Scope, body: bytes) -> Answer:
+        """Take an SMS as Twilio would."""
         form = smscatcher.read(body) if len(body) <= smscatcher.MAX_BYTES else {}
         if not form:
             return Answer(400, "application/json", b'{"code": 21602, "message": "To, From and Body are needed.", "status": 400}')
@@ -176,6 +191,8 @@ class Pages:
         sid, loop = f"SM{mail.id:032x}", asyncio.get_running_loop()
         loop.call_later(smscatcher.RECEIPT_AFTER_S, loop.run_in_executor, None, smscatcher.tell_delivered, form, sid)
         return Answer(201, "application/json", json.dumps({"sid": sid, "status": "queued"}).encode())
+
+    _takers: ClassVar = {pushcatcher.PATH: _take_push, smscatcher.PATH: _take_sms}
 
     def _answer(self, scope: Scope) -> Answer:
         if not _is_for_us(scope):
@@ -187,6 +204,8 @@ class Pages:
             return _html(200, "Caught mail", _list_page(self._mailbox.newest_first()), refresh=True)
         if path == "/mailcatcher.css":
             return Answer(200, "text/css; charset=utf-8", _STYLES)
+        if path == pushcatcher.KEYS_PATH:
+            return _json(self._browser.keys())
         if path == "/messages.json":
             to = parse_qs(scope["query_string"].decode("latin-1")).get("to", [None])[0]
             return _json([mail.summary() for mail in self._mailbox.newest_first(to)])
@@ -294,7 +313,7 @@ def _json(value: object) -> Answer:
     return Answer(200, "application/json", json.dumps(value).encode())
 
 
-async def serve(mailbox: Mailbox, smtp_port: int, page_port: int) -> None:
+async def serve(pages: Pages, mailbox: Mailbox, smtp_port: int, page_port: int) -> None:
     """Run both servers until SIGTERM or SIGINT, which uvicorn takes."""
     handler = Catcher(mailbox)
     smtp = await asyncio.get_running_loop().create_server(
@@ -304,7 +323,7 @@ async def serve(mailbox: Mailbox, smtp_port: int, page_port: int) -> None:
         _HOST,
         smtp_port,
     )
-    config = uvicorn.Config(Pages(mailbox), host=_HOST, port=page_port, access_log=False, lifespan="off", log_level="warning")
+    config = uvicorn.Config(pages, host=_HOST, port=page_port, access_log=False, lifespan="off", log_level="warning")
     async with smtp:
         logger.info("mail to port %d, pages on port %d", smtp_port, page_port)
         await uvicorn.Server(config).serve()
@@ -316,10 +335,13 @@ def main() -> None:
     parser.add_argument("--smtp-port", type=int, default=1025)
     parser.add_argument("--page-port", type=int, default=8025)
     parser.add_argument("--keep", type=int, default=500, help="how many mails to keep")
+    parser.add_argument("--push-key", type=Path, help="a file that keeps the keys of the browser that is pushed to")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd writes every command down, addresses included
-    asyncio.run(serve(Mailbox(options.keep), options.smtp_port, options.page_port))
+    mailbox = Mailbox(options.keep)
+    pages = Pages(mailbox, pushcatcher.PushBrowser(options.push_key))
+    asyncio.run(serve(pages, mailbox, options.smtp_port, options.page_port))
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def _banner(state: State, config: Config, kept: Secrets, told: list[str]) -> str
         "",
         f"  The portal    {config.url}",
         f"  Sign in       {_DEMO_USER}   password {kept.demo_password}",
-        f"  Mail and SMS  {config.mail_url}   (as JSON: {config.mail_url}messages.json)",
+        f"  Caught mail   {config.mail_url}   (with SMS and pushes; as JSON: {config.mail_url}messages.json)",
         *told,
         f"  Logs          {state.log}",
         "  Stop          Ctrl-C, or `make stop` in another terminal",

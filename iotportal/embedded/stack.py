@@ -111,6 +111,8 @@ def environment(state: State, config: Config, inherited: Mapping[str, str]) -> d
         "PORTAL_EMAIL_PORT": str(config.smtp),
         "PORTAL_SMS_SENDERS": "twilio",  # as the catcher speaks it
         "PORTAL_TWILIO_URL": config.mail_url,
+        "PORTAL_PUSH_CATCHER": f"{config.mail_url}push",
+        "PORTAL_OUTWARD_ORIGINS": config.mail_url.rstrip("/"),  # pushes to it
         "TWILIO_ACCOUNT_SID": "AC0",
         "TWILIO_AUTH_TOKEN": "caught",
         "TWILIO_NUMBER_FROM": "+15005550006",
@@ -181,8 +183,9 @@ def first_run(config: Config, env: Mapping[str, str], *more: str) -> Child:
 def mail(config: Config, env: Mapping[str, str]) -> Service:
     """Return the mail catcher."""
     ports = ("--smtp-port", str(config.smtp), "--page-port", str(config.mail_page))
+    key = ("--push-key", str(Path(env["PORTAL_STATE_DIR"]) / "secrets" / "push-browser"))
     return Service(
-        child("mail", env, "-m", "iotportal.embedded.mailcatcher", *ports, grace_s=2.0),
+        child("mail", env, "-m", "iotportal.embedded.mailcatcher", *ports, *key, grace_s=2.0),
         ready=lambda: listens(_LOCAL, config.smtp) and listens(_LOCAL, config.mail_page),
     )
 

@@ -24,6 +24,10 @@ def senders(channel: str) -> list[Sender]:
             return [_load(_SMS[name]) for name in settings.SENDERS.sms]
         case Channel.DEVICE:
             return [_load("notifications.channels.device.DeviceSender")]
+        case Channel.PUSH:
+            return [_load("notifications.channels.push.PushSender")]
+        case Channel.WEBHOOK:
+            return [_load("notifications.channels.webhook.WebhookSender")]
     return []
 
 

@@ -1,5 +1,5 @@
 """What pages, the API, tasks and hooks ask of notifications."""
 
-from notifications.services import alerts, consent, intake, outbox, payments, receipts, recipients, standard
+from notifications.services import alerts, browsers, consent, intake, named, outbox, payments, receipts, recipients, standard
 
-__all__ = ["alerts", "consent", "intake", "outbox", "payments", "receipts", "recipients", "standard"]
+__all__ = ["alerts", "browsers", "consent", "intake", "named", "outbox", "payments", "receipts", "recipients", "standard"]

@@ -1,7 +1,8 @@
 """May this be sent to this address? The one place that says so, asked again right before each try.
 
-The account's own people are written to at the addresses that they have confirmed, and its own devices always; any other address
-must have agreed once. Nobody is written to who unsubscribed, whose mail came back, or who complained.
+The account's own people are written to at the addresses that they have confirmed and in the browsers that they switched on, and
+its own devices always; webhooks and other services that its managers added are its own; any other address must have
+agreed once. Nobody is written to who unsubscribed, whose mail came back, or who complained.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from django.db.models.functions import Lower
 from accounts.models import User
 from devices.models import Device
 from notifications.models import Cause, Channel, Notification, Recipient, Suppression
+from notifications.services import browsers
 
 Place = tuple[UUID, str]  # an account, and an address
 
 
-_NO = {Channel.DEVICE: "not_yours", Channel.SMS: "unconfirmed_phone"}
+_NO = {
+    Channel.DEVICE: "not_yours", Channel.SMS: "unconfirmed_phone", Channel.PUSH: "no_browser", Channel.WEBHOOK: "unknown_name",
+    Channel.APPRISE: "unknown_name",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +71,15 @@ def _own(notifications: Iterable[Notification]) -> dict[str, set[Place]]:
         accounts, ids = zip(*asked, strict=True)
         devices = Device.objects.live().filter(account__in=accounts, pk__in=[UUID(hex=one) for one in ids])
         found[Channel.DEVICE] = {(one.account_id, one.hex) for one in devices.only("id", "account_id")}
+    if asked := by_channel.get(Channel.PUSH):
+        found[Channel.PUSH] = browsers.places(asked)
     return found
 
 
 def _agreed(notifications: Iterable[Notification]) -> dict[str, set[Place]]:
     found: dict[str, set[Place]] = {channel: set() for channel in Channel.values}
     for channel, asked in _asked(notifications).items():
-        if channel in {Channel.EMAIL, Channel.SMS}:
+        if channel not in {Channel.DEVICE, Channel.PUSH}:
             accounts, addresses = zip(*asked, strict=True)
             rows = Recipient.objects.filter(channel=channel, account__in=accounts, confirmed_at__isnull=False)
             found[channel] = set(rows.filter(address__in=addresses).values_list("account", "address"))

@@ -41,7 +41,7 @@ def row(
     )  # fmt: skip
     try:
         found = read(recipient)
-        one.channel, one.address = found.channel, found.address
+        one.channel, one.address = found.channel, found.address or account_id.hex  # push: to whom the account belongs
     except BadRecipient:
         _refuse(one, "bad_recipient", now)
     if one.status == Status.QUEUED and not text:

@@ -62,7 +62,8 @@ def counters(one: Notification) -> list[Counter]:
         if pair:
             found.append(Counter(f"notifications:pair:{one.device_id.hex}:{one.address}", _PAIR))
         found.append(Counter(f"notifications:device:{one.channel}:{one.device_id.hex}", rates))
-    found.append(Counter(f"notifications:to:{one.channel}:{one.address}", rates))
+    named = one.account_id.hex if one.channel in {Channel.WEBHOOK, Channel.APPRISE} else ""  # each account has its own names
+    found.append(Counter(f"notifications:to:{one.channel}:{named}{one.address}", rates))
     whole = tuple((amount * _ACCOUNT_TIMES, seconds) for amount, seconds in rates)
     found.append(Counter(f"notifications:account:{one.channel}:{one.account_id.hex}", whole))
     if one.channel == Channel.SMS:

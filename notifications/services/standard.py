@@ -20,6 +20,6 @@ def set_standard(*, device: Device, recipient: str, message: str) -> Standard:
     Raises:
         notifications.addresses.BadRecipient: the recipient is none.
     """
-    address = read(recipient).address if recipient.strip() else ""
+    address = read(recipient).spelled if recipient.strip() else ""
     values = {"recipient": address, "message": clean_message(message)[:CHARACTERS]}
     return Standard.objects.update_or_create(device=device, defaults=values)[0]

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.http import AuthedRequest
 from notifications import services
+from notifications.views import push
 
 
 @login_required
@@ -31,5 +32,6 @@ def preferences(request: AuthedRequest) -> HttpResponse:
         "area": "notifications",
         "wanted": services.alerts.preferences(request.user).items(),
         "left": services.recipients.left_by(request.user),
+        **push.shown(request.user),
     }
     return render(request, "notifications/preferences.html", context)

@@ -170,3 +170,20 @@ def test_it_takes_an_sms_as_twilio_would_and_shows_it(ports: Ports) -> None:
     assert "The pump &lt;b&gt;stopped&lt;/b&gt; 🌡️" in page
     assert get(ports, "/2010-04-01/Accounts/AC0/Messages.json", method="POST")[0].status == 400
     assert get(ports, "/2010-04-01/Accounts/AC0/Messages.json", method="POST", host="evil.example")[0].status == 403
+
+
+def test_a_push_is_checked_decrypted_and_shown(ports: Ports) -> None:
+    from py_vapid import Vapid02
+    from pywebpush import WebPushException, webpush
+
+    key = Vapid02()
+    key.generate_keys()
+    base = f"http://127.0.0.1:{ports.page}"
+    about = {"endpoint": f"{base}/push/{'0' * 32}", "keys": json.loads(get(ports, "/push/keys.json")[1])}
+    claims = {"sub": "mailto:portal@example.com"}
+    said = json.dumps({"title": "Pump: hot", "text": "<b>now</b>", "url": "/notifications/1/"})
+    assert webpush(about, said, key, dict(claims), ttl=60).status_code == 201
+    assert newest(ports)["subject"] == "Push: Pump: hot"
+    for wrong in ({**claims, "aud": "https://push.example.com"}, {**claims, "exp": 2**40}):
+        with pytest.raises(WebPushException, match="403"):
+            webpush(about, said, key, wrong, ttl=60)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.url_walk.devices import API_DEVICE, DEVICE
-from tests.url_walk.rows import Row, api, door, page
+from tests.url_walk.rows import Row, api, door, own, page
 
 NOTIFICATION = "notifications/<device:notification_id>/"
 API_NOTIFICATION = "api/v1/notifications/<str:notification_id>"
@@ -17,6 +17,11 @@ TABLE: dict[str, Row] = {
     "notifications/preferences/": page(GET="200", POST="302"),
     RECIPIENT + "remove/": page(POST="404 403 403 302", fresh=True),
     RECIPIENT + "ask/": page(POST="404 403 403 302"),
+    "notifications/recipients/webhook/": page(GET="200", POST="400"),
+    "notifications/push/": page(POST="302"),
+    "notifications/push/try/": page(POST="302"),
+    "notifications/push/worker.js": door(GET="200"),
+    "notifications/push/<device:browser_id>/remove/": own(POST="404 302", fresh=True),
     "notifications/confirm/<str:secret>/": door(GET="404", POST="404"),
     "notifications/unsubscribe/<str:secret>/": door(GET="404", POST="404"),
     DEVICE + "notifications/default/": page(POST="404 403 403 302"),

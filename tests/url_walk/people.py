@@ -21,7 +21,7 @@ from billing.tests.helpers import make_order
 from devices.models import Certificate, DeviceJob
 from devices.profile_documents import blank, with_api
 from devices.services import make_profile
-from notifications.models import Notification, Recipient
+from notifications.models import Browser, Notification, Recipient
 from tests.api.live import DEADLINE_S, LivePortal, committed
 
 
@@ -92,6 +92,11 @@ def fresh_recipient(people: People) -> UUID:
     return committed(lambda: Recipient.objects.create(account=people.portal.device.account, **recipient)).pk
 
 
+def fresh_browser(people: People) -> UUID:
+    about = {"name": "Walrus", "endpoint": f"https://push.example.com/{next(_numbers)}", "p256dh": "x", "auth": "x"}
+    return committed(lambda: Browser.objects.create(user=people.portal.user, **about)).pk
+
+
 def fresh_order(people: People) -> UUID:
     return committed(lambda: make_order(people.portal.device.account)).pk
 
@@ -138,6 +143,7 @@ PARTS: dict[str, Callable[[People], UUID | str]] = {
     "order_id": fresh_order,
     "notification_id": fresh_notification,
     "recipient_id": fresh_recipient,
+    "browser_id": fresh_browser,
     "login_id": fresh_login,
     "session_id": fresh_session,
     "token_id": fresh_token,

@@ -1,0 +1,200 @@
+"""What goes out to addresses that people gave: never inside, never elsewhere than checked, never without bounds."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from pytest_django import Settings
+
+from iotportal import outward
+from notifications.tests.http_server import Vendor, serve
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    with serve(Vendor()) as found:
+        yield found
+
+
+@pytest.fixture
+def allowed(vendor: Vendor, settings: Settings) -> Vendor:
+    settings.OUTWARD_ORIGINS = frozenset({vendor.url})
+    return vendor
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
+    """Play a name server whose answer differs from time to time; returns the names that it was asked for."""
+    asked: list[str] = []
+    left = list(answers)
+
+    def look_up(host: str, port: int, *_more: Any, **_other: Any) -> list[tuple[Any, ...]]:
+        asked.append(host)
+        found = left.pop(0) if len(left) > 1 else left[0]
+        return [(socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.0.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",  # noqa: S104 - refused
+        "255.255.255.255", "240.0.0.1", "198.18.0.1", "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2001::1", "::127.0.0.1",
+    ],
+)  # fmt: skip
+def test_addresses_inside_are_not_public(address: str) -> None:
+    assert not outward.is_public(address)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1"])
+def test_addresses_of_the_internet_are(address: str) -> None:
+    assert outward.is_public(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/", "ftp://example.com/", "https://", "https:///x", "//example.com/", "example.com",
+        "javascript:alert(1)",
+        "https://user:word@example.com/", "https://127.0.0.1/", "https://[::1]/", "https://[::ffff:10.0.0.1]/", "https://a\\@b/",
+        "https://example.com/#x", "https://exa mple.com/", "https://example.com/\r\nHost: x", "https://example.com:0/",
+        "https://example.com:99999/", "https://[::1/", "https://ex\u00e4mple.com/", "https://example.com/" + "x" * 2000, "file:///etc/passwd",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_on_the_internet_is_refused_by_its_text(url: str) -> None:
+    with pytest.raises(outward.NotAllowed):
+        outward.check_url(url)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1", "0x7f000001", "2130706433", "0177.0.0.1"])
+def test_no_spelling_of_this_machine_gets_through(host: str, vendor: Vendor) -> None:
+    with pytest.raises((outward.NotAllowed, requests.ConnectionError)):
+        outward.post(f"https://{host}:{vendor.port}/", b"", {})
+    assert vendor.asked == []
+
+
+def test_a_name_with_one_address_inside_is_refused_whole(monkeypatch: pytest.MonkeyPatch, vendor: Vendor) -> None:
+    resolve_to(monkeypatch, ["1.1.1.1", "127.0.0.1"])
+    with pytest.raises(outward.NotAllowed):
+        outward.post(f"https://rebind.example.com:{vendor.port}/", b"", {})
+
+
+def test_a_name_is_looked_up_once_and_the_checked_address_is_the_one_that_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name server that says something else the second time is not asked a second time."""
+    asked = resolve_to(monkeypatch, ["1.1.1.1"], ["127.0.0.1"])
+    connected: list[tuple[str, int]] = []
+
+    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
+        connected.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(requests.ConnectionError):
+        outward.post("https://rebind.example.com/", b"", {})
+    assert (asked, connected) == (["rebind.example.com"], [("1.1.1.1", 443)])
+
+
+def test_the_name_stays_in_host_and_tls_while_the_connection_goes_to_the_address(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    context = certificate("hooks.example.com", tmp_path)
+    with serve(Vendor(), context) as vendor:
+        settings.OUTWARD_ORIGINS = frozenset({f"https://hooks.example.com:{vendor.port}"})
+        resolve_to(monkeypatch, ["127.0.0.1"])
+        with outward.session() as session:
+            session.verify = str(tmp_path / "certificate.pem")
+            assert session.post(f"https://hooks.example.com:{vendor.port}/x", data=b"{}").status_code == 200
+            session.verify = True
+            with pytest.raises(requests.exceptions.SSLError):  # one that nobody vouches for is not talked to
+                session.post(f"https://hooks.example.com:{vendor.port}/x", data=b"{}")
+        assert vendor.server_names[0] == "hooks.example.com"
+        assert [one.headers["host"] for one in vendor.asked] == [f"hooks.example.com:{vendor.port}"]
+
+
+def test_a_redirect_is_an_answer_and_nothing_more(allowed: Vendor) -> None:
+    allowed.headers = {"Location": f"{allowed.url}/inside"}
+    allowed.answer = lambda _asked: (302, {})
+    assert outward.post(f"{allowed.url}/x", b"", {}).status_code == 302
+    assert [one.path for one in allowed.asked] == ["/x"]
+
+
+def test_an_origin_that_is_vouched_for_is_not_all_of_its_host(allowed: Vendor) -> None:
+    with pytest.raises(outward.NotAllowed):
+        outward.post(f"http://127.0.0.1:{allowed.port + 1}/", b"", {})
+    with pytest.raises(outward.NotAllowed):
+        outward.post(f"http://localhost:{allowed.port}/", b"", {})
+
+
+def test_of_a_long_answer_the_beginning_is_read(allowed: Vendor) -> None:
+    allowed.answer = lambda _asked: (200, b"x" * 5_000_000)
+    assert len(outward.post(allowed.url, b"", {}).content) == outward.MAX_BYTES
+
+
+def test_one_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    monkeypatch.setattr(outward, "TOTAL_S", 0.3)
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            link, _ = server.accept()
+            with link:
+                link.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not ended.wait(0.02):
+                    try:
+                        link.sendall(b"X: 1\r\n")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        settings.OUTWARD_ORIGINS = frozenset({url})
+        with pytest.raises(requests.RequestException):
+            outward.post(url, b"", {})
+        ended.set()
+        thread.join(5)
+
+
+def test_the_machines_own_proxy_and_passwords_are_not_used(
+    allowed: Vendor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    outward.post(allowed.url, b"", {})
+    assert "authorization" not in allowed.asked[0].headers
+
+
+def certificate(name: str, folder: Path) -> ssl.SSLContext:
+    """Write a certificate for a name, signed by itself; returns what a server needs."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False).sign(key, hashes.SHA256())
+    )  # fmt: skip
+    (folder / "certificate.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context
