@@ -303,10 +303,10 @@ class PriceAdmin(NotRetroactively):
 
 @admin.register(Plan)
 class PlanAdmin(NotRetroactively):
-    """How many messages a month cost nothing."""
+    """What a month has for nothing."""
 
-    list_display = ("messages_per_month", "starts_at")
-    fields = ("messages_per_month", "starts_at")
+    list_display = ("messages_per_month", "emulator_hours_per_month", "starts_at")
+    fields = ("messages_per_month", "emulator_hours_per_month", "starts_at")
 
 
 @admin.register(Package)

@@ -143,17 +143,21 @@ class Posting(models.Model):
 
 
 class Plan(models.Model):
-    """How many messages a month cost nothing, from the first month on that begins after `starts_at`."""
+    """What costs nothing in a month, from the first month on that begins after `starts_at`."""
 
     messages_per_month = models.BigIntegerField()
+    emulator_hours_per_month = models.IntegerField(default=50, db_default=50)
     starts_at = models.DateTimeField("starts", unique=True)
 
     class Meta:
         ordering: ClassVar = ["-starts_at"]
-        constraints: ClassVar = [models.CheckConstraint(condition=Q(messages_per_month__gte=0), name="plan_not_negative")]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(messages_per_month__gte=0), name="plan_not_negative"),
+            models.CheckConstraint(condition=Q(emulator_hours_per_month__gte=0), name="plan_hours_not_negative"),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.messages_per_month:,} messages a month"
+        return f"{self.messages_per_month:,} messages and {self.emulator_hours_per_month:,} hours of an emulator a month"
 
 
 class Price(models.Model):
@@ -232,6 +236,28 @@ class Meter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.month}: {self.paid_upto:,}"
+
+
+class EmulatorMeter(models.Model):
+    """How long emulators of an account's devices ran in a calendar month (UTC), and how many hours are paid beside the free ones.
+
+    `seconds` moves in the transaction of the mark up to where an emulator is counted, `paid_hours` in that of the charging entry.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="emulator_meters", editable=False)
+    month = models.CharField(max_length=6, editable=False)  # yyyymm
+    seconds = models.BigIntegerField(default=0, db_default=0, editable=False)
+    paid_hours = models.IntegerField(default=0, db_default=0, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "month"], name="emulatormeter_once"),
+            models.CheckConstraint(condition=Q(month__regex=r"^\d{4}(0[1-9]|1[0-2])$"), name="emulatormeter_month_known"),
+            models.CheckConstraint(condition=Q(seconds__gte=0, paid_hours__gte=0), name="emulatormeter_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month}: {self.seconds:,} s"
 
 
 class Usage(models.Model):

@@ -7,6 +7,7 @@ import logging
 from celery import shared_task
 
 from billing.services import metering, notices, usage, verification
+from billing.services.emulator_time import charge_emulator_time as charge_open_time
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,14 @@ def charge_messages() -> None:
     charged = metering.charge_messages()
     if charged:
         logger.info("charged %d credits for messages", charged)
+
+
+@shared_task
+def charge_emulator_time() -> None:
+    """Charge the hours of emulators beyond the free ones that were left open."""
+    charged = charge_open_time()
+    if charged:
+        logger.info("charged %d credits for emulators", charged)
 
 
 @shared_task

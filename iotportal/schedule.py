@@ -27,6 +27,7 @@ JOBS = (
     Job("delete-ended-invitations", "accounts.tasks.delete_ended_invitations", 3600),
     Job("delete-accounts", "accounts.tasks.delete_accounts", 600, expires_s=600),
     Job("charge-messages", "billing.tasks.charge_messages", 60, expires_s=60),
+    Job("charge-emulator-time", "billing.tasks.charge_emulator_time", 300, expires_s=300),
     Job("process-payment-notices", "billing.tasks.process_payment_notices", 60, expires_s=60),
     Job("forget-refused-notices", "billing.tasks.forget_refused_notices", 86_400),
     Job("record-usage", "billing.tasks.record_usage", 300, expires_s=300),

@@ -286,6 +286,7 @@ HISTORY_MONTHS = env.integer("PORTAL_HISTORY_MONTHS", 0, minimum=0, maximum=1200
 PRESENCE_DAYS = env.integer("PORTAL_PRESENCE_DAYS", 30, minimum=8, maximum=3650)  # how long comings and goings are kept
 EVENT_DAYS = env.integer("PORTAL_EVENT_DAYS", 400, minimum=8, maximum=3650)  # and all else in a device's timeline
 FREE_MESSAGES_PER_MONTH = env.integer("PORTAL_FREE_MESSAGES", 100_000, minimum=0)
+FREE_EMULATOR_HOURS_PER_MONTH = env.integer("PORTAL_FREE_EMULATOR_HOURS", 50, minimum=0, maximum=1_000_000)
 LOW_BALANCE = env.integer(
     "PORTAL_LOW_BALANCE", 50, minimum=0, maximum=1_000_000
 )  # credits, below which people are told; 0: never

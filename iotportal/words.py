@@ -24,6 +24,15 @@ def seconds(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0") + " s"
 
 
+def hours(seconds: float) -> str:
+    """Write a time that runs out, never more than there is: 45 s, 12 min, 3 h, 3 h 5 min, 1,200 h."""
+    minutes = int(seconds // 60)
+    if not minutes:
+        return f"{int(seconds)} s"
+    parts = [f"{minutes // 60:,} h" if minutes >= 60 else "", f"{minutes % 60} min" if minutes % 60 else ""]
+    return " ".join(filter(None, parts))
+
+
 def wait(left_s: float) -> str:
     """Write how long to wait, never less than it takes: 1 s, 90 s, 3 min, 2 h."""
     for unit, size, most in (("s", 1, 119), ("min", 60, 119), ("h", 3600, 47)):

@@ -142,13 +142,16 @@ class FaultsForm(forms.Form):
     wrong_pin = forms.IntegerField(min_value=0, max_value=100, label="Wrong pin", help_text="%")
     malformed = forms.IntegerField(min_value=0, max_value=100, label="Broken JSON", help_text="%")
     reboot = forms.IntegerField(min_value=0, max_value=100, label="Loses its power", help_text="% of commands")
+    rtc_drift_s_per_h = forms.IntegerField(min_value=-3600, max_value=3600, label="Clock drift", help_text="s an hour")
+
+    AS_THEY_ARE = frozenset({"delay_ms", "rtc_drift_s_per_h"})  # the others are percentages
 
     @property
     def faults(self) -> dict[str, float]:
-        """What `simulators.faults.Faults` is made with."""
-        return {name: value if name == "delay_ms" else value / 100 for name, value in self.cleaned_data.items()}
+        """What `simulators.faults.Faults` is made with, and the clock's drift."""
+        return {name: value if name in self.AS_THEY_ARE else value / 100 for name, value in self.cleaned_data.items()}
 
     @classmethod
     def shown(cls, faults: Mapping[str, float]) -> dict[str, int]:
         """Return what the form shows of kept faults."""
-        return {name: round(faults.get(name, 0) * (1 if name == "delay_ms" else 100)) for name in cls.base_fields}
+        return {name: round(faults.get(name, 0) * (1 if name in cls.AS_THEY_ARE else 100)) for name in cls.base_fields}

@@ -296,6 +296,7 @@ class Emulator(models.Model):
     user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="emulator")  # who started it: one each
     started_at = models.DateTimeField()
     used_at = models.DateTimeField()  # the last command or touch: one that nobody uses is stopped
+    counted_at = models.DateTimeField(null=True)  # up to when its time is on its account's meter; none: it was never played
     state = models.CharField(max_length=8, choices=EmulatorState, default=EmulatorState.STARTING)
     said = models.CharField(max_length=400, blank=True)  # why it is not connected
     board = models.JSONField(default=dict)  # pins, UART and so on, for the page and for the next process

@@ -48,8 +48,8 @@ class Pin:
 class Setup:
     """What a device is made with; everything has a believable default.
 
-    `rtc_offset_s` is how wrong its clock is at first, `rtc_drift_ppm` how fast it goes wrong
-    (None: a few ppm, different for each device id). `pins`: number → pin as it is after power-up.
+    `rtc_offset_s` is how wrong its clock is at first, `rtc_drift_s_per_h` how many seconds it gains an hour
+    (None: some hundredths, or it loses them; different for each device id). `pins`: number → pin as it is after power-up.
     """
 
     keyword: str = "ALARM"
@@ -57,7 +57,7 @@ class Setup:
     message: str = "Something happened here"
     has_rtc: bool = True
     rtc_offset_s: float = 0.0
-    rtc_drift_ppm: float | None = None
+    rtc_drift_s_per_h: float | None = None
     pins: dict[int, Pin] = field(default_factory=dict)
 
 
@@ -93,8 +93,8 @@ class Device:
         self.ip = f"192.168.100.{2 + digest[5] % 253}"
         self.subnet = "255.255.255.0"
         self.gateway = "192.168.100.1"
-        drift = self.setup.rtc_drift_ppm
-        self._rtc_rate = 1 + (digest[6] % 41 - 20 if drift is None else drift) / 1e6
+        drift = self.setup.rtc_drift_s_per_h
+        self._rtc_rate = _rate((digest[6] % 41 - 20) * 0.0036 if drift is None else drift)  # up to 20 ppm
         self._rtc_anchor = (clock(), clock() + self.setup.rtc_offset_s)
         self.pins: dict[int, Pin] = {}
         self._own = OwnApis(device_id, clock)
@@ -170,8 +170,16 @@ class Device:
     @property
     def rtc(self) -> int:
         """Seconds since 1970 by the device's own clock, with its offset and drift."""
+        return int(self._exact_rtc())
+
+    def drift(self, s_per_h: float) -> None:
+        """Have the clock gain so many seconds an hour from now on; below zero, lose them."""
+        self._rtc_anchor = (self._clock(), self._exact_rtc())
+        self._rtc_rate = _rate(s_per_h)
+
+    def _exact_rtc(self) -> float:
         at, showed = self._rtc_anchor
-        return int(showed + (self._clock() - at) * self._rtc_rate)
+        return showed + (self._clock() - at) * self._rtc_rate
 
     def print_line(self, text: str) -> None:
         """Print on the device's UART."""
@@ -327,6 +335,10 @@ _HANDLERS: dict[str, _Handler] = {
     "write_uart": Device._write_uart,
     "trigger_notification": Device._trigger_notification,
 }
+
+
+def _rate(s_per_h: float) -> float:
+    return 1 + s_per_h / 3600
 
 
 def parse_pins(words: Iterable[str]) -> dict[int, Pin]:

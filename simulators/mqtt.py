@@ -301,7 +301,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
             message=arguments.message,
             has_rtc=not arguments.no_rtc,
             rtc_offset_s=arguments.rtc_offset_s,
-            rtc_drift_ppm=arguments.rtc_drift_ppm,
+            rtc_drift_s_per_h=arguments.rtc_drift_s_per_h,
             pins=parse_pins(arguments.gpio),
         ),
         faults=Faults(**{field.name: getattr(arguments, field.name) for field in fields(Faults)}),
@@ -359,7 +359,12 @@ def add_device_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--gpio", action="append", default=[], metavar="N=in|out[:NAME]", help="a wired pin; may be repeated")
     group.add_argument("--no-rtc", action="store_true", help="a board without a clock: never answers get_rtc and set_rtc")
     group.add_argument("--rtc-offset-s", type=_number, default=0.0, metavar="S", help="how wrong its clock is at first")
-    group.add_argument("--rtc-drift-ppm", type=_number, metavar="PPM", help="how fast its clock goes wrong (a few ppm)")
+    group.add_argument(
+        "--rtc-drift-s-per-h",
+        type=_number,
+        metavar="S",
+        help="seconds that its clock gains an hour; below 0: loses",
+    )
     group.add_argument("--keyword", default=Setup.keyword, help="text on the UART that raises a notification (%(default)s)")
     group.add_argument("--recipient", default=Setup.recipient, help="stored recipient of notifications")
     group.add_argument("--message", default=Setup.message, help="stored message of notifications")

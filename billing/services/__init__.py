@@ -1,5 +1,11 @@
 """What other apps ask of billing."""
 
+from billing.services.emulator_time import (
+    EmulatorTime,
+    add_emulator_time,
+    emulator_time,
+    without_emulator_time,
+)
 from billing.services.ledger import (
     AlreadyReversed,
     BillingError,
@@ -16,7 +22,7 @@ from billing.services.ledger import (
     reverse_entry,
     spend_credits,
 )
-from billing.services.prices import cost, free_messages, packages, price_of, prices_now
+from billing.services.prices import cost, free_emulator_hours, free_messages, packages, price_of, prices_now
 from billing.services.quota import Subscription, message_limit, messages_used, subscription
 from billing.services.statements import debt
 from billing.services.verification import verify_ledger
@@ -24,16 +30,20 @@ from billing.services.verification import verify_ledger
 __all__ = [
     "AlreadyReversed",
     "BillingError",
+    "EmulatorTime",
     "InsufficientCredits",
     "InvalidEntry",
     "KeyReused",
     "Leg",
     "Subscription",
+    "add_emulator_time",
     "balance",
     "correct_balance",
     "cost",
     "credits_of",
     "debt",
+    "emulator_time",
+    "free_emulator_hours",
     "free_messages",
     "give_credits",
     "message_limit",
@@ -47,4 +57,5 @@ __all__ = [
     "spend_credits",
     "subscription",
     "verify_ledger",
+    "without_emulator_time",
 ]

@@ -29,11 +29,22 @@ def cost(item: Price.Item, count: int = 1, *, country: str = "", at: datetime | 
     return None if price is None else -(-count * price.credits // price.per)
 
 
-def free_messages(month: datetime) -> int:
-    """Return how many messages cost nothing in the calendar month (UTC) of a moment: a plan holds for whole months."""
+def _plan(month: datetime) -> Plan | None:
+    """Return the plan of the calendar month (UTC) of a moment: it holds for whole months."""
     first = month.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    plan = Plan.objects.filter(starts_at__lte=first).order_by("-starts_at").first()
+    return Plan.objects.filter(starts_at__lte=first).order_by("-starts_at").first()
+
+
+def free_messages(month: datetime) -> int:
+    """Return how many messages cost nothing in the calendar month (UTC) of a moment."""
+    plan = _plan(month)
     return settings.FREE_MESSAGES_PER_MONTH if plan is None else plan.messages_per_month
+
+
+def free_emulator_hours(month: datetime) -> int:
+    """Return how many hours of emulators cost nothing in the calendar month (UTC) of a moment."""
+    plan = _plan(month)
+    return settings.FREE_EMULATOR_HOURS_PER_MONTH if plan is None else plan.emulator_hours_per_month
 
 
 def packages() -> QuerySet[Package]:

@@ -152,8 +152,12 @@ def test_a_price_begins_now_or_later_and_stays_once_it_has_begun(root: Client) -
 
 
 def test_plans_and_packages_are_the_operators_to_set(root: Client) -> None:
-    root.post("/admin/billing/plan/add/", {"messages_per_month": "500", "starts_at_0": "2099-01-01", "starts_at_1": "00:00:00"})
-    assert Plan.objects.get().messages_per_month == 500
+    root.post(
+        "/admin/billing/plan/add/",
+        {"messages_per_month": "500", "emulator_hours_per_month": "9", "starts_at_0": "2099-01-01", "starts_at_1": "00:00:00"},
+    )
+    plan = Plan.objects.get()
+    assert (plan.messages_per_month, plan.emulator_hours_per_month) == (500, 9)
     root.post("/admin/billing/package/add/", {"credits": "77", "price_minor": "99", "currency": "EUR", "offered": "on"})
     package = Package.objects.get(credits=77)
     page = root.post("/admin/billing/package/add/", {"credits": "78", "price_minor": "0", "currency": "CRD"}).content.decode()

@@ -56,6 +56,7 @@ def _subscription(request: AuthedRequest, account_id: UUID, low_form: LowBalance
         **AREA,
         "account": account,
         "found": found,
+        "emulators": services.emulator_time(account.pk),
         "debt": services.debt(account),
         "chart": usage_chart(usage.days_of(account.pk, used=found.used, today=datetime.now(UTC).date())),
         "prices": services.prices_now(),

@@ -61,7 +61,7 @@ def test_it_answers_what_the_simulator_answers(slug: str, build: Path) -> None:
     lines = "".join(f"{api} {payload.hex()}\n" for api, payload in commands)
     said = subprocess.run([build / "replay", slug], input=lines, capture_output=True, text=True, timeout=60, check=True).stdout
     simulator = Device(
-        DEVICE, profile=PROFILES[slug], setup=Setup(recipient="ann@example.com", rtc_drift_ppm=0.0), clock=lambda: EPOCH_S
+        DEVICE, profile=PROFILES[slug], setup=Setup(recipient="ann@example.com", rtc_drift_s_per_h=0.0), clock=lambda: EPOCH_S
     )
     simulator.mac, simulator.ip = "00:c0:ca:90:61:05", "192.168.100.5"
     answers = said.split(".\n")[:-1]

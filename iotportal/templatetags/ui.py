@@ -15,7 +15,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from iotportal.words import ago, ms
+from iotportal.words import ago, hours, ms
 
 register = template.Library()
 
@@ -34,6 +34,12 @@ def show_ms(value: object, style: str = "") -> str:
 def thousands(value: int) -> str:
     """Write a number as 1,234."""
     return f"{value:,}"
+
+
+@register.filter(name="hours")
+def show_hours(value: int) -> str:
+    """Write seconds as hours and minutes."""
+    return hours(value)
 
 
 @register.simple_tag

@@ -30,15 +30,26 @@ def faults_of(values: Mapping[str, float]) -> Faults:
     return Faults(**{name: float(value) for name, value in values.items() if name in Faults.__dataclass_fields__})
 
 
+def drift_of(values: Mapping[str, float]) -> float:
+    """Return how many seconds an hour the clock gains, of what a row keeps of its dials."""
+    return float(values.get("rtc_drift_s_per_h", 0))
+
+
+def clock_offset_s(board: Mapping[str, Any], drift: float, now: float) -> float:
+    """Return by how much a kept board's clock is ahead at `now` (Unix seconds): it went on since."""
+    return float(board.get("rtc_offset_s", 0)) + (now - float(board.get("rtc_at", now))) * drift / 3600
+
+
 def make_device(
     device_id: str,
     profile: Profile,
     board: Mapping[str, Any],
     on_print: Callable[[str], None],
     clock: Callable[[], float] = time.time,
+    drift: float = 0.0,
 ) -> Device:
-    """Return the device as `remember` kept it; a new one of an empty `board`."""
-    setup = Setup(rtc_offset_s=float(board.get("rtc_offset_s", 0)), rtc_drift_ppm=0.0)
+    """Return the device as `remember` kept it; a new one of an empty `board`. `drift`: seconds that its clock gains an hour."""
+    setup = Setup(rtc_offset_s=clock_offset_s(board, drift, clock()), rtc_drift_s_per_h=drift)
     device = Device(device_id, name=device_id, profile=profile, setup=setup, clock=clock, on_print=on_print)
     device.uart.extend(board.get("uart", ()))
     device.message, device.recipient = board.get("message", device.message), board.get("recipient", device.recipient)
@@ -59,6 +70,7 @@ def remember(device: Device, clock: Callable[[], float] = time.time) -> dict[str
         "subnet": device.subnet,
         "gateway": device.gateway,
         "rtc_offset_s": device.rtc - int(clock()),
+        "rtc_at": int(clock()),
     }
 
 

@@ -7,17 +7,19 @@ import contextlib
 import json
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
 import redis.asyncio as redis
 from django.utils import timezone
 
 from devices.downloads import KeyUnavailable
 from messaging.emulators import store
-from messaging.emulators.board import Dials, faults_of, make_device, remember
+from messaging.emulators.board import Dials, drift_of, faults_of, make_device, remember
+from messaging.emulators.meter import COUNT_S
 from messaging.emulators.orders import ANSWER_S, CHANNEL
 from messaging.models import Emulator, EmulatorState
 from simulators.console import Console
@@ -32,6 +34,7 @@ OFFICE_S = 2.0  # how often a second process asks whether the first is gone
 GATHER_S = 0.05  # what changes within this time is written together
 TICK_S = 5.0  # of the clients' keep-alive
 KEEPALIVE_S = 60
+RESET_S = 1.0  # what a board takes to come up
 GOODBYE_S = 5.0
 
 
@@ -51,7 +54,9 @@ class Running:
         self.state, self.said = EmulatorState.STARTING, ""
         self.dials = Dials(faults_of(row.faults), seed=0, device_id=settings.device_id)
         self._on_change = on_change
-        self.device = make_device(settings.device_id, settings.profile, row.board, lambda _: on_change(self))
+        self.device = make_device(
+            settings.device_id, settings.profile, row.board, lambda _: on_change(self), drift=drift_of(row.faults)
+        )
         self.link = Link(settings, self.device, context, shared, self.dials)
         self.task = asyncio.create_task(self.link.run())
 
@@ -90,6 +95,11 @@ class Running:
                 self.link.type_line(str(frame["line"]))
             case "faults":
                 self.dials.turn(faults_of(frame["faults"]))
+                self.device.drift(drift_of(frame["faults"]))
+            case "reset":
+                if self.state != EmulatorState.RUNNING:
+                    return "It is not connected, so there is nothing to reset: it begins anew by itself."
+                self.link.go_away(RESET_S, goodbye=False)
             case _:
                 return "The emulator does not know what to do."
         self.use()
@@ -110,8 +120,11 @@ class Told(Console):
 
     def event(self, name: str, text: str) -> None:
         """It connected, or reboots."""
-        if name in self._running and text.startswith("connected"):
-            self._running[name].become(EmulatorState.RUNNING)
+        if name in self._running:
+            if text.startswith("connected"):
+                self._running[name].become(EmulatorState.RUNNING)
+            elif text.startswith("is away"):
+                self._running[name].become(EmulatorState.STARTING, "It restarts.")
 
     def trouble(self, name: str, text: str) -> None:
         """It is not connected."""
@@ -158,7 +171,8 @@ class Keeper:
             await orders.subscribe(CHANNEL)
             stopped = asyncio.create_task(stop.wait())
             work: list[asyncio.Task[None]] = [
-                asyncio.create_task(one) for one in (self._listen(orders), self._look(), self._write(), self._tick())
+                asyncio.create_task(one)
+                for one in (self._listen(orders), self._look(), self._write(), self._tick(), self._count())
             ]
             try:
                 await asyncio.wait({stopped, *work}, return_when=asyncio.FIRST_COMPLETED)
@@ -166,6 +180,7 @@ class Keeper:
                     if task.done():
                         task.result()
                 await self._save()
+                await self._in_database(store.count, list(self._ids()))
             finally:
                 stopped.cancel()
                 for task in work:
@@ -195,6 +210,7 @@ class Keeper:
     async def _start(self, name: str, row: Emulator) -> None:
         try:
             settings, context = await self._in_database(store.identity, row.device_id)
+            await self._in_database(store.begin_counting, row.device_id)
             running = Running(row, settings, context, self._shared, self._note)
         except (KeyUnavailable, SettingsError, TypeError, ValueError) as error:  # the latter: a board that cannot be made again
             logger.warning("the emulator of device %s cannot start: %s", name, error)
@@ -209,6 +225,16 @@ class Keeper:
         if idle:
             logger.info("stopping %d emulators that nobody uses", len(idle))
             await self._in_database(store.forget, [one.device_id for one in idle])
+
+    def _ids(self) -> Iterator[UUID]:
+        return (one.device_id for one in self._running.values())
+
+    async def _count(self) -> None:
+        """Put the time that passed on the accounts' meters; what has none left is stopped at the next look, which is now."""
+        while True:
+            await asyncio.sleep(COUNT_S)
+            if await self._in_database(store.count, list(self._ids())):
+                self._look_now.set()
 
     # --- what changes -----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from accounts.models import Membership
 from devices.downloads import NOT_KEPT, KeyUnavailable, device_config, device_files, profile_file
 from devices.models import Device
 from messaging import events
+from messaging.emulators import meter
 from messaging.models import Emulator
 from simulators.settings import CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE, DeviceSettings, Overrides, load
 from simulators.transport import make_context
@@ -66,10 +67,24 @@ def wanted() -> list[Emulator]:
     return good
 
 
+def begin_counting(device_id: UUID) -> None:
+    """Have its time counted from now on."""
+    meter.begin(device_id)
+
+
+def count(device_ids: Iterable[UUID]) -> bool:
+    """Count what these ran, and forget those whose account has no time left; returns whether there were some."""
+    ids = list(device_ids)
+    over = meter.used_up(meter.count(ids))
+    if over:
+        forget(Emulator.objects.filter(pk__in=ids, device__account__in=over).values_list("pk", flat=True))
+    return bool(over)
+
+
 def forget(device_ids: Iterable[UUID]) -> None:
     """Have these run no more, and tell their pages."""
     rows = list(Emulator.objects.filter(pk__in=list(device_ids)).select_related("device"))
-    Emulator.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    meter.count([row.pk for row in rows], and_end=True)
     _tell((row.device.account_id, row.device_id, "stopped") for row in rows)
 
 

@@ -7,9 +7,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
+from billing.services import emulator_time
 from devices.downloads import active_certificate
 from devices.models import Device
-from messaging.emulators import orders
+from messaging.emulators import meter, orders
 from messaging.models import Emulator, Presence
 
 
@@ -22,7 +23,7 @@ def start_emulator(*, user: User, device: Device) -> Emulator:
 
     Raises:
         CannotStart: another emulator of theirs runs, somebody else plays this device, the portal has no key of it, the device
-            itself is connected, or too many run.
+            itself is connected, too many run, or the account has no time of emulators left.
     """
     certificate = active_certificate(device)
     if certificate is None or certificate.sealed_key is None:
@@ -36,6 +37,8 @@ def start_emulator(*, user: User, device: Device) -> Emulator:
         raise CannotStart("This device is connected now, and the two would push each other out. Switch it off first.")
     if Emulator.objects.count() >= settings.EMULATORS:
         raise CannotStart(f"All {settings.EMULATORS} emulators of this portal are in use. Try again later.")
+    if not emulator_time(device.account_id).left_s:
+        raise CannotStart("All hours of emulators of this month are used.")
     try:
         with transaction.atomic():
             return _made(user, device)
@@ -52,13 +55,18 @@ def _made(user: User, device: Device) -> Emulator:
 
 def stop_emulator(*, emulator: Emulator) -> None:
     """Switch it off; what was on its board is gone."""
-    emulator.delete()
+    meter.count([emulator.pk], and_end=True)
     transaction.on_commit(orders.nudge, robust=True)
 
 
 def drive_pin(*, emulator: Emulator, number: int, level: int) -> None:
     """Put a level on a pin of the board from outside. Raises: orders.Refused, orders.Away."""
     orders.order(emulator.device_id, "pin", number=number, level=level)
+
+
+def press_reset(*, emulator: Emulator) -> None:
+    """Press the board's reset button: it goes without a goodbye and comes up anew. Raises: orders.Refused, orders.Away."""
+    orders.order(emulator.device_id, "reset")
 
 
 def type_line(*, emulator: Emulator, line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, timedelta
 
 import redis
@@ -15,12 +16,13 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import Action
 from accounts.http import AuthedRequest
+from billing.services import emulator_time
 from devices.access import access_device
 from devices.downloads import active_certificate
 from devices.models import Device
 from devices.selectors import lamp
 from messaging.emulators import orders
-from messaging.emulators.board import contacts
+from messaging.emulators.board import clock_offset_s, contacts, drift_of
 from messaging.forms import BoardPinForm, FaultsForm, UartLineForm
 from messaging.models import Emulator
 from messaging.services import emulators
@@ -54,15 +56,17 @@ def emulator_do(request: AuthedRequest, device_id: str, name: str) -> HttpRespon
     if name == "start":
         return _start(request, device)
     mine = Emulator.objects.filter(user=request.user, device=device).first()
-    if mine is None or name not in {"stop", *_FORMS}:
+    if mine is None or name not in {"stop", "reset", *_FORMS}:
         raise Http404("No such emulator.")
     if name == "stop":
         emulators.stop_emulator(emulator=mine)
         return redirect("messaging:emulator", device.hex)
+    if name == "reset":
+        return _touch(request, device, lambda: emulators.press_reset(emulator=mine))
     form = _FORMS[name](request.POST, auto_id=f"{name}-%s")
     if not form.is_valid():
         return _page(request, device, status=400, failed=form)
-    return _touch(request, device, mine, form)
+    return _touch(request, device, lambda: _obey(mine, form))
 
 
 def _start(request: AuthedRequest, device: Device) -> HttpResponse:
@@ -73,16 +77,20 @@ def _start(request: AuthedRequest, device: Device) -> HttpResponse:
     return redirect("messaging:emulator", device.hex)
 
 
-def _touch(request: AuthedRequest, device: Device, mine: Emulator, form: Form) -> HttpResponse:
+def _obey(mine: Emulator, form: Form) -> None:
     data = form.cleaned_data
+    match form:
+        case BoardPinForm():
+            emulators.drive_pin(emulator=mine, number=data["number"], level=data["level"])
+        case UartLineForm():
+            emulators.type_line(emulator=mine, line=data["line"])
+        case FaultsForm():
+            emulators.turn_faults(emulator=mine, faults=form.faults)
+
+
+def _touch(request: AuthedRequest, device: Device, do: Callable[[], None]) -> HttpResponse:
     try:
-        match form:
-            case BoardPinForm():
-                emulators.drive_pin(emulator=mine, number=data["number"], level=data["level"])
-            case UartLineForm():
-                emulators.type_line(emulator=mine, line=data["line"])
-            case FaultsForm():
-                emulators.turn_faults(emulator=mine, faults=form.faults)
+        do()
     except orders.Refused as error:
         return _page(request, device, status=409, problem=str(error))
     except (orders.Away, redis.RedisError):
@@ -108,11 +116,13 @@ def _page(
         "others": running is not None and mine is None,
         "key_kept": certificate is not None and certificate.sealed_key is not None,
         "problem": problem,
+        "time": emulator_time(device.account_id),
         "type_form": failed if isinstance(failed, UartLineForm) else UartLineForm(auto_id="type-%s"),
     }
     if mine is not None:
         lamps, switches = contacts(mine.board)
-        now = timezone.now() + timedelta(seconds=mine.board.get("rtc_offset_s", 0))
+        now = timezone.now()
+        now += timedelta(seconds=clock_offset_s(mine.board, drift_of(mine.faults), now.timestamp()))
         context |= {"lamps": lamps, "switches": switches, "its_time": now.astimezone(UTC), "board": mine.board}
         faults = FaultsForm(initial=FaultsForm.shown(mine.faults), auto_id="faults-%s")
         context["faults_form"] = failed if isinstance(failed, FaultsForm) else faults

@@ -8,14 +8,14 @@ import { CommandError, cutText, inMemory, printAnswer, readCommand, readable } f
 
 const MAC = /^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$/;
 
-/** What a device is made with. `pins`: Map of number to pin; `rtcDriftPpm` undefined: a few, different for each device. */
+/** What a device is made with. `pins`: Map of number to pin; `rtcDriftSPerH` undefined: next to none, different for each device. */
 export const SETUP = {
   keyword: "ALARM",
   recipient: "",
   message: "Something happened here",
   hasRtc: true,
   rtcOffsetS: 0,
-  rtcDriftPpm: undefined,
+  rtcDriftSPerH: undefined,
   pins: new Map(),
 };
 
@@ -45,7 +45,7 @@ export class Device {
     this.ip = `192.168.100.${2 + (digest[5] % 253)}`;
     this.subnet = "255.255.255.0";
     this.gateway = "192.168.100.1";
-    this.rtcRate = 1 + (this.setup.rtcDriftPpm ?? (digest[6] % 41) - 20) / 1e6;
+    this.rtcRate = 1 + (this.setup.rtcDriftSPerH ?? ((digest[6] % 41) - 20) * 0.0036) / 3600; // up to 20 ppm
     this.rtcAnchor = [clock(), clock() + this.setup.rtcOffsetS];
     this.own = new OwnApis(deviceId, clock);
     this.powerUpPins();

@@ -29,7 +29,7 @@ what the device is like:
   --gpio N=in|out[:NAME] a wired pin; may be repeated
   --no-rtc               a board without a clock: never answers get_rtc and set_rtc
   --rtc-offset-s S       how wrong its clock is at first
-  --rtc-drift-ppm PPM    how fast its clock goes wrong (a few ppm)
+  --rtc-drift-s-per-h S  seconds that its clock gains an hour; below 0: loses
   --keyword TEXT         text on the UART that raises a notification (${SETUP.keyword})
   --recipient TEXT       stored recipient of notifications
   --message TEXT         stored message of notifications
@@ -61,7 +61,7 @@ const TEXTS = { type: "string", multiple: true, default: [] };
 const FLAG = { type: "boolean", default: false };
 const KNOWN = {
   zip: TEXTS, fleet: TEXTS, id: TEXT, name: TEXT, ca: TEXT, cert: TEXT, key: TEXT, "password-file": TEXT, host: TEXT, port: TEXT,
-  profile: TEXT, portal: TEXT, token: TEXT, gpio: TEXTS, "no-rtc": FLAG, "rtc-offset-s": TEXT, "rtc-drift-ppm": TEXT,
+  profile: TEXT, portal: TEXT, token: TEXT, gpio: TEXTS, "no-rtc": FLAG, "rtc-offset-s": TEXT, "rtc-drift-s-per-h": TEXT,
   keyword: TEXT, recipient: TEXT, message: TEXT, presence: FLAG, protocol: TEXT, mqtt31: FLAG, "keepalive-s": TEXT,
   "reboot-s": TEXT, "deaf-ms": TEXT, "delay-ms": TEXT, "jitter-ms": TEXT, loss: TEXT, duplicate: TEXT, "wrong-pin": TEXT,
   malformed: TEXT, reboot: TEXT, seed: TEXT, quiet: { ...FLAG, short: "q" }, console: FLAG, "once-refused-exit": FLAG,
@@ -104,7 +104,7 @@ export function parseOptions(words) {
       keyword, recipient, message,
       hasRtc: !given["no-rtc"],
       rtcOffsetS: finite("rtc-offset-s"),
-      rtcDriftPpm: finite("rtc-drift-ppm"),
+      rtcDriftSPerH: finite("rtc-drift-s-per-h"),
       pins: pins(given.gpio),
     }),
     faults: filled(FAULTS, {

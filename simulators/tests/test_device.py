@@ -155,7 +155,7 @@ def test_a_board_without_a_clock_never_answers_about_it(profile: Profile) -> Non
 
 def test_the_clock_keeps_what_it_was_set_to_and_drifts() -> None:
     now = [1000.0]
-    device = Device(ID, setup=Setup(rtc_offset_s=-500, rtc_drift_ppm=100), clock=lambda: now[0])
+    device = Device(ID, setup=Setup(rtc_offset_s=-500, rtc_drift_s_per_h=0.36), clock=lambda: now[0])
     assert device.rtc == 500
     device.handle("set_rtc", b'{"value": 1574000000}')
     now[0] += 100_000

@@ -139,9 +139,9 @@ def test_it_says_the_same_bytes_as_the_python_one(slug: str) -> None:
     told = list(orders(seed=7))
     printed: list[str] = []
     pins = parse_pins(["4=in", "9=out"])
-    made = Setup(recipient="ops@example.com", message="Überlauf", pins=pins, rtc_drift_ppm=0)
+    made = Setup(recipient="ops@example.com", message="Überlauf", pins=pins, rtc_drift_s_per_h=0)
     device = Device(PUMP, profile=PROFILES[slug], setup=made, clock=lambda: CLOCK, on_print=printed.append)
-    heard = node_says({"id": PUMP, "profile": slug, "setup": {**setup, "rtcDriftPpm": 0}}, told)
+    heard = node_says({"id": PUMP, "profile": slug, "setup": {**setup, "rtcDriftSPerH": 0}}, told)
     assert len(heard) == len(told) > 400
     for order, said in zip(told, heard, strict=True):
         assert said == python_says(device, printed, order), order

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from devices.profiles import get_profile
-from messaging.emulators.board import Dials, contacts, faults_of, make_device, remember
+from messaging.emulators.board import Dials, clock_offset_s, contacts, faults_of, make_device, remember
 from simulators.device import Outgoing
 from simulators.faults import Faults
 
@@ -30,6 +30,21 @@ def test_its_clock_stays_as_wrong_as_it_was_set() -> None:
     device = make_device(HEX, get_profile("modern"), {}, lambda _: None, clock=lambda: 1000.0)
     device.handle("set_rtc", b'{"value": 4000}')
     assert board(kept=remember(device, clock=lambda: 1000.0))["rtc_offset_s"] == 3000
+
+
+def test_its_clock_drifts_as_it_is_told_also_while_no_process_runs_it() -> None:
+    now = [1000.0]
+    device = make_device(HEX, get_profile("modern"), {}, lambda _: None, clock=lambda: now[0], drift=60)
+    now[0] += 3600
+    assert device.rtc == 1000 + 3600 + 60
+    device.drift(-3600)
+    now[0] += 3600
+    assert device.rtc == 1000 + 3600 + 60, "it stands"
+    kept = remember(device, clock=lambda: now[0])
+    now[0] += 3600
+    assert make_device(HEX, get_profile("modern"), kept, lambda _: None, clock=lambda: now[0], drift=36).rtc == now[0] - 3540 + 36
+    assert clock_offset_s(kept, 36, now[0]) == -3540 + 36
+    assert clock_offset_s({}, 36, now[0]) == 0
 
 
 def test_nothing_that_postgresql_refuses_is_kept() -> None:

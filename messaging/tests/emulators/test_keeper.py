@@ -24,7 +24,7 @@ from messaging.broker.tls import server_context
 from messaging.emulators import orders
 from messaging.emulators.keeper import Keeper
 from messaging.models import Emulator
-from messaging.services.emulators import drive_pin, start_emulator, stop_emulator, turn_faults, type_line
+from messaging.services.emulators import drive_pin, press_reset, start_emulator, stop_emulator, turn_faults, type_line
 
 pytestmark = pytest.mark.django_db(transaction=True)
 T = TypeVar("T")
@@ -103,13 +103,20 @@ async def test_it_connects_obeys_its_person_and_goes_on_in_the_next_process(
             await in_thread(type_line, emulator=emulator, line="iot gpio 12 write 1")
             with pytest.raises(orders.Refused, match="Pin 12 is an output"):
                 await in_thread(drive_pin, emulator=emulator, number=12, level=0)
-            await in_thread(turn_faults, emulator=emulator, faults={"loss": 0.5})
+            await in_thread(turn_faults, emulator=emulator, faults={"loss": 0.5, "rtc_drift_s_per_h": 5})
+            await in_thread(press_reset, emulator=emulator)
+            with pytest.raises(orders.Refused, match="nothing to reset"):
+                await in_thread(press_reset, emulator=emulator)
+            await within(is_running, "it comes back")
+            assert (await in_thread(Emulator.objects.get)).board["pins"] == {}, "a reset forgets the pins"
+            await in_thread(drive_pin, emulator=emulator, number=5, level=1)
+            await in_thread(type_line, emulator=emulator, line="iot gpio 12 write 1")
         with pytest.raises(orders.Away):
             await in_thread(type_line, emulator=emulator, line="iot send")
         async with keeping():
             await in_thread(type_line_when_there, emulator=emulator)
             kept = (await in_thread(Emulator.objects.get)).board
-            assert (kept["pins"]["5"]["level"], kept["pins"]["12"]["direction"], len(kept["uart"])) == (1, "out", 6)
+            assert (kept["pins"]["5"]["level"], kept["pins"]["12"]["direction"], len(kept["uart"])) == (1, "out", 4)
             await in_thread(stop_emulator, emulator=emulator)
             await within(lambda: device.hex not in broker.sessions, "it disconnects")
 

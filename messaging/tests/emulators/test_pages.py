@@ -73,7 +73,7 @@ def test_the_board_is_shown_as_it_is_kept(browser: Client, alice: User, device: 
 def test_nobody_touches_what_another_started(browser: Client, account: Account, device: Device) -> None:
     colleague = make_member(account, "bob", Role.ADMIN)
     run(colleague, device)
-    for what in ("stop", "pin", "type", "faults"):
+    for what in ("stop", "reset", "pin", "type", "faults"):
         assert do(browser, device, what, line="iot send", number=5, level=1).status_code == 404
     assert do(browser, device, "start").status_code == 409
     assert "Somebody else" in page(browser, device)
@@ -117,7 +117,9 @@ def test_what_no_board_has_is_refused_and_a_missing_process_is_said(
     assert do(browser, device, "pin", number=256, level=1).status_code == 400
     assert do(browser, device, "type", line="x" * 181).status_code == 400
     assert do(browser, device, "faults", delay_ms=-1, loss=101).status_code == 400
+    assert do(browser, device, "faults", rtc_drift_s_per_h=3601).status_code == 400
     assert do(browser, device, "nonsense").status_code == 404
+    assert do(browser, device, "reset").status_code == 503
     answer = do(browser, device, "type", line="iot send")
     assert answer.status_code == 503
     assert "Nothing answers that runs emulators" in answer.content.decode()
