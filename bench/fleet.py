@@ -8,6 +8,7 @@ import os
 import secrets
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.portal import DEADLINE_S, Portal, wait_until
@@ -65,27 +66,42 @@ class FleetPortal(Portal):
         wait_until(answers, f"the start of {name}")
         return port
 
-    def start_simulators(self, count: int, profile: str = "standard", *options: str) -> list[str]:
-        """Register devices, run them in one simulator process and wait until all answer; return their ids."""
+    def make_folders(self, count: int, profile: str) -> tuple[Path, list[str]]:
+        """Register devices; return the folder that holds one for each, as unpacked from its zip, and their ids."""
+        from django.db import transaction
+
+        fleet, ids = self.state.root / f"fleet-{profile}", list[str]()
+        while len(ids) < count:
+            with transaction.atomic():  # so many wait for the disk once
+                ids += [self._make_folder(fleet, number, profile) for number in range(len(ids), min(len(ids) + 100, count))]
+        return fleet, ids
+
+    def _make_folder(self, fleet: Path, number: int, profile: str) -> str:
         from devices.downloads import device_config, device_files
         from devices.services import register_device
 
-        fleet = self.state.root / f"fleet-{profile}"
-        ids = []
-        for number in range(count):
-            device = register_device(account=self.account, name=f"{profile} {number}", profile=profile).device
-            files = device_files(device)
-            folder = fleet / device.hex
-            folder.mkdir(parents=True)
-            (folder / "config.json").write_text(json.dumps({**device_config(device), "port": self.mqtt_port}))
-            (folder / "root-ca.pem").write_bytes(files.root_ca)
-            (folder / "device.crt").write_bytes(files.certificate)
-            (folder / "device.key").write_bytes(files.private_key or b"")
-            (folder / "device.key").chmod(0o600)
-            ids.append(device.hex)
+        device = register_device(account=self.account, name=f"{profile} {number}", profile=profile).device
+        files = device_files(device)
+        folder = fleet / device.hex
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({**device_config(device), "port": self.mqtt_port}))
+        (folder / "root-ca.pem").write_bytes(files.root_ca)
+        (folder / "device.crt").write_bytes(files.certificate)
+        (folder / "device.key").write_bytes(files.private_key or b"")
+        (folder / "device.key").chmod(0o600)
+        return device.hex
+
+    def start_simulators(self, count: int, profile: str = "standard", *options: str) -> list[str]:
+        """Register devices, run them in one simulator process and wait until all answer; return their ids."""
+        fleet, ids = self.make_folders(count, profile)
         self._start_django(f"simulators-{profile}", "-m", "simulators.mqtt", "--fleet", str(fleet), "-q", *options)
         asyncio.run(self._until_they_answer(ids))
         return ids
+
+    def start_churn(self, fleet: Path, *options: str) -> int:
+        """Start the devices of a folder in as many processes as they take, coming and going; return the process id."""
+        self._start_django("fleet", "-m", "simulators.fleet", str(fleet), *options)
+        return self.processes["fleet"][0].pid
 
     async def _until_they_answer(self, ids: list[str]) -> None:
         """Ask every device for its status until it has answered once."""

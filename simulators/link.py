@@ -158,7 +158,7 @@ class Link:
         is_connecting = self._ended is not None and not self._accepted
         if self._restarting or self._stopping.is_set() or is_connecting:
             return
-        self._busy = self._restarting = True
+        self._restarting = True  # and not busy: one that has no connection yet would lose none, and stay it
         self._away_s = away_s
         if goodbye:
             self._goodbye()

@@ -39,6 +39,17 @@ async def test_a_device_comes_and_goes(portal: Portal, tmp_path: Path, vanish: f
         assert await asyncio.wait_for(running, DEADLINE_S) == 0
 
 
+async def test_one_that_begins_later_hears_its_first_command(portal: Portal, tmp_path: Path) -> None:
+    settings = load(portal.device_folder(PUMP, profile="modern"), Overrides(), tmp_path)
+    async with portal.caller(PUMP) as caller:
+        fleet = ChurningFleet([settings], Options(), Console(quiet=True), Churn(ramp_s=0.1))
+        running = asyncio.ensure_future(fleet.run())
+        assert await caller.hear() == ONLINE
+        assert await caller.ask(PUMP, "get_status") == b'{"value": "running"}'
+        fleet.stop()
+        assert await asyncio.wait_for(running, DEADLINE_S) == 0
+
+
 async def test_processes_share_a_fleet_and_end_together(portal: Portal, tmp_path: Path) -> None:
     ids = [f"{number:032x}" for number in range(4)]
     for device_id in ids:
