@@ -1,7 +1,7 @@
 """What happens among messages and others may react to.
 
-Handlers of `notifications_requested` are called by the bridge with all that a batch asked for, after the commit that put the
-messages into the history, and before the broker is told that they were taken. So a handler may be called again for the same
+Handlers of `notifications_requested` and `devices_spoke` are called by the bridge with all of a batch, after the commit that put
+the messages into the history, and before the broker is told that they were taken. So a handler may be called again for the same
 message, with the same `message_id`: after a crash, and one by one after it raised. It must take that id for its own record and do
 nothing the second time. What it raises for one alone is logged and stops nothing.
 
@@ -33,7 +33,16 @@ class NotificationRequest:
     message: str
 
 
-notifications_requested: Hook[Sequence[NotificationRequest]] = Hook()
+@dataclass(frozen=True, slots=True)
+class DeviceMessage:
+    """What a device said, as it stands in the history."""
+
+    message_id: UUID
+    time: datetime
+    account_id: UUID
+    device_id: UUID
+    api: str
+    payload: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,8 @@ class ControlPage:
     more: dict[str, object] = field(default_factory=dict)
 
 
+notifications_requested: Hook[Sequence[NotificationRequest]] = Hook()
+devices_spoke: Hook[Sequence[DeviceMessage]] = Hook()  # all that could be read of a batch
 control_shown: Hook[ControlPage] = Hook()
 device_offline: Hook[Outage] = Hook()
 device_back: Hook[Outage] = Hook()

@@ -1,4 +1,4 @@
-"""The one door to a notification and to a recipient: nobody gets one without the question "may this user?"."""
+"""The one door to a notification, a recipient and a rule: nobody gets one without the question "may this user?"."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.http import Http404
 from accounts.access import Action, role_may
 from accounts.models import Membership, User
 from devices.access import parse_device_id
-from notifications.models import Notification, Recipient
+from notifications.models import Notification, Recipient, Rule
 
-Row = TypeVar("Row", Notification, Recipient)
+Row = TypeVar("Row", Notification, Recipient, Rule)
 
 
 def access_notification(user: User, key: str, action: Action = Action.READ) -> Notification:
@@ -29,6 +29,11 @@ def access_notification(user: User, key: str, action: Action = Action.READ) -> N
 def access_recipient(user: User, key: str, action: Action = Action.READ) -> Recipient:
     """Return the recipient if `user` may do `action` in its account. Raises as `access_notification`."""
     return _access(Recipient.objects.select_related("account"), user, key, action)
+
+
+def access_rule(user: User, key: str, action: Action = Action.READ) -> Rule:
+    """Return the rule if `user` may do `action` in its account. Raises as `access_notification`."""
+    return _access(Rule.objects.select_related("account", "device"), user, key, action)
 
 
 def _access(rows: QuerySet[Row], user: User, key: str, action: Action) -> Row:

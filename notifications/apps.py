@@ -15,12 +15,16 @@ class NotificationsConfig(AppConfig):
         from accounts import code_channels, operators
         from accounts.hooks import account_exported
         from billing.hooks import balance_low
-        from devices.hooks import certificate_expiring, device_shown
-        from messaging.hooks import control_shown, device_back, device_offline, notifications_requested
+        from devices.hooks import certificate_expiring, device_deleted, device_moving, device_shown
+        from messaging.hooks import control_shown, device_back, device_offline, devices_spoke, notifications_requested
         from notifications import exports, pages, reactions
+        from notifications.services import rules
 
         notifications_requested.register(reactions.on_requests)
         account_exported.register(exports.add_notifications)
+        devices_spoke.register(rules.notice)
+        device_moving.register(rules.leave)
+        device_deleted.register(rules.leave)
         device_offline.register(reactions.on_offline)
         device_back.register(reactions.on_back)
         certificate_expiring.register(reactions.on_expiring)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
 
+from accounts.access import Action
 from accounts.models import Account, User
 from devices.access import parse_device_id
 from devices.models import Device
 from iotportal.outward import URL_CHARACTERS
 from messaging.selectors import account_ids
-from notifications.models import ADDRESS_CHARACTERS, Channel, Status
+from notifications.models import ADDRESS_CHARACTERS, Channel, Rule, Status
 from notifications.selectors import Filter
 
 
@@ -83,3 +84,34 @@ class NamedForm(OwnerForm):
     url = forms.CharField(label="URL", max_length=URL_CHARACTERS)
 
     field_order = ("name", "url", "account")
+
+
+class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter at run time
+    """What a rule waits for, and whom it tells."""
+
+    class Meta:
+        model = Rule
+        fields = (
+            "device", "api", "field", "comparison", "value", "only_field", "only_value", "recipient", "message", "every_minutes",
+        )  # fmt: skip
+        labels: ClassVar = {
+            "api": "What it says", "field": "Field", "comparison": "When it", "value": "Value", "only_field": "Only where",
+            "only_value": "is", "recipient": "Tell", "message": "With these words", "every_minutes": "At most once in",
+        }  # fmt: skip
+        widgets: ClassVar = {"message": forms.Textarea(attrs={"rows": 2})}
+
+    def __init__(self, data: Any = None, *, user: User, instance: Rule | None = None) -> None:
+        super().__init__(data, instance=instance, auto_id="r-%s")
+        mine = Device.objects.for_user(user, Action.MANAGE).order_by("name")
+        if instance is not None:  # a rule stays with its account
+            mine = mine.filter(account=instance.account_id)
+        device = self.fields["device"]
+        if isinstance(device, forms.ModelChoiceField):
+            device.queryset, device.empty_label = mine, None
+            device.to_field_name = "pk"
+
+    def rule(self) -> Rule:
+        """Return the rule as a valid form has it, not kept yet."""
+        found: Rule = self.instance
+        found.account_id = found.device.account_id
+        return found

@@ -315,3 +315,64 @@ class Preference(models.Model):
 
     def __str__(self) -> str:
         return f"{self.cause}: {'yes' if self.wanted else 'no'}"
+
+
+class Comparison(models.TextChoices):
+    """How what a device says is compared."""
+
+    IS = "eq", "is"
+    IS_NOT = "ne", "is not"
+    BELOW = "lt", "is below"
+    ABOVE = "gt", "is above"
+    CHANGES = "changes", "changes"
+
+
+class Rule(models.Model):
+    """Tell somebody when a device says something: its `api` with a `field` that compares so with a value.
+
+    `only_field` and `only_value` narrow it to messages in which that field has that value: one pin of many. It is told at most
+    once in `every_minutes`. "Changes" is against what was last told, so what changed meanwhile is told afterwards.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="notification_rules")
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="notification_rules", db_index=False)
+    api = models.CharField(max_length=64)
+    field = models.CharField(max_length=64)  # of its JSON object; a.b is b of the object a
+    comparison = models.CharField(max_length=8, choices=Comparison)
+    value = models.CharField(max_length=100, blank=True)
+    only_field = models.CharField(max_length=64, blank=True)
+    only_value = models.CharField(max_length=100, blank=True)
+    recipient = models.CharField(max_length=ADDRESS_CHARACTERS)
+    message = models.CharField(max_length=1000, blank=True)  # with gaps like {value}; empty: the usual words
+    every_minutes = models.PositiveIntegerField(default=15)
+    enabled = models.BooleanField(default=True)
+    made_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    told_at = models.DateTimeField(null=True, blank=True, editable=False)  # the time of the message that was told last
+    told_value = models.CharField(max_length=200, null=True, editable=False)  # noqa: DJ001  # None: nothing was heard yet
+
+    class Meta:
+        ordering: ClassVar = ["created_at", "id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(comparison__in=["eq", "ne", "lt", "gt", "changes"]), name="rule_comparison_known"),
+            models.CheckConstraint(condition=Q(every_minutes__range=(1, 10_080)), name="rule_pace_within_a_week"),
+            models.CheckConstraint(condition=~Q(field="") & ~Q(api=""), name="rule_says_what"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["device"], name="rule_of_device", condition=Q(enabled=True)),  # the bridge, for each batch
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.api}.{self.field} {self.comparison} {self.value}"
+
+    @property
+    def hex(self) -> str:
+        """The id as addresses spell it: 32 lower-case hex digits."""
+        return self.id.hex
+
+    @property
+    def condition(self) -> str:
+        """What it waits for, in words."""
+        only = f" where {self.only_field} is {self.only_value}" if self.only_field else ""
+        return f"{self.api}{only}: {self.field} {Comparison(self.comparison).label} {self.value}".rstrip()

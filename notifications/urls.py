@@ -3,7 +3,7 @@
 from django.urls import path
 
 import devices.converters  # noqa: F401  # makes <device:…> known: 32 hex digits
-from notifications.views import log, named, preferences, push, receipts, recipients, standard
+from notifications.views import log, named, preferences, push, receipts, recipients, rules, standard
 
 app_name = "notifications"
 
@@ -12,6 +12,12 @@ urlpatterns = [
     path("notifications/recipients/", recipients.recipients, name="recipients"),
     path("notifications/recipients/<device:recipient_id>/remove/", recipients.remove, name="recipient_remove"),
     path("notifications/recipients/<device:recipient_id>/ask/", recipients.ask, name="recipient_ask"),
+    path("notifications/rules/", rules.rules, name="rules"),
+    path("notifications/rules/new/", rules.new, name="rule_new"),
+    path("notifications/rules/<device:rule_id>/", rules.edit, name="rule"),
+    path("notifications/rules/<device:rule_id>/switch/", rules.switch, name="rule_switch"),
+    path("notifications/rules/<device:rule_id>/delete/", rules.delete, name="rule_delete"),
+    path("notifications/rules/<device:rule_id>/test/", rules.test, name="rule_test"),
     path("notifications/preferences/", preferences.preferences, name="preferences"),
     path("notifications/push/", push.switch_on, name="push"),
     path("notifications/push/worker.js", push.worker, name="push_worker"),

@@ -23,6 +23,7 @@ from django.conf import settings
 from django.db import Error as DjangoError
 from django.db import InterfaceError, OperationalError, connection
 
+from iotportal.hooks import Hook
 from messaging import hooks, metrics
 from messaging.bridge.aftermath import Aftermath
 from messaging.bridge.commands import CommandReader
@@ -49,6 +50,7 @@ REPORT_S = 60.0
 MAKE_PARTITIONS_S = 10.0
 
 Result = TypeVar("Result")
+Told = TypeVar("Told", hooks.NotificationRequest, hooks.DeviceMessage)
 
 
 class _Stopping(Exception):
@@ -280,33 +282,35 @@ class Bridge:
         """Tell of a committed batch, then acknowledge it."""
         self._aftermath.follow(written, [record.entry for record in batch.records])
         if written.notifications:
-            self._notify(written.notifications)
+            self._tell(hooks.notifications_requested, written.notifications)
+        if written.said:
+            self._tell(hooks.devices_spoke, written.said)
         self._source.ack(batch.messages)
         metrics.batch_written(batch, written)
         total = self._since_report
         for name in ("received", "rows", "commands", "duplicates", "malformed", "dropped"):
             setattr(total, name, getattr(total, name) + getattr(written, name))
 
-    def _notify(self, requests: Sequence[hooks.NotificationRequest]) -> None:
-        """Tell of what a batch asked for, all together; should that fail, one by one, so that one keeps nobody else from theirs.
+    def _tell(self, hook: Hook[Sequence[Told]], subjects: Sequence[Told]) -> None:
+        """Tell of all that a batch brought; should that fail, of one after the other, so that one keeps nobody else from theirs.
 
         Django's connection stays open between batches; one that PostgreSQL has closed meanwhile is found so, and made anew.
         """
         try:
-            hooks.notifications_requested(requests)
+            hook(subjects)
         except Exception as error:
             connection.close()
-            if len(requests) > 1 or isinstance(error, (InterfaceError, OperationalError)):
-                self._notify_singly(requests)
+            if len(subjects) > 1 or isinstance(error, (InterfaceError, OperationalError)):
+                self._tell_singly(hook, subjects)
             else:
-                logger.exception("a handler of notification %s failed", requests[0].message_id)
+                logger.exception("a handler of message %s failed", subjects[0].message_id)
 
-    def _notify_singly(self, requests: Sequence[hooks.NotificationRequest]) -> None:
-        for request in requests:
+    def _tell_singly(self, hook: Hook[Sequence[Told]], subjects: Sequence[Told]) -> None:
+        for subject in subjects:
             try:
-                hooks.notifications_requested([request])
+                hook([subject])
             except Exception:
-                logger.exception("a handler of notification %s failed", request.message_id)
+                logger.exception("a handler of message %s failed", subject.message_id)
                 connection.close()  # should it be why
 
     def _make_partitions(self) -> bool:

@@ -37,7 +37,7 @@ from messaging.bridge.meaning import (
 )
 from messaging.bridge.source import Incoming
 from messaging.bridge.tables import Answered, Heard, Status
-from messaging.hooks import NotificationRequest
+from messaging.hooks import DeviceMessage, NotificationRequest
 from messaging.models import Direction
 from messaging.protocol import topics
 
@@ -66,6 +66,7 @@ class Written:
     move: Move = field(default_factory=lambda: Move(0, 0))
     outbox: events.Outbox = field(default_factory=events.Outbox)
     notifications: list[NotificationRequest] = field(default_factory=list)
+    said: list[DeviceMessage] = field(default_factory=list)  # by devices, and could be read
     links: dict[UUID, bool] = field(default_factory=dict)  # devices that came (True) or went
     heard: dict[UUID, Heard] = field(default_factory=dict)
     pins: list[tuple[UUID, int]] = field(default_factory=list)
@@ -278,10 +279,13 @@ class Writer:
         logger.info("dropped message %s of unknown or deleted device %s", message.id, place.device.hex)
 
     def _remind(self, message: Incoming, place: Place, device: KnownDevice, row: UUID | None, written: Written) -> None:
-        """Tell of a notification again whose message is in the history: we may have died before we told of it."""
+        """Tell of a message again that is in the history: we may have died before we told of it."""
         if place.direction is Direction.FROM and row is not None:
             said = self._understand(message, place, device)
             self._notify(row, device, said, written)
+            text = as_text(message.payload, settings.MAX_PAYLOAD_BYTES)
+            if not said.malformed and text.intact:
+                written.said.append(DeviceMessage(row, time_of(row), device.account_id, device.id, place.api, text.payload))
 
     def _understand(self, message: Incoming, place: Place, device: KnownDevice) -> Said:
         """Read what a device said; whatever goes wrong with it, its history row is written."""
@@ -307,6 +311,8 @@ class Writer:
             self._notify(message.id, device, said, written)
         malformed = said.malformed or not text.intact
         written.malformed += malformed
+        if place.direction is Direction.FROM and not malformed:
+            written.said.append(DeviceMessage(message.id, at, device.account_id, device.id, place.api, payload))
         who = (device.account_id, device.id, str(place.direction), place.api)
         work.rows.append((message.id, at, *who, payload, text.raw, text.size_bytes, malformed))
         event = events.message_event(

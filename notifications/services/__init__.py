@@ -1,5 +1,29 @@
 """What pages, the API, tasks and hooks ask of notifications."""
 
-from notifications.services import alerts, browsers, consent, intake, named, outbox, payments, receipts, recipients, standard
+from notifications.services import (
+    alerts,
+    browsers,
+    consent,
+    intake,
+    named,
+    outbox,
+    payments,
+    receipts,
+    recipients,
+    rules,
+    standard,
+)
 
-__all__ = ["alerts", "browsers", "consent", "intake", "named", "outbox", "payments", "receipts", "recipients", "standard"]
+__all__ = [
+    "alerts",
+    "browsers",
+    "consent",
+    "intake",
+    "named",
+    "outbox",
+    "payments",
+    "receipts",
+    "recipients",
+    "rules",
+    "standard",
+]

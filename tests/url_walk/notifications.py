@@ -9,11 +9,23 @@ NOTIFICATION = "notifications/<device:notification_id>/"
 API_NOTIFICATION = "api/v1/notifications/<str:notification_id>"
 RECIPIENT = "notifications/recipients/<device:recipient_id>/"
 
+RULE = "notifications/rules/<device:rule_id>/"
+API_RULE = "api/v1/rules/<str:rule_id>"
+
 TABLE: dict[str, Row] = {
     "notifications/": page(GET="200"),
     NOTIFICATION: page(GET="404 200"),
     NOTIFICATION + "resend/": page(POST="404 403 302"),
     "notifications/recipients/": page(GET="200", POST="400"),
+    "notifications/rules/": page(GET="200"),
+    "notifications/rules/new/": page(GET="200", POST="400"),
+    RULE: page(GET="404 403 403 200", POST="404 403 403 400"),
+    RULE + "switch/": page(POST="404 403 403 302"),
+    RULE + "delete/": page(POST="404 403 403 302", fresh=True),
+    RULE + "test/": page(POST="404 403 403 302"),
+    "api/v1/rules": api(GET="200", POST="400"),
+    API_RULE: api(fresh=True, GET="404 200", PATCH="404 403 403 200", DELETE="404 403 403 204"),
+    API_RULE + "/test": api(POST="404 403 403 202"),
     "notifications/preferences/": page(GET="200", POST="302"),
     RECIPIENT + "remove/": page(POST="404 403 403 302", fresh=True),
     RECIPIENT + "ask/": page(POST="404 403 403 302"),

@@ -21,7 +21,7 @@ from billing.tests.helpers import make_order
 from devices.models import Certificate, DeviceJob
 from devices.profile_documents import blank, with_api
 from devices.services import make_profile
-from notifications.models import Browser, Notification, Recipient
+from notifications.models import Browser, Notification, Recipient, Rule
 from tests.api.live import DEADLINE_S, LivePortal, committed
 
 
@@ -97,6 +97,12 @@ def fresh_browser(people: People) -> UUID:
     return committed(lambda: Browser.objects.create(user=people.portal.user, **about)).pk
 
 
+def fresh_rule(people: People) -> UUID:
+    device = people.portal.device
+    about = {"api": "get_gpio", "field": "value", "comparison": "eq", "value": "1", "recipient": "walrus@example.com"}
+    return committed(lambda: Rule.objects.create(account=device.account, device=device, **about)).pk
+
+
 def fresh_order(people: People) -> UUID:
     return committed(lambda: make_order(people.portal.device.account)).pk
 
@@ -144,6 +150,7 @@ PARTS: dict[str, Callable[[People], UUID | str]] = {
     "notification_id": fresh_notification,
     "recipient_id": fresh_recipient,
     "browser_id": fresh_browser,
+    "rule_id": fresh_rule,
     "login_id": fresh_login,
     "session_id": fresh_session,
     "token_id": fresh_token,
