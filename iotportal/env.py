@@ -46,6 +46,12 @@ def secret(name: str, default: str | None = None) -> str:
     return value
 
 
+def prefixed(prefix: str) -> dict[str, str]:
+    """Return all secrets whose names begin with `prefix`, by the rest of their names. Raises as `secret`."""
+    names = {name.removesuffix("_FILE") for name in os.environ if name.startswith(prefix)}
+    return {name.removeprefix(prefix): secret(name) for name in sorted(names)}
+
+
 def boolean(name: str, default: bool) -> bool:
     """Return the variable `name` as a bool; only 1/0, true/false, yes/no, on/off are taken."""
     value = os.environ.get(name)

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from iotportal import env
 
 EMAIL = ("smtp", "ses", "brevo", "mailersend", "mailgun", "mailjet", "postmark", "resend", "sendgrid", "sparkpost")
-SMS = ("twilio", "sns")
+SMS = ("twilio", "vonage", "sns", "aws_sms")
 # What the settings of the portal before this one were called, and what their numbers stood for. Amazon Pinpoint is switched off;
 # what it did, SES and SNS do.
 _OLD_EMAIL = {"0": "ses", "1": "ses", "2": "smtp", "3": "smtp"}
@@ -26,8 +26,16 @@ class Senders:
     twilio_token: str = field(default="", repr=False)
     twilio_from: str = ""
     twilio_url: str = ""  # another address than Twilio's own
+    vonage_key: str = ""
+    vonage_secret: str = field(default="", repr=False)
+    vonage_signature: str = field(default="", repr=False)  # by which receipts are signed, HMAC-SHA256
+    vonage_from: str = ""
+    vonage_host: str = "rest.nexmo.com"
     aws_region: str = ""
     aws_url: str = ""
+    aws_origination: str = ""  # a number, a sender id or a pool of AWS End User Messaging
+    aws_configuration_set: str = ""  # whose event destination is our topic
+    aws_topics: tuple[str, ...] = ()  # of SNS: whose word on mails and SMS counts
 
 
 def read() -> Senders:
@@ -41,8 +49,16 @@ def read() -> Senders:
         twilio_token=env.secret("TWILIO_AUTH_TOKEN", "" if "twilio" not in sms else None),
         twilio_from=env.text("TWILIO_NUMBER_FROM", "" if "twilio" not in sms else None),
         twilio_url=env.text("PORTAL_TWILIO_URL", ""),
+        vonage_key=env.text("VONAGE_API_KEY", "" if "vonage" not in sms else None),
+        vonage_secret=env.secret("VONAGE_API_SECRET", "" if "vonage" not in sms else None),
+        vonage_signature=env.secret("VONAGE_SIGNATURE_SECRET", ""),
+        vonage_from=env.text("VONAGE_FROM", "" if "vonage" not in sms else None),
+        vonage_host=env.text("PORTAL_VONAGE_HOST", "rest.nexmo.com"),
         aws_region=env.text("PORTAL_AWS_REGION", env.text("AWS_PINPOINT_REGION", "")),
         aws_url=env.text("PORTAL_AWS_URL", ""),
+        aws_origination=env.text("PORTAL_AWS_ORIGINATION", ""),
+        aws_configuration_set=env.text("PORTAL_AWS_CONFIGURATION_SET", ""),
+        aws_topics=tuple(env.words("PORTAL_AWS_TOPICS", "")),
     )
 
 

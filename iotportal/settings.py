@@ -242,6 +242,7 @@ DEFAULT_FROM_EMAIL = env.text("PORTAL_EMAIL_FROM", "IoT Portal <portal@localhost
 
 # --- notifications ---------------------------------------------------------------------------------------------------------
 SENDERS = senders.read()  # what sends e-mail and SMS
+ANYMAIL = {"REQUESTS_TIMEOUT": 10, **env.prefixed("ANYMAIL_")}  # what django-anymail is told: ANYMAIL_POSTMARK_SERVER_TOKEN …
 # Origins (http://127.0.0.1:8025) to which webhooks and pushes may go though inside, or not HTTPS: iotportal/outward.py
 OUTWARD_ORIGINS = frozenset(one.rstrip("/") for one in env.words("PORTAL_OUTWARD_ORIGINS", ""))
 PUSH_CATCHER = env.text("PORTAL_PUSH_CATCHER", "").rstrip("/")  # a push service on this machine that shows what it gets

@@ -22,6 +22,7 @@ _WORDS = {
     "empty": "There was no message.",
     # --- failed, or tried again
     "refused_by_server": "The receiving side refused it.",
+    "came_back": "The mail came back: that address does not take it.",
     "server_away": "The sending service does not answer.",
     "gave_up": "It was tried again and again, and could not be sent.",
     "unclear": "The connection broke while it was handed over, so nobody knows whether it went out. It was not sent twice.",

@@ -28,6 +28,9 @@ urlpatterns = [
     path("notifications/unsubscribe/<str:secret>/", recipients.unsubscribe, name="unsubscribe"),
     path("devices/<device:device_id>/notifications/default/", standard.save, name="default"),
     path("receipts/twilio/", receipts.twilio, name="twilio"),
+    path("receipts/vonage/", receipts.vonage, name="vonage"),
+    path("receipts/aws/", receipts.aws, name="aws"),
+    path("receipts/mail/<slug:provider>/", receipts.mail, name="mail_receipts"),
     path("notifications/<device:notification_id>/", log.detail, name="detail"),
     path("notifications/<device:notification_id>/resend/", log.resend, name="resend"),
 ]

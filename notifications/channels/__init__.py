@@ -9,7 +9,12 @@ from django.conf import settings
 from notifications.channels.base import Sender
 from notifications.models import Channel
 
-_SMS = {"twilio": "notifications.channels.sms.twilio.TwilioSender", "sns": "notifications.channels.sms.sns.SnsSender"}
+_SMS = {
+    "twilio": "notifications.channels.sms.twilio.TwilioSender",
+    "vonage": "notifications.channels.sms.vonage.VonageSender",
+    "sns": "notifications.channels.sms.sns.SnsSender",
+    "aws_sms": "notifications.channels.sms.aws_sms.AwsSmsSender",
+}
 _BACKENDS = {"ses": "anymail.backends.amazon_ses.EmailBackend"}
 
 

@@ -3,30 +3,81 @@
 from __future__ import annotations
 
 import logging
+from hashlib import sha256
 
+from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 
 from notifications.events import tell
-from notifications.models import Attempt, Notification, Status
+from notifications.models import Attempt, Channel, Notification, Status, Suppression
 from notifications.services import limits, payments
 
 logger = logging.getLogger(__name__)
 
+KNOWN_S = 30 * 86_400  # how long what was told is known again: a bounce that somebody tells anew after that is too old to count
+
 
 def delivered(*, sender: str, vendor_id: str) -> bool:
     """Note that it arrived; False if we know of no such message."""
-    return _end(sender, vendor_id, Status.DELIVERED)
+    return _end(_attempt(sender, vendor_id), Status.DELIVERED)
 
 
-def failed(*, sender: str, vendor_id: str, detail: str) -> bool:
+def failed(*, sender: str, vendor_id: str, detail: str, reason: str = "refused_by_server") -> bool:
     """Note that it did not arrive, and give back what was paid; False if we know of no such message."""
-    return _end(sender, vendor_id, Status.FAILED, "refused_by_server", detail)
+    return _end(_attempt(sender, vendor_id), Status.FAILED, reason, detail)
 
 
-def _end(sender: str, vendor_id: str, status: Status, reason: str = "", detail: str = "") -> bool:
-    attempt = Attempt.objects.filter(sender=sender, vendor_id=vendor_id, outcome=Attempt.Outcome.ACCEPTED).first()
-    if attempt is None or not vendor_id:
+def came_back(*, sender: str, vendor_id: str, address: str, detail: str, for_good: bool) -> bool:
+    """Note that a mail came back. `for_good`: the address takes none, so nobody writes to it any more.
+
+    False if we know of no such message to that address: whoever knows the way in here can block no others.
+    """
+    attempt = _attempt(sender, vendor_id, address)
+    if attempt is not None and for_good:
+        _suppress(attempt, Suppression.Reason.BOUNCED, detail)
+    return _end(attempt, Status.FAILED, "came_back", detail)
+
+
+def complained(*, sender: str, vendor_id: str, address: str, detail: str) -> bool:
+    """Note that somebody called a mail of ours spam: nobody writes to them any more. False as `came_back`."""
+    attempt = _attempt(sender, vendor_id, address)
+    if attempt is None:
+        return False
+    _suppress(attempt, Suppression.Reason.COMPLAINED, detail)
+    Attempt.objects.filter(pk=attempt.pk).update(detail=f"complained: {detail}"[:300])
+    return True
+
+
+def first_time(*, sender: str, key: str) -> bool:
+    """Say whether a receipt is told for the first time. `key`: what its sender calls it."""
+    return bool(cache.add(_name(sender, key), 1, timeout=KNOWN_S))
+
+
+def forget(*, sender: str, key: str) -> None:
+    """Have a receipt count as new again: what it said could not be written down, so it is told again."""
+    cache.delete(_name(sender, key))
+
+
+def _name(sender: str, key: str) -> str:
+    return f"receipts:{sender}:{sha256(key.encode(errors='replace')).hexdigest()}"
+
+
+def _attempt(sender: str, vendor_id: str, address: str | None = None) -> Attempt | None:
+    if not vendor_id or "\0" in vendor_id:
+        return None
+    rows = Attempt.objects.filter(sender=sender, vendor_id=vendor_id, outcome=Attempt.Outcome.ACCEPTED)
+    found = rows.select_related("notification").first()
+    return found if found and address in {None, found.notification.address} else None
+
+
+def _suppress(attempt: Attempt, reason: Suppression.Reason, detail: str) -> None:
+    about = {"reason": reason, "detail": detail[:300]}
+    Suppression.objects.get_or_create(account=None, channel=Channel.EMAIL, address=attempt.notification.address, defaults=about)
+
+
+def _end(attempt: Attempt | None, status: Status, reason: str = "", detail: str = "") -> bool:
+    if attempt is None:
         return False
     with transaction.atomic():
         one = Notification.objects.select_for_update().get(pk=attempt.notification_id)
@@ -35,7 +86,8 @@ def _end(sender: str, vendor_id: str, status: Status, reason: str = "", detail: 
         one.status, one.reason, one.detail, one.ended_at = status, reason, detail[:300], timezone.now()
         one.save(update_fields=["status", "reason", "detail", "ended_at"])
         if status == Status.FAILED:
+            Attempt.objects.filter(pk=attempt.pk).update(detail=f"later: {detail}"[:300])
             payments.give_back(notification=one, country=limits.country_of(one))
     tell([one])
-    logger.info("notification %s: %s, says %s", one.hex, status, sender)
+    logger.info("notification %s: %s, says %s", one.hex, status, attempt.sender)
     return True

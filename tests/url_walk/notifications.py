@@ -44,4 +44,7 @@ TABLE: dict[str, Row] = {
     "api/v1/recipients": api(GET="200", POST="400"),
     "api/v1/recipients/<str:recipient_id>": api(fresh=True, DELETE="404 403 403 204"),
     "receipts/twilio/": door(POST="404"),  # not set up here
+    "receipts/vonage/": door(POST="404"),
+    "receipts/aws/": door(POST="404"),
+    "receipts/mail/<slug:provider>/": door(POST="404"),
 }

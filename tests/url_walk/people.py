@@ -156,6 +156,7 @@ PARTS: dict[str, Callable[[People], UUID | str]] = {
     "token_id": fresh_token,
     "passkey_id": lambda people: UUID(int=0),
     "provider_id": lambda people: "nothing",
+    "provider": lambda people: "postmark",
     "content_type_id": lambda people: "1",
     "secret": lambda people: "s" * 43,
     "issuer": lambda people: "0" * 40,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import smtplib
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,10 +29,18 @@ class EmailSender(Sender):
         try:
             self._connection.open()
             self._connection.send_messages([mail])
-        except OSError as error:  # smtplib's errors are among them
-            raise self._failure(error) from error
+        except OSError as error:  # smtplib's errors are among them, and requests'
+            raise _of_api(error) or self._failure(error) from error
+        except Exception as error:
+            if (failure := _of_api(error)) is None:
+                raise
+            raise failure from error
         status = getattr(mail, "anymail_status", None)
-        return str(getattr(status, "message_id", None) or mail.extra_headers["Message-ID"])
+        if status is None:
+            return str(mail.extra_headers["Message-ID"])
+        if not status.message_id:
+            raise PermanentFailure("unclear", "the provider did not say whether it took the mail")
+        return str(status.message_id)
 
     def close(self) -> None:
         """Say goodbye to the mail server."""
@@ -48,6 +57,21 @@ class EmailSender(Sender):
             return _said(error.smtp_code, error.smtp_error)
         self.close()  # whatever it was, the next one begins anew
         return SenderAway("server_away", type(error).__name__)
+
+
+def _of_api(error: Exception) -> SendFailure | None:
+    """Return what an error of django-anymail means; None if it is none. Without it no process that mails by SMTP loads it."""
+    anymail = sys.modules.get("anymail.exceptions")
+    if anymail is None or not isinstance(error, anymail.AnymailError):
+        return None
+    if isinstance(error, anymail.AnymailRecipientsRefused):
+        return PermanentFailure("refused_by_server", "the provider takes no mail to that address")
+    if isinstance(error, anymail.AnymailInvalidAddress | anymail.AnymailUnsupportedFeature):
+        return PermanentFailure("refused_by_server", type(error).__name__)
+    status = getattr(error, "status_code", None) or 0
+    if 400 <= status < 500 and status not in {401, 402, 403, 408, 429}:  # about this mail
+        return TemporaryFailure("refused_by_server", str(status))
+    return SenderAway("server_away", str(status or type(error).__name__))
 
 
 def compose(message: Outgoing) -> EmailMultiAlternatives:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError, NoCredentialsError
 from django.conf import settings
 
 from notifications.channels.base import Outgoing, PermanentFailure, Sender, SenderAway
-from notifications.channels.sms import CHARACTERS, TIMEOUT_S
+from notifications.channels.sms import CHARACTERS, once
 from notifications.models import Channel
 
 _FINAL = {"InvalidParameter", "InvalidParameterValue", "OptedOut"}
@@ -23,10 +22,9 @@ class SnsSender(Sender):
     name = "sns"
 
     def __init__(self) -> None:
-        once = Config(connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"total_max_attempts": 1})
         conf = settings.SENDERS
         self._client: Any = boto3.client(
-            "sns", region_name=conf.aws_region or None, endpoint_url=conf.aws_url or None, config=once
+            "sns", region_name=conf.aws_region or None, endpoint_url=conf.aws_url or None, config=once()
         )
 
     def send(self, message: Outgoing) -> str:

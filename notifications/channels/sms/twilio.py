@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from notifications.channels.base import Outgoing, PermanentFailure, Sender, SenderAway, SendFailure, TemporaryFailure
-from notifications.channels.sms import CHARACTERS, TIMEOUT_S
+from notifications.channels.sms import CHARACTERS, TIMEOUT_S, unless_sent
 from notifications.models import Channel
 
 # Of Twilio's error codes (twilio.com/docs/api/errors) those about the number: it is none, cannot get SMS, or has said STOP.
@@ -47,7 +47,7 @@ class TwilioSender(Sender):
         except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
             raise SenderAway("server_away", type(error).__name__) from error
         except requests.ConnectionError as error:
-            raise _unless_sent(error) from error
+            raise unless_sent(error) from error
         except (requests.RequestException, TwilioException) as error:
             raise PermanentFailure("unclear", type(error).__name__) from error
         return str(sent.sid)
@@ -56,12 +56,6 @@ class TwilioSender(Sender):
 def is_genuine(url: str, form: dict[str, str], signature: str) -> bool:
     """Say whether a receipt was signed with our token."""
     return bool(RequestValidator(settings.SENDERS.twilio_token).validate(url, form, signature))
-
-
-def _unless_sent(error: requests.ConnectionError) -> SendFailure:
-    """A refused connection is no attempt; one that broke off may have been one."""
-    refused = "NewConnectionError" in repr(error.args)
-    return SenderAway("server_away", "no connection") if refused else PermanentFailure("unclear", "the connection broke off")
 
 
 def _failure(error: TwilioRestException) -> SendFailure:
