@@ -78,6 +78,8 @@ class Account(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=12, choices=Kind, default=Kind.PERSONAL)
     name = models.CharField(max_length=150)
+    # In which its months begin; that of a person is the person's own.
+    time_zone = models.CharField(max_length=64, default="UTC", db_default="UTC")
     members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
         User, through="Membership", related_name="accounts"
     )

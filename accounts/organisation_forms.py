@@ -10,6 +10,7 @@ from accounts.forms import dress, plain_names
 from accounts.models import Role
 from accounts.services.organisations import NAME_LENGTH
 from accounts.validators import validate_plain_address
+from iotportal.time_zones import time_zones
 
 
 class NameForm(forms.Form):
@@ -20,6 +21,16 @@ class NameForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         dress(self, name="off")
+
+
+class TimeZoneForm(forms.Form):
+    """In which time zone an organisation counts its months."""
+
+    time_zone = forms.ChoiceField(choices=time_zones)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        dress(self, time_zone="off")
 
 
 class RoleForm(forms.Form):

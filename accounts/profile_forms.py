@@ -18,7 +18,9 @@ from iotportal.time_zones import time_zones
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """What a person can change about themselves; how the portal looks to them is on the Settings page."""
 
-    time_zone = forms.ChoiceField(choices=time_zones, help_text="All times on your pages are shown in it.")
+    time_zone = forms.ChoiceField(
+        choices=time_zones, help_text="Times on your pages, and your months of free messages, are in it."
+    )
     language = forms.ChoiceField(choices=lambda: settings.LANGUAGES)
 
     class Meta:

@@ -49,6 +49,7 @@ _account += [
     path("organisations/new/", organisations.new, name="new_organisation"),
     path(_organisation, organisations.organisation, name="organisation"),
     path(f"{_organisation}name/", organisations.rename, name="rename_organisation"),
+    path(f"{_organisation}time-zone/", organisations.set_time_zone, name="organisation_time_zone"),
     path(f"{_organisation}delete/", organisations.delete, name="delete_organisation"),
     path(f"{_organisation}leave/", organisations.leave, name="leave_organisation"),
     path(f"{_organisation}members/<uuid:user_id>/role/", organisations.change_role, name="change_role"),

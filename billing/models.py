@@ -217,7 +217,7 @@ class Package(models.Model):
 
 
 class Meter(models.Model):
-    """How far the messages that an owner sent in a calendar month (UTC) are paid, the free ones among them.
+    """How far the messages that an owner sent in a calendar month of its time zone are paid, the free ones among them.
 
     It moves in the transaction of the entry that charges: a worker that is killed has done both or neither.
     """
@@ -261,7 +261,7 @@ class EmulatorMeter(models.Model):
 
 
 class Usage(models.Model):
-    """How many messages an account had sent in its month when a day (UTC) was last looked at: the difference is the day's."""
+    """How many messages an account had sent in its month when a day of its zone was last looked at: what is new is the day's."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="usage", editable=False)
     day = models.DateField(editable=False)

@@ -1,7 +1,7 @@
 """What the hot path keeps in Valkey, and how a change makes it forget.
 
     token:{sha256}          "{user} {control or read} {expiry or 0}"                        TTL 60 s
-    access:{user}:{device}  "{role} {profile} {lane} {account} {messages a month}"          TTL 60 s
+    access:{user}:{device}  "{role} {profile} {lane} {account} {messages} {month} {its end}"  TTL 60 s; no longer than the month
     profile:{own profile}   "{version} {lane}", where the access entry has "{id} own"       TTL 60 s
     presence:{device}       "1" connected, "0" not; written by the bridge, believed while `bridge:alive` lives
     quota:{account}:{yyyymm}, rate:{user}:{minute}, looks:{user}:{minute}, lane:{device}[:{api}]       counters and locks

@@ -42,7 +42,7 @@ from accounts.services.login_tokens import (
     renew_login,
 )
 from accounts.services.members import change_role, remove_member
-from accounts.services.organisations import create_organisation, delete_organisation, rename_organisation
+from accounts.services.organisations import create_organisation, delete_organisation, rename_organisation, set_time_zone
 from accounts.services.sessions import end_others, end_session
 from accounts.services.tokens import NameTaken, TooManyTokens, create_token, find_token, revoke_all_tokens, revoke_token
 from accounts.services.users import (
@@ -63,5 +63,6 @@ __all__ = [
     "delete_due", "delete_ended_invitations", "delete_ended_logins", "delete_organisation", "end_others", "end_session",
     "find_invitation", "find_token", "invitations_to", "invite", "is_invited", "keep_account", "log_in", "log_out",
     "open_invitations", "owned_alone", "personal_account", "remove_member", "rename_organisation", "renew_login",
-    "request_deletion", "resend_invitation", "revoke_all_tokens", "revoke_token", "withdraw_invitation",
+    "request_deletion", "resend_invitation", "revoke_all_tokens", "revoke_token", "set_time_zone",
+    "withdraw_invitation",
 ]  # fmt: skip

@@ -40,7 +40,7 @@ def create_organisation(*, user: User, name: str) -> Account:
     owned = Membership.objects.filter(user=user, role=Role.OWNER, account__kind=Account.Kind.ORGANISATION)
     if owned.count() >= settings.ORGANISATIONS_PER_USER:
         raise TooManyOrganisations
-    account = Account.objects.create(kind=Account.Kind.ORGANISATION, name=name)
+    account = Account.objects.create(kind=Account.Kind.ORGANISATION, name=name, time_zone=user.time_zone)
     tell(Membership.objects.create(user=user, account=account, role=Role.OWNER))
     logger.info("User %s made organisation %s", user.pk, account.pk)
     return account
@@ -62,6 +62,21 @@ def rename_organisation(*, account: Account, by: User, name: str) -> Account:
     locked.name = name
     locked.save(update_fields=["name"])
     return locked
+
+
+@transaction.atomic
+def set_time_zone(*, account: Account, by: User, time_zone: str) -> None:
+    """Have an organisation count its months in another time zone: a checked name of the tz database.
+
+    Raises:
+        NotAnOrganisation: it is a personal account.
+        NoSuchMember, RoleTooLow: `by` does not manage it.
+    """
+    locked = lock_organisation(account)
+    if not role_may(acting_role(locked, by), Action.MANAGE):
+        raise RoleTooLow
+    locked.time_zone = time_zone
+    locked.save(update_fields=["time_zone"])
 
 
 @transaction.atomic

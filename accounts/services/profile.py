@@ -6,7 +6,7 @@ import logging
 
 from django.db import transaction
 
-from accounts.models import User
+from accounts.models import Account, Role, User
 
 logger = logging.getLogger(__name__)
 
@@ -43,4 +43,8 @@ def change_profile(*, user: User, **fields: str) -> None:
         raise ValueError(", ".join(fields))
     for name, value in fields.items():
         setattr(user, name, value)
-    user.save(update_fields=[*fields])
+    with transaction.atomic():
+        user.save(update_fields=[*fields])
+        if "time_zone" in fields:  # their account counts its months in it
+            own = Account.objects.filter(kind=Account.Kind.PERSONAL, memberships__user=user, memberships__role=Role.OWNER)
+            own.update(time_zone=fields["time_zone"])

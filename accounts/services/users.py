@@ -32,7 +32,7 @@ def create_user(*, username: str, email: str, password: str | None, first_name: 
 @transaction.atomic
 def create_personal_account(user: User) -> Account:
     """Make the account that owns what `user` registers; called once, at sign-up."""
-    account = Account.objects.create(kind=Account.Kind.PERSONAL, name=user.get_username())
+    account = Account.objects.create(kind=Account.Kind.PERSONAL, name=user.get_username(), time_zone=user.time_zone)
     Membership.objects.create(user=user, account=account, role=Role.OWNER)
     return account
 

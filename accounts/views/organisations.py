@@ -20,8 +20,9 @@ from accounts.access import Action, access_membership, role_may, roles_up_to
 from accounts.forms import focus_first_error
 from accounts.http import AREA, AuthedRequest
 from accounts.models import Account, Membership, Role, User
-from accounts.organisation_forms import InvitationForm, NameForm, RoleForm
+from accounts.organisation_forms import InvitationForm, NameForm, RoleForm, TimeZoneForm
 from accounts.selectors import members_of, memberships_of
+from iotportal.time_zones import time_zones
 
 _GONE = (services.NoSuchMember, services.NoSuchInvitation, services.NotInvited)
 
@@ -75,6 +76,21 @@ def rename(request: AuthedRequest, account_id: UUID) -> HttpResponse:
         else:
             return redirect("accounts:organisation", account_id)
     return page(request, mine, name_form=form)
+
+
+@login_required
+@require_POST
+def set_time_zone(request: AuthedRequest, account_id: UUID) -> HttpResponse:
+    """Choose the time zone in which its months begin."""
+    mine = access_organisation(request, account_id, Action.MANAGE)
+    form = TimeZoneForm(request.POST)
+    if not form.is_valid():
+        return page(request, mine, zone_form=form)
+    try:
+        services.set_time_zone(account=mine.account, by=request.user, time_zone=form.cleaned_data["time_zone"])
+    except services.OrganisationError as error:
+        return refused(request, mine, error)
+    return redirect("accounts:organisation", account_id)
 
 
 @login_required
@@ -194,6 +210,8 @@ def page(request: AuthedRequest, mine: Membership, *, problem: str = "", status:
         "limit": settings.MEMBERS_PER_ORGANISATION,
         "now": now,
         "name_form": forms.get("name_form") or NameForm(initial={"name": account.name}),
+        "zone_form": forms.get("zone_form") or TimeZoneForm(initial={"time_zone": account.time_zone}),
+        "zones": time_zones(),
         "invitation_form": forms.get("invitation_form") or InvitationForm(reach=reach),
         "roles": [(role, role.may) for role in Role],
     }

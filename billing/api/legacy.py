@@ -29,7 +29,7 @@ class SubscriptionAnswer(Answer):
 
     type = serializers.ChoiceField(choices=["Free", "Paid"])
     credits = serializers.IntegerField()
-    used = serializers.IntegerField(help_text="Messages sent in this calendar month (UTC).")
+    used = serializers.IntegerField(help_text="Messages sent in this calendar month, in your time zone.")
     left = serializers.IntegerField(help_text="Messages that may still be sent in it.")
 
 
@@ -47,7 +47,7 @@ class SubscriptionView(SignedInView):
         got={"message": "412 messages used this month.", "type": "Free", "credits": 0, "used": 412, "left": 99588},
     )
     def post(self, request: Request) -> Response:
-        """Return the kind of subscription, the credits, and the messages of this calendar month (UTC)."""
+        """Return the kind of subscription, the credits, and the messages of this calendar month."""
         found = subscription(personal_account(user_of(request)).pk)
         kind = "Paid" if found.paid else "Free"
         message = f"{found.used:,} messages used this month."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -51,14 +50,14 @@ class PackagesSerializer(serializers.Serializer[Any]):
 
 
 class DaySerializer(serializers.Serializer[Any]):
-    """One day (UTC)."""
+    """One day, in the account's time zone."""
 
     day = serializers.DateField()
     messages = serializers.IntegerField()
 
 
 class SubscriptionSerializer(serializers.Serializer[Any]):
-    """What an account has and has used this month (UTC)."""
+    """What an account has and has used this month, in its time zone."""
 
     type = serializers.ChoiceField(choices=["Free", "Paid"])
     credits = serializers.IntegerField()
@@ -66,6 +65,7 @@ class SubscriptionSerializer(serializers.Serializer[Any]):
     used = serializers.IntegerField(help_text="Messages sent.")
     limit = serializers.IntegerField(help_text="Messages that may be sent: the free ones and what the credits pay for.")
     left = serializers.IntegerField()
+    ends_at = serializers.DateTimeField(help_text="When the next month begins, in the account's time zone.")
     days = DaySerializer(many=True)
 
 
@@ -166,10 +166,10 @@ class SubscriptionView(_Billing):
         responses={200: SubscriptionSerializer},
     )
     def get(self, request: Request, account_id: str) -> Response:
-        """Return credits, and the messages of this calendar month (UTC) with each of its days."""
+        """Return credits, and the messages of this calendar month (in the account's time zone) with each of its days."""
         account = self.account(account_id)
-        found = services.subscription(account.pk)
-        days = usage.days_of(account.pk, used=found.used, today=datetime.now(UTC).date())
+        found = services.subscription(account.pk, time_zone=account.time_zone)
+        days = usage.days_of(account.pk, used=found.used, today=found.today)
         body = {
             "type": "Paid" if found.paid else "Free",
             "credits": found.credits,
@@ -177,6 +177,7 @@ class SubscriptionView(_Billing):
             "used": found.used,
             "limit": found.limit,
             "left": found.left,
+            "ends_at": found.ends_at,
             "days": days,
         }
         return Response(SubscriptionSerializer(body).data)

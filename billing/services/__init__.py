@@ -23,11 +23,12 @@ from billing.services.ledger import (
     spend_credits,
 )
 from billing.services.prices import cost, free_emulator_hours, free_messages, packages, price_of, prices_now
-from billing.services.quota import Subscription, message_limit, messages_used, subscription
+from billing.services.quota import Allowance, Subscription, allowance, message_limit, messages_used, subscription
 from billing.services.statements import debt
 from billing.services.verification import verify_ledger
 
 __all__ = [
+    "Allowance",
     "AlreadyReversed",
     "BillingError",
     "EmulatorTime",
@@ -37,6 +38,7 @@ __all__ = [
     "Leg",
     "Subscription",
     "add_emulator_time",
+    "allowance",
     "balance",
     "correct_balance",
     "cost",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
 from django.core.cache import cache
@@ -11,7 +10,7 @@ from django.core.cache import cache
 from accounts.models import Membership, User
 from accounts.services import personal_account
 from billing.models import Price
-from billing.services.prices import free_messages, price_of
+from billing.services.prices import price_of
 from billing.services.quota import subscription
 
 KEPT_S = 15
@@ -22,7 +21,7 @@ def messages_left(user: User) -> tuple[str, int]:
     found = cache.get(_key(user.pk))
     if found is None:
         account = personal_account(user)
-        found = [str(account.pk), subscription(account.pk).left]
+        found = [str(account.pk), subscription(account.pk, time_zone=account.time_zone).left]
         cache.set(_key(user.pk), found, KEPT_S)
     return found[0], found[1]
 
@@ -42,7 +41,7 @@ def command_cost(account_id: UUID) -> CommandCost:
     found = cache.get(_cost_key(account_id))
     if found is None:
         price, has = price_of(Price.Item.MESSAGE), subscription(account_id)
-        free = max(0, free_messages(datetime.now(UTC)) - has.used)
+        free = max(0, has.free - has.used)
         found = [has.left, free, price.credits if price else 0, price.per if price else 0]
         cache.set(_cost_key(account_id), found, KEPT_S)
     return CommandCost(*found)

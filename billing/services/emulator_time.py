@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from billing.models import EmulatorMeter, Entry, LedgerAccount, Price
 from billing.services.ledger import Leg, operator_account, post_entry
+from billing.services.months import month_key
 from billing.services.prices import free_emulator_hours, price_of
-from billing.services.quota import month_key
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ pay for. A price is for so many messages together; a begun lot is charged whole,
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
@@ -14,8 +15,9 @@ from django.utils import timezone
 
 from billing.models import Entry, LedgerAccount, Meter, Price
 from billing.services.ledger import Leg, operator_account, post_entry
+from billing.services.months import month_begins, month_key, zone_named, zone_of
 from billing.services.prices import free_messages, price_of
-from billing.services.quota import month_key, used_by
+from billing.services.quota import used_by
 
 logger = logging.getLogger(__name__)
 
@@ -24,21 +26,30 @@ _LATE = timedelta(days=3)  # a month that is over is still read for so long, sho
 
 
 def charge_messages(*, now: datetime | None = None) -> int:
-    """Charge what was counted this month, and last month while that is just over; returns how many credits that was.
+    """Charge what was counted in each owner's month, and in the last one while that is just over; returns how many credits.
 
     One owner whose charge fails keeps nobody else from theirs.
     """
     now = now or timezone.now()
     owners = LedgerAccount.objects.filter(kind=LedgerAccount.Kind.CREDITS, balance__gt=0).order_by("pk")
     last, charged = 0, 0
-    while some := list(owners.filter(pk__gt=last)[:_BATCH]):
+    while some := list(owners.select_related("owner").filter(pk__gt=last)[:_BATCH]):
         last = some[-1].pk
-        for month in {month_key(now), month_key(now - _LATE)}:
-            counts = used_by([one.owner_id for one in some if one.owner_id], month)
-            for account in some:
-                used = counts.get(account.owner_id, 0) if account.owner_id else 0
-                charged += _try(account, month, used, now)
+        for late in (_LATE, timedelta()):
+            charged += _charge_months(some, now, late)
     return charged
+
+
+def _charge_months(accounts: Sequence[LedgerAccount], now: datetime, late: timedelta) -> int:
+    """Charge the months that it was `late` ago, each where its owner is; nothing where it still is that month."""
+    months = {}
+    for account in accounts:
+        if account.owner is not None:
+            zone = zone_named(account.owner.time_zone)
+            if not late or month_key(now - late, zone) != month_key(now, zone):
+                months[account.owner.pk] = month_key(now - late, zone)
+    counts = used_by(months)
+    return sum(_try(one, months[one.owner_id], counts[one.owner_id], now) for one in accounts if one.owner_id in counts)
 
 
 def _try(account: LedgerAccount, month: str, used: int, now: datetime) -> int:
@@ -51,14 +62,14 @@ def _try(account: LedgerAccount, month: str, used: int, now: datetime) -> int:
 
 @transaction.atomic
 def charge_month(*, account: LedgerAccount, month: str, used: int, now: datetime) -> int:
-    """Charge the messages of a month (yyyymm, UTC) up to `used`, as far as the credits go; returns how many credits that was.
+    """Charge the messages of a month (yyyymm) up to `used`, as far as the credits go; returns how many credits that was.
 
     Locks the account, so that of two workers one charges and the other finds it done. What the credits do not pay for stays
     open: it is charged when there are some.
     """
     locked = LedgerAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
-    first = datetime(int(month[:4]), int(month[4:]), 1, tzinfo=UTC)
-    start = {"paid_upto": free_messages(first), "read_at": now}
+    begins = month_begins(month, zone_of(locked.owner_id) if locked.owner_id else UTC)
+    start = {"paid_upto": free_messages(begins), "read_at": now}
     meter, _ = Meter.objects.get_or_create(account=locked, month=month, defaults=start)
     price = price_of(Price.Item.MESSAGE, at=meter.read_at)
     credits = 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing.models import Package, Plan, Price
+from billing.services.months import month_begins, month_key
 
 
 def price_of(item: Price.Item, *, country: str = "", at: datetime | None = None) -> Price | None:
@@ -29,21 +30,20 @@ def cost(item: Price.Item, count: int = 1, *, country: str = "", at: datetime | 
     return None if price is None else -(-count * price.credits // price.per)
 
 
-def _plan(month: datetime) -> Plan | None:
-    """Return the plan of the calendar month (UTC) of a moment: it holds for whole months."""
-    first = month.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return Plan.objects.filter(starts_at__lte=first).order_by("-starts_at").first()
+def _plan(begins: datetime) -> Plan | None:
+    """Return the plan of the calendar month that begins at a moment: it holds for whole months."""
+    return Plan.objects.filter(starts_at__lte=begins).order_by("-starts_at").first()
 
 
-def free_messages(month: datetime) -> int:
-    """Return how many messages cost nothing in the calendar month (UTC) of a moment."""
-    plan = _plan(month)
+def free_messages(begins: datetime) -> int:
+    """Return how many messages cost nothing in the calendar month that begins at a moment."""
+    plan = _plan(begins)
     return settings.FREE_MESSAGES_PER_MONTH if plan is None else plan.messages_per_month
 
 
 def free_emulator_hours(month: datetime) -> int:
     """Return how many hours of emulators cost nothing in the calendar month (UTC) of a moment."""
-    plan = _plan(month)
+    plan = _plan(month_begins(month_key(month)))
     return settings.FREE_EMULATOR_HOURS_PER_MONTH if plan is None else plan.emulator_hours_per_month
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from accounts.models import Account
 from billing.models import Usage
-from billing.services.quota import counted_accounts, month_key, used_by
+from billing.services.months import month_key, months_anywhere, zone_named
+from billing.services.quota import counted_accounts, used_by
 
 _BATCH = 500
 _KEPT = timedelta(days=400)
@@ -21,16 +22,23 @@ _KEPT = timedelta(days=400)
 def record_usage(*, now: datetime | None = None) -> int:
     """Note what every account that sent something has used of this month; returns how many those are."""
     now = now or timezone.now()
-    month, today = month_key(now), now.astimezone(UTC).date()
-    keys, noted = iter(counted_accounts(month)), 0
-    while some := list(islice(keys, _BATCH)):
-        counts = used_by(some, month)
-        there = set(Account.objects.filter(pk__in=counts).values_list("pk", flat=True))
-        rows = [Usage(account_id=key, day=today, upto=count) for key, count in counts.items() if key in there]
-        Usage.objects.bulk_create(rows, update_conflicts=True, unique_fields=["account", "day"], update_fields=["upto"])
-        noted += len(rows)
-    Usage.objects.filter(day__lt=today - _KEPT).delete()
+    noted = 0
+    for month in months_anywhere(now):
+        keys = iter(counted_accounts(month))
+        while some := list(islice(keys, _BATCH)):
+            noted += _record(some, month, now)
+    Usage.objects.filter(day__lt=now.date() - _KEPT).delete()
     return noted
+
+
+def _record(account_ids: list[UUID], month: str, now: datetime) -> int:
+    """Note what those have used that it is this month for."""
+    found = Account.objects.filter(pk__in=account_ids).values_list("pk", "time_zone")
+    zones = {pk: zone_named(name) for pk, name in found}
+    counts = used_by({pk: month for pk, zone in zones.items() if month_key(now, zone) == month})
+    rows = [Usage(account_id=pk, day=now.astimezone(zones[pk]).date(), upto=count) for pk, count in counts.items()]
+    Usage.objects.bulk_create(rows, update_conflicts=True, unique_fields=["account", "day"], update_fields=["upto"])
+    return len(rows)
 
 
 @dataclass(frozen=True, slots=True)

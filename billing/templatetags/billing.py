@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 from django import template
@@ -22,7 +21,7 @@ register = template.Library()
 @register.inclusion_tag("billing/_subscription.html")
 def subscription(account: Account, *, may_buy: bool = True) -> dict[str, object]:
     """Draw the box with the kind of subscription and the messages used this month, and the way to more."""
-    found = services.subscription(account.pk)
+    found = services.subscription(account.pk, time_zone=account.time_zone)
     used, limit = found.used, found.limit
     return {
         "paid": found.paid,
@@ -35,7 +34,8 @@ def subscription(account: Account, *, may_buy: bool = True) -> dict[str, object]
         "left_text": f"{limit - used:,}" if used < limit else "none",
         "account": account,
         "buy_url": reverse("billing:buy", args=[account.pk]) if may_buy and providers.current() else "",
-        "since": f"1 {datetime.now(UTC):%B}",
+        "since": f"1 {found.today:%B}",
+        "zone": account.time_zone.replace("_", " "),
     }
 
 

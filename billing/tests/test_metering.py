@@ -17,7 +17,7 @@ from accounts.tests.helpers import at_once
 from billing.models import Entry, Meter, Price
 from billing.services import balance, message_limit, subscription, verify_ledger
 from billing.services.metering import charge_messages
-from billing.services.quota import month_key
+from billing.services.months import month_key
 from billing.tasks import charge_messages as charge_messages_task
 from billing.tests.conftest import make_account
 from billing.tests.helpers import total, with_credits

@@ -65,8 +65,7 @@ def test_a_plan_holds_from_the_next_month_on(settings: LazySettings) -> None:
     settings.FREE_MESSAGES_PER_MONTH = 100
     Plan.objects.create(messages_per_month=50, starts_at=datetime(2099, 5, 10, tzinfo=UTC))
     Plan.objects.create(messages_per_month=60, starts_at=datetime(2099, 7, 1, tzinfo=UTC))
-    months = [datetime(2099, month, 31, 23, tzinfo=UTC) for month in (5, 7)]
-    assert [free_messages(month) for month in (months[0], datetime(2099, 6, 1, tzinfo=UTC), months[1])] == [100, 50, 60]
+    assert [free_messages(datetime(2099, month, 1, tzinfo=UTC)) for month in (5, 6, 7)] == [100, 50, 60]
 
 
 def test_the_migration_sets_prices_for_everything_and_four_packages() -> None:

@@ -12,7 +12,8 @@ from billing.services import messages_used
 
 
 @pytest.mark.usefixtures("clean_valkey")
-def test_it_reads_the_count_of_this_month_in_utc() -> None:
+@pytest.mark.django_db
+def test_it_reads_the_count_of_this_month_in_utc_unless_the_account_is_elsewhere() -> None:
     account, other = uuid4(), uuid4()
     with redis.Redis.from_url(settings.VALKEY_URL) as link:
         link.set(f"quota:{account.hex}:202611", 7)

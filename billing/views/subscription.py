@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from uuid import UUID
 
 from django.contrib import messages
@@ -51,14 +51,14 @@ def tell_below(request: AuthedRequest, account_id: UUID) -> HttpResponse:
 def _subscription(request: AuthedRequest, account_id: UUID, low_form: LowBalanceForm | None = None) -> HttpResponse:
     membership = access_membership(request.user, account_id)
     account, may_buy = membership.account, role_may(membership.role, Action.BILLING)
-    found = services.subscription(account.pk)
+    found = services.subscription(account.pk, time_zone=account.time_zone)
     context = {
         **AREA,
         "account": account,
         "found": found,
         "emulators": services.emulator_time(account.pk),
         "debt": services.debt(account),
-        "chart": usage_chart(usage.days_of(account.pk, used=found.used, today=datetime.now(UTC).date())),
+        "chart": usage_chart(usage.days_of(account.pk, used=found.used, today=found.today)),
         "prices": services.prices_now(),
         "movements": statements.movements(account)[:_MOVEMENTS] if may_buy else None,
         "may_buy": may_buy,

@@ -29,7 +29,7 @@ from accounts.api.permissions import SignedInPerson
 from accounts.api.serializers import ProfileSerializer
 from accounts.models import Account, ApiToken
 from accounts.services.profile import change_profile
-from billing.services import message_limit, messages_used
+from billing.services import allowance, messages_used
 from devices.access import access_device, parse_device_id
 from devices.api.common import DEVICE_ID
 from devices.api.views import ACCOUNT, NAME, DeviceListView, DeviceView
@@ -430,9 +430,8 @@ class AccountView(StrictQuery):
         return [IsAuthenticated(), SignedInPerson()] if self.request.method == "PATCH" else [*super().get_permissions()]
 
     def _shown(self, request: Request) -> Response:
-        period = f"{timezone.now():%Y-%m}"
         accounts = [
-            {**_named(one.account), "role": one.role, "messages": {"period": period, **_usage(one.account)}}
+            {**_named(one.account), "role": one.role, "messages": _usage(one.account)}
             for one in user_of(request).memberships.select_related("account").order_by("account__created_at", "account_id")
         ]
         token = request.auth if isinstance(request.auth, ApiToken) else None
@@ -443,8 +442,10 @@ def _named(account: Account) -> dict[str, object]:
     return {"id": account.pk, "name": account.name, "kind": account.kind}
 
 
-def _usage(account: Account) -> dict[str, int]:
-    return {"used": messages_used(account.pk), "limit": message_limit(account.pk)}
+def _usage(account: Account) -> dict[str, object]:
+    month = allowance(account.pk)
+    period = f"{month.month[:4]}-{month.month[4:]}"
+    return {"period": period, "used": messages_used(account.pk), "limit": month.limit}
 
 
 class RootView(StrictQuery):

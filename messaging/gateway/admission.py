@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache, partial
+from functools import partial
 from uuid import UUID
 
 from channels.db import database_sync_to_async
@@ -24,7 +23,7 @@ from django.urls import reverse
 
 from accounts.access import Action, token_may
 from accounts.models import ApiToken, Membership
-from billing.services import message_limit
+from billing.services import allowance
 from devices import profile_store
 from devices.models import Device, OwnProfile
 from devices.profiles import Profile, UnknownProfile, get_profile
@@ -36,8 +35,9 @@ from messaging import cache
 logger = logging.getLogger(__name__)
 
 # KEYS: none are known before the token is read, so they are made here; a Valkey cluster needs hash tags first (docs/scaling.md).
-# ARGV: 1 token hash or "" | 2 user id or "" | 3 device | 4 api | 5 month | 6 minute | 7 commands a minute
-#       8 "1" to take the lane | 9 lane owner | 10 lease ms | 11 now (Unix seconds) | 12 look-ups a minute
+# ARGV: 1 token hash or "" | 2 user id or "" | 3 device | 4 api | 5 minute | 6 commands a minute | 7 "1" to take the lane
+#       8 lane owner | 9 lease ms | 10 now (Unix seconds) | 11 look-ups a minute
+# An account's month is in its access entry, with the moment at which it ends: from then on the entry is none.
 ADMIT = Script("""
 local user, scope = ARGV[2], 'control'
 if ARGV[1] ~= '' then
@@ -46,18 +46,26 @@ if ARGV[1] ~= '' then
   if token == '!' then return {'no_token'} end
   local expiry
   user, scope, expiry = string.match(token, '^(%d+) (%a+) (%d+)$')
-  if expiry ~= '0' and tonumber(expiry) <= tonumber(ARGV[11]) then return {'unknown_token'} end
+  if expiry ~= '0' and tonumber(expiry) <= tonumber(ARGV[10]) then return {'unknown_token'} end
 end
-local access = redis.call('GET', 'access:' .. user .. ':' .. ARGV[3])
+local access_key = 'access:' .. user .. ':' .. ARGV[3]
+local access = redis.call('GET', access_key)
 if access == '!' then return {'no_access'} end
+if access and access ~= '-' then
+  local ends = string.match(access, ' %d+ %d+ (%d+)$')
+  if not ends or tonumber(ends) <= tonumber(ARGV[10]) then
+    redis.call('DEL', access_key)
+    access = false
+  end
+end
 if not access or access == '-' then
-  local looks_key = 'looks:' .. user .. ':' .. ARGV[6]
+  local looks_key = 'looks:' .. user .. ':' .. ARGV[5]
   local looks = redis.call('INCR', looks_key)
   if looks == 1 then redis.call('EXPIRE', looks_key, 120) end
-  if looks > tonumber(ARGV[12]) then return {'looks'} end
+  if looks > tonumber(ARGV[11]) then return {'looks'} end
   return {'need_access', access or '', user, looks_key}
 end
-local role, profile, lane_kind, account, limit = string.match(access, '^(%a+) (%S+) (%a+) (%x+) (%d+)$')
+local role, profile, lane_kind, account, limit, month = string.match(access, '^(%a+) (%S+) (%a+) (%x+) (%d+) (%d+) %d+$')
 if lane_kind == 'own' then
   local own = redis.call('GET', 'profile:' .. profile)
   if not own or own == '-' then return {'need_profile', own or '', profile} end
@@ -67,25 +75,25 @@ if lane_kind == 'own' then
 end
 if scope == 'read' then return {'scope'} end
 if role == 'viewer' then return {'role'} end
-local rate_key = 'rate:' .. user .. ':' .. ARGV[6]
+local rate_key = 'rate:' .. user .. ':' .. ARGV[5]
 local rate = redis.call('INCR', rate_key)
 if rate == 1 then redis.call('EXPIRE', rate_key, 120) end
-if rate > tonumber(ARGV[7]) then return {'rate'} end
+if rate > tonumber(ARGV[6]) then return {'rate'} end
 if redis.call('EXISTS', 'bridge:alive') == 1 and redis.call('GET', 'presence:' .. ARGV[3]) == '0' then return {'offline'} end
-local quota_key = 'quota:' .. account .. ':' .. ARGV[5]
+local quota_key = 'quota:' .. account .. ':' .. month
 if tonumber(redis.call('GET', quota_key) or '0') >= tonumber(limit) then return {'quota', account} end
 local used = redis.call('INCR', quota_key)
 if used == 1 then redis.call('EXPIRE', quota_key, 5356800) end
 local lane = ''
-if ARGV[8] == '1' and lane_kind ~= 'none' then
+if ARGV[7] == '1' and lane_kind ~= 'none' then
   local lane_key = 'lane:' .. ARGV[3]
   if lane_kind == 'api' then lane_key = lane_key .. ':' .. ARGV[4] end
   lane = '0'
-  if redis.call('EXISTS', lane_key .. ':next') == 0 and redis.call('SET', lane_key, ARGV[9], 'NX', 'PX', ARGV[10]) then
+  if redis.call('EXISTS', lane_key .. ':next') == 0 and redis.call('SET', lane_key, ARGV[8], 'NX', 'PX', ARGV[9]) then
     lane = '1'
   end
 end
-return {'ok', user, profile, account, lane, lane_kind}
+return {'ok', user, profile, account, lane, lane_kind, month}
 """)
 
 # KEYS: lane. ARGV: owner. Only the owner opens a lane.
@@ -216,14 +224,12 @@ async def admit(
     """
     for _ in range(ROUNDS):
         now = time.time()
-        month, minute = _calendar(int(now // 60))
         arguments = (
             caller.token_hash or "",
             "" if caller.user_id is None else str(caller.user_id),
             device,
             api,
-            month,
-            minute,
+            str(int(now // 60)),
             settings.COMMANDS_PER_MINUTE,
             "1" if take_lane else "0",
             owner,
@@ -236,9 +242,9 @@ async def admit(
             try:
                 reply = await answer
             except asyncio.CancelledError:
-                answer.undo(partial(_pass_on, month, give_back))
+                answer.undo(partial(_pass_on, give_back))
                 raise
-            admission = _granted(reply, month)
+            admission = _granted(reply)
             if admission is not None:
                 return admission
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
@@ -251,23 +257,17 @@ async def admit(
     raise changing()
 
 
-@lru_cache(maxsize=2)
-def _calendar(minute: int) -> tuple[str, str]:
-    """Return the month (yyyymm) and the minute of the epoch, as the counters' keys spell them."""
-    return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y%m"), str(minute)
-
-
-def _granted(reply: list[bytes], month: str) -> Admission | None:
+def _granted(reply: list[bytes]) -> Admission | None:
     """Return what the script's reply grants, if it grants anything."""
     if reply[0] != b"ok":
         return None
-    _, user, profile, account, lane, lane_kind = reply
-    return Admission(int(user), profile.decode(), account.decode(), month, lane == b"1", lane_kind.decode())
+    _, user, profile, account, lane, lane_kind, month = reply
+    return Admission(int(user), profile.decode(), account.decode(), month.decode(), lane == b"1", lane_kind.decode())
 
 
-def _pass_on(month: str, give_back: Callable[[Admission], None], reply: list[bytes]) -> None:
+def _pass_on(give_back: Callable[[Admission], None], reply: list[bytes]) -> None:
     """Give back what was granted to a caller who is gone."""
-    admission = _granted(reply, month)
+    admission = _granted(reply)
     if admission is not None:
         give_back(admission)
 
@@ -395,7 +395,9 @@ def _access_entry(user_id: int, device: str) -> str | None:
         return None
     own, shipped = found.own_profile_id, found.profile
     profile, lane_kind = (shipped, _lane_kind(get_profile(shipped))) if own is None else (own.hex, "own")
-    return f"{role} {profile} {lane_kind} {found.account_id.hex} {message_limit(found.account_id)}"
+    month = allowance(found.account_id)
+    ends_at = int(month.ends_at.timestamp())
+    return f"{role} {profile} {lane_kind} {found.account_id.hex} {month.limit} {month.month} {ends_at}"
 
 
 def _profile_entry(profile: str) -> str | None:

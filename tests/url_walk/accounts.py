@@ -73,6 +73,7 @@ TABLE: dict[str, Row] = {
     "account/organisations/new/": page(GET="200", POST="400"),
     ORGANISATION: page(GET="404 200"),
     ORGANISATION + "name/": page(POST="404 403 403 400"),
+    ORGANISATION + "time-zone/": page(POST="404 403 403 400"),
     ORGANISATION + "delete/": page(GET="404 403 403 200", POST="404 403 403 400"),
     ORGANISATION + "leave/": page(GET="404 200", POST="404 302 302 409"),  # the only owner cannot
     ORGANISATION + "members/<uuid:user_id>/role/": page(POST="404 403 403 400"),

@@ -7,7 +7,9 @@ import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -16,6 +18,7 @@ from pytest_django import Settings
 
 from accounts.models import Role
 from accounts.services import accept_invitation, create_organisation, create_user, invite, remove_member
+from accounts.services.profile import change_profile
 from accounts.services.tokens import create_token
 from accounts.tokens import hash_token, new_token
 from devices.models import Device
@@ -49,6 +52,33 @@ async def used(world: World) -> int:
 
 async def lanes() -> Any:
     return await sync_to_async(lambda: cache.client().keys("lane:*"))()
+
+
+async def test_an_access_that_is_kept_from_last_month_is_asked_for_again(world: World) -> None:
+    device, gateway = await world.device(), await world.gateway()
+    key, client = cache.access_key(world.user.pk, device.device.hex), cache.client()
+    await gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", PIN)
+    entry = str(await sync_to_async(client.get)(key))
+    before, _, ends_at = entry.rpartition(" ")
+    assert float(ends_at) > time.time()
+    for old in (f"{before.rpartition(' ')[0]} 209901 {int(time.time())}", before.rpartition(" ")[0]):  # of before an upgrade
+        await sync_to_async(client.set)(key, old)
+        await gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", PIN)
+        assert await sync_to_async(client.get)(key) == entry
+    assert await used(world) == 3
+    assert await sync_to_async(lambda: client.keys("quota:*:209901"))() == []
+
+
+async def test_a_command_counts_in_the_month_that_it_is_where_the_account_is(world: World) -> None:
+    device, gateway = await world.device(), await world.gateway()
+    zone, now = "Pacific/Kiritimati", datetime.now(UTC)
+    await sync_to_async(change_profile)(user=world.user, time_zone=zone)
+    await gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", PIN)
+    entry = str(await sync_to_async(cache.client().get)(cache.access_key(world.user.pk, device.device.hex)))
+    month, ends_at = entry.split()[-2:]
+    assert month in {f"{at.astimezone(ZoneInfo(zone)):%Y%m}" for at in (now, datetime.now(UTC))}
+    begins = datetime.fromtimestamp(int(ends_at), ZoneInfo(zone))
+    assert (begins.day, begins.hour, begins.minute) == (1, 0, 0)
 
 
 class Spy:
