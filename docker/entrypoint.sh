@@ -1,6 +1,6 @@
 #!/bin/sh
 # What a container of the portal's image is: its first word says so, what follows goes to that process.
-#   web | bridge | tasks | worker | beat | broker | broker-auth     a process, which takes this shell's place
+#   web | bridge | tasks | worker | beat | emulators | broker | broker-auth     a process, which takes this shell's place
 #   setup [FOLDER]          once before the others, and again after an update: tables, certificates, RabbitMQ's files
 #   pki [--name HOST]…      the certificate authority alone, with no server about
 #   take-pki FOLDER         copy one that is mounted read-only into PORTAL_PKI_DIR, for the portal's user alone

@@ -121,7 +121,7 @@ def test_each_word_of_the_entry_point_becomes_its_process(tmp_path: Path) -> Non
     path = f"{tmp_path}:/usr/bin:/bin"
     commands = {name: service["command"] for name, service in compose()["services"].items() if "build" in service}
     assert {command[0] for command in commands.values()} == {
-        "web", "bridge", "tasks", "beat", "broker-auth", "setup", "manage",
+        "web", "bridge", "tasks", "beat", "emulators", "broker-auth", "setup", "manage",
     }  # fmt: skip
     for word in processes.PROCESSES:
         done = run(ENTRYPOINT, word, "--more", PATH=path)

@@ -95,7 +95,7 @@ def test_an_overlay_is_valid_and_each_process_is_in_it_once(overlay: str) -> Non
     started = [
         container["args"][0] for name, pod in pods(resources) for container in pod["containers"] if name in processes.PROCESSES
     ]
-    assert sorted(started) == ["beat", "bridge", "broker-auth", "tasks", "web"]
+    assert sorted(started) == ["beat", "bridge", "broker-auth", "emulators", "tasks", "web"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
