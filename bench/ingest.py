@@ -1,6 +1,7 @@
 """How fast what devices say gets into the history, and onto other pages.
 
     .venv/bin/python -m bench.ingest [--messages 20000] [--devices 20] [--rate 0] [--pool threads]
+    .venv/bin/python -m bench.ingest --broker rabbitmq [--seconds 60] [--publishers amqp,mqtt] [--devices 20]
 
 A real broker process, a real Celery worker with the bridge, PostgreSQL with fsync; devices publish with QoS 1 over mutual TLS,
 twenty messages in flight each. Printed: messages/s from the first publish to the last row, and the time from a device's publish
@@ -16,7 +17,9 @@ import sys
 import time
 from typing import Any
 
+from bench import ingest_rabbitmq
 from bench.portal import Portal, spawn, talk, wait_until
+from iotportal.embedded import rabbitmq
 
 
 def rows(cursor: Any) -> int:
@@ -82,7 +85,14 @@ def main() -> int:
     parser.add_argument("--devices", type=int, default=20)
     parser.add_argument("--rate", type=float, default=0, help="messages a second; 0: as fast as the broker acknowledges")
     parser.add_argument("--pool", default="threads", choices=["threads", "solo"])
+    parser.add_argument("--broker", default="embedded", choices=["embedded", "rabbitmq"])
+    ingest_rabbitmq.add_options(parser)
     options = parser.parse_args()
+    if options.broker == "rabbitmq":
+        if rabbitmq.program() is None:
+            print(f"RabbitMQ is not installed here. {rabbitmq.HINT}", file=sys.stderr)
+            return 2
+        return 0 if ingest_rabbitmq.measure(options) else 1
     with Portal(options.pool) as portal:
         *devices, probe = portal.register(options.devices + 1)
         portal.start_worker()
