@@ -33,6 +33,11 @@
 #define IOT_EDGES_MAX 8 /* edges that wait for iot_poll(); a power of two */
 #endif
 
+/* An answer: a command's bytes again, and what the longest refusal adds; or a notification, every byte of it escaped. */
+#define IOT_ECHO_MAX (IOT_PAYLOAD_MAX + 96 + IOT_API_MAX)
+#define IOT_RAISED_MAX (40 + 2 * 6 * IOT_TEXT_MAX)
+#define IOT_ANSWER_MAX (IOT_ECHO_MAX > IOT_RAISED_MAX ? IOT_ECHO_MAX : IOT_RAISED_MAX)
+
 /* --- times, in milliseconds --------------------------------------------------------------------------------------------------- */
 
 #ifndef IOT_RETRY_FIRST_MS
@@ -46,6 +51,9 @@
 #endif
 #ifndef IOT_DEBOUNCE_MS
 #define IOT_DEBOUNCE_MS 50u /* edges of the same pin that come sooner are the bouncing of its contact */
+#endif
+#ifndef IOT_SETTLED_MS
+#define IOT_SETTLED_MS 10000u /* a connection that held so long was a good one: the next pause begins small again */
 #endif
 #define IOT_RESTART_MS 2000u /* how long an answer may take to leave before a restart */
 #define IOT_IDLE_MS 1000u    /* the longest that iot_poll() may be left uncalled */
@@ -139,17 +147,17 @@ struct iot {
     bool pin_had_edge[IOT_PINS_MAX];
     uint8_t pin_count;
     volatile uint8_t edge_in, edge_out; /* written by the interrupt, by iot_poll() */
-    struct {
+    volatile struct {
         uint8_t pin;
         uint32_t at_ms;
-    } edges[IOT_EDGES_MAX];
+    } edges[IOT_EDGES_MAX]; /* volatile too: no compiler moves a read of them behind the mark that gives their place away */
     char line[IOT_LINE_MAX + 1];
     size_t line_length;
     bool line_too_long;
     char will_topic[IOT_TOPIC_MAX + 1];
     char topic[IOT_TOPIC_MAX + 1];
     char text[IOT_PAYLOAD_MAX + 1];    /* a decoded text */
-    char payload[IOT_PAYLOAD_MAX + 96]; /* an answer: the command's bytes again, and what the answer adds */
+    char payload[IOT_ANSWER_MAX];   /* an answer */
 };
 
 /* Begin. The first connection is opened by the next iot_poll(). */

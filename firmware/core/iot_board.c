@@ -198,6 +198,13 @@ static void obey_line(struct iot *iot)
     iot_print_both(iot, wrong == NULL ? "OK" : "ERROR ", wrong == NULL ? "" : wrong);
 }
 
+/* Take the last letter away, all bytes of it. */
+static void rub_out(struct iot *iot)
+{
+    while (iot->line_length > 0 && ((unsigned char)iot->line[--iot->line_length] & 0xc0) == 0x80) {
+    }
+}
+
 void iot_typed(struct iot *iot, char byte)
 {
     if (byte == '\r' || byte == '\n') {
@@ -208,7 +215,7 @@ void iot_typed(struct iot *iot, char byte)
         iot->line_length = 0;
         iot->line_too_long = false;
     } else if (byte == '\b' || byte == 0x7f) {
-        iot->line_length -= iot->line_length > 0;
+        rub_out(iot);
     } else if (iot->line_length == IOT_LINE_MAX) {
         iot->line_too_long = true;
     } else if (byte != '\0') {

@@ -245,6 +245,12 @@ static bool is_named(struct iot_json_value key, const char *name)
     return iot_json_text(key, text, sizeof text) >= 0 && strcmp(text, name) == 0;
 }
 
+/* Say whether a value is there to its end: of a number that the command was cut off in, some digits are another number. */
+static bool is_complete(const struct reader *reader, enum iot_json_kind kind)
+{
+    return kind != IOT_JSON_NUMBER || reader->at < reader->end;
+}
+
 struct iot_json_value iot_json_get(const char *json, size_t length, const char *key)
 {
     struct reader reader = {json, json + length};
@@ -260,7 +266,7 @@ struct iot_json_value iot_json_get(const char *json, size_t length, const char *
         }
         skip_space(&reader);
         value.at = reader.at;
-        if (!skip_value(&reader, IOT_JSON_DEPTH - 1, &value.kind)) {
+        if (!skip_value(&reader, IOT_JSON_DEPTH - 1, &value.kind) || !is_complete(&reader, value.kind)) {
             return found;
         }
         value.length = (size_t)(reader.at - value.at);

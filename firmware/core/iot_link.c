@@ -90,13 +90,16 @@ void iot_subscribed(struct iot *iot)
     if (iot->state != IOT_SUBSCRIBING) {
         return;
     }
-    iot->retry_ms = IOT_RETRY_FIRST_MS;
     enter(iot, IOT_LISTENING);
     tell_presence(iot, ONLINE);
 }
 
+/* One that is put out again at once, say by another device with its certificate, must not come back every second. */
 void iot_disconnected(struct iot *iot)
 {
+    if (iot->state == IOT_LISTENING && now(iot) - iot->since_ms >= IOT_SETTLED_MS) {
+        iot->retry_ms = IOT_RETRY_FIRST_MS;
+    }
     if (iot->state == IOT_CONNECTING || iot->state == IOT_SUBSCRIBING || iot->state == IOT_LISTENING) {
         wait_to_retry(iot);
     }

@@ -57,7 +57,7 @@ struct bench {
     char shown[IOT_PAYLOAD_MAX + 1];
     char stored[256];
     int restarts, opened, closed, said_count;
-    bool refuse_open, refuse_publish, connected, is_idle;
+    bool refuse_open, refuse_subscribe, refuse_publish, connected, is_idle;
     struct iot_session session;
     char filter[IOT_TOPIC_MAX + 1];
     struct {
@@ -159,7 +159,7 @@ static inline void bench_close(void *context)
 static inline bool bench_subscribe(void *context, const char *filter)
 {
     strcpy(((struct bench *)context)->filter, filter);
-    return true;
+    return !((struct bench *)context)->refuse_subscribe;
 }
 
 static inline bool bench_publish(void *context, const char *topic, const char *payload, size_t length)

@@ -162,6 +162,49 @@ static void the_longest_command_is_answered(void)
     CHECK_TEXT(bench_ask(&bench, "write_uart", command), command);
 }
 
+/* Repeat a letter and give what stands before and after it around that. */
+static const char *filled(const char *before, char letter, size_t count, const char *after)
+{
+    static char text[1024];
+
+    strcpy(text, before);
+    memset(text + strlen(before), letter, count);
+    strcpy(text + strlen(before) + count, after);
+    return text;
+}
+
+static void the_longest_id_is_repeated_in_every_refusal(void)
+{
+    static const char *const apis[] = {"set_gpio", "set_rtc", "set_mac", "trigger_notification", "a23456789012345678901234567890123456789012345678901234567890abcd"};
+    char command[IOT_PAYLOAD_MAX + 3], wanted[1024];
+    size_t at, room = IOT_PAYLOAD_MAX - strlen("{\"id\":\"\"}");
+
+    bench_connect(&bench, IOT_MODERN);
+    for (at = 0; at <= COUNT_OF(apis); at++) {
+        bool is_long = at == COUNT_OF(apis);
+        strcpy(command, filled("{\"id\":\"", 'i', room, is_long ? "\"} " : "\"}"));
+        CHECK(strlen(command) == IOT_PAYLOAD_MAX + (size_t)is_long);
+        strcpy(wanted, filled("{\"id\": \"", 'i', room, "\", \"error\": "));
+        CHECK(strncmp(bench_ask(&bench, is_long ? "get_status" : apis[at], command), wanted, strlen(wanted)) == 0);
+    }
+}
+
+static void a_number_that_is_cut_off_is_not_taken_for_another(void)
+{
+    static const char wanted[] = "{\"error\": {\"code\": \"too_long\", \"message\": \"the command does not fit into this device's buffer\"}}";
+
+    bench_connect(&bench, IOT_MODERN);
+    CHECK_TEXT(bench_ask(&bench, "get_gpio", filled("{\"number\": ", ' ', IOT_PAYLOAD_MAX - 12, "12}")), wanted);
+    CHECK_TEXT(bench_ask(&bench, "get_status", filled("{\"id\": ", ' ', IOT_PAYLOAD_MAX - 8, "12}")), wanted);
+}
+
+static void an_address_that_the_board_does_not_know_is_no_text(void)
+{
+    bench_connect(&bench, IOT_MODERN);
+    bench.hal.ethernet_read = NULL;
+    CHECK(strstr(bench_ask(&bench, "get_ip", "{}"), "not_here") != NULL);
+}
+
 static void other_topics_are_not_for_this_device(void)
 {
     static const char *const topics[] = {
@@ -215,6 +258,9 @@ int main(void)
     a_board_without_a_part_says_so();
     a_command_too_long_for_the_buffer_is_refused_with_its_id();
     the_longest_command_is_answered();
+    the_longest_id_is_repeated_in_every_refusal();
+    a_number_that_is_cut_off_is_not_taken_for_another();
+    an_address_that_the_board_does_not_know_is_no_text();
     other_topics_are_not_for_this_device();
     a_restart_comes_after_its_answer_has_left();
     a_restart_does_not_wait_for_ever();

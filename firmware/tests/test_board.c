@@ -141,6 +141,54 @@ static void an_edge_of_an_enabled_pin_raises_a_notification(void)
     CHECK(bench.said_count == 1);
 }
 
+static void a_notification_of_nothing_but_escapes_is_sent(void)
+{
+    char line[IOT_LINE_MAX + 1] = "iot send message ";
+    int at;
+
+    bench_connect(&bench, 0);
+    bench.said_count = 0;
+    for (at = 0; at < IOT_TEXT_MAX; at++) {
+        strcat(line, "\x02");
+    }
+    strcat(line, " recipient ");
+    for (at = 0; at < IOT_TEXT_MAX; at++) {
+        strcat(line, "\x03");
+    }
+    CHECK_TEXT(bench_type(&bench, line), "OK\n");
+    CHECK(bench.said_count == 1 && strlen(last_said()) == 2 * 6 * IOT_TEXT_MAX + strlen("{\"recipient\": \"\", \"message\": \"\"}"));
+}
+
+static void a_letter_is_rubbed_out_with_all_its_bytes(void)
+{
+    bench_connect(&bench, 0);
+    CHECK_TEXT(bench_type(&bench, "\b\x7fiot send message \xf0\x9f\x98\x80\b\xc3\xa9\x7fx"), "OK\n");
+    CHECK_TEXT(last_said(), RAISED("x", "ann@example.com"));
+}
+
+static bool refuse_pin(void *context, uint8_t pin, uint8_t level)
+{
+    (void)context;
+    return pin == 255 && level > 1;
+}
+
+static bool refuse_store(void *context, const char *message, const char *recipient)
+{
+    (void)context;
+    return message == recipient;
+}
+
+static void what_the_board_cannot_do_is_said(void)
+{
+    bench_connect(&bench, 0);
+    bench.hal.gpio_write = refuse_pin;
+    bench.hal.store = refuse_store;
+    CHECK_TEXT(bench_type(&bench, "iot gpio 7 write 1"), "ERROR this board cannot write that pin\n");
+    CHECK_TEXT(bench_type(&bench, "iot set message x"), "ERROR it holds only until the next restart\n");
+    bench.hal.gpio_setup = NULL;
+    CHECK_TEXT(bench_type(&bench, "iot gpio 7 enable"), "ERROR this board cannot set that pin up so\n");
+}
+
 static void a_bouncing_contact_is_one_press(void)
 {
     int times;
@@ -188,6 +236,9 @@ int main(void)
     words_end_at_a_quote_too();
     a_line_that_is_too_long_does_nothing();
     an_edge_of_an_enabled_pin_raises_a_notification();
+    a_notification_of_nothing_but_escapes_is_sent();
+    a_letter_is_rubbed_out_with_all_its_bytes();
+    what_the_board_cannot_do_is_said();
     a_bouncing_contact_is_one_press();
     presses_without_a_connection_are_told_after_it_as_many_as_there_is_room_for();
     return report("board");

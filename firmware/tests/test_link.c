@@ -58,8 +58,35 @@ static void each_next_try_waits_twice_as_long_but_never_over_a_minute(void)
     wait_until_opened();
     iot_connected(&bench.iot);
     iot_subscribed(&bench.iot);
+    bench.now_ms += IOT_SETTLED_MS;
     iot_disconnected(&bench.iot);
     CHECK(wait_until_opened() == 1000);
+}
+
+static void one_that_is_put_out_again_at_once_comes_back_ever_later(void)
+{
+    uint32_t wanted = 1000;
+    int times;
+
+    bench_start(&bench, 0);
+    wait_until_opened();
+    for (times = 0; times < 5; times++) {
+        iot_connected(&bench.iot);
+        iot_subscribed(&bench.iot);
+        bench.now_ms += IOT_SETTLED_MS - 1;
+        iot_disconnected(&bench.iot);
+        CHECK(wait_until_opened() == wanted);
+        wanted *= 2;
+    }
+}
+
+static void a_subscription_that_cannot_be_asked_for_is_tried_again(void)
+{
+    bench_start(&bench, 0);
+    bench.refuse_subscribe = true;
+    iot_poll(&bench.iot);
+    iot_connected(&bench.iot);
+    CHECK(bench.closed == 1 && bench.iot.state == IOT_WAITING);
 }
 
 static uint32_t most_random(void *context)
@@ -119,6 +146,8 @@ int main(void)
     it_connects_subscribes_and_says_that_it_is_there();
     a_device_without_presence_says_nothing_of_it();
     each_next_try_waits_twice_as_long_but_never_over_a_minute();
+    one_that_is_put_out_again_at_once_comes_back_ever_later();
+    a_subscription_that_cannot_be_asked_for_is_tried_again();
     a_fleet_is_spread_by_a_quarter();
     a_connection_that_never_comes_is_given_up();
     news_of_a_connection_that_is_no_more_changes_nothing();
