@@ -280,16 +280,15 @@ struct iot_json_value iot_json_get(const char *json, size_t length, const char *
 
 bool iot_json_whole(struct iot_json_value value, int64_t *number)
 {
-    const char *at = value.at, *end = value.at + value.length;
+    const char *at, *end;
     bool negative;
     int64_t found = 0;
 
-    if (value.kind == IOT_JSON_TEXT) {
-        at++;
-        end--;
-    } else if (value.kind != IOT_JSON_NUMBER) {
-        return false;
+    if (value.kind != IOT_JSON_TEXT && value.kind != IOT_JSON_NUMBER) {
+        return false; /* and has perhaps no place to point to */
     }
+    at = value.at + (value.kind == IOT_JSON_TEXT);
+    end = value.at + value.length - (value.kind == IOT_JSON_TEXT);
     negative = at < end && *at == '-';
     at += negative;
     if (at == end || end - at > (value.kind == IOT_JSON_TEXT ? 10 : 18)) {
