@@ -245,6 +245,7 @@ SENDERS = senders.read()  # what sends e-mail and SMS
 ANYMAIL = {"REQUESTS_TIMEOUT": 10, **env.prefixed("ANYMAIL_")}  # what django-anymail is told: ANYMAIL_POSTMARK_SERVER_TOKEN …
 # Origins (http://127.0.0.1:8025) to which webhooks and pushes may go though inside, or not HTTPS: iotportal/outward.py
 OUTWARD_ORIGINS = frozenset(one.rstrip("/") for one in env.words("PORTAL_OUTWARD_ORIGINS", ""))
+APPRISE_SCHEMAS = frozenset(env.words("PORTAL_APPRISE_SCHEMAS", ""))  # besides those of notifications/channels/apprise
 PUSH_CATCHER = env.text("PORTAL_PUSH_CATCHER", "").rstrip("/")  # a push service on this machine that shows what it gets
 # Of one device (and channel), of one account, and to one recipient: how many in a minute and in a day.
 NOTIFICATIONS_PER_MINUTE = env.integer("PORTAL_NOTIFICATIONS_PER_MINUTE", 20, minimum=1)

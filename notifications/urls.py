@@ -24,6 +24,7 @@ urlpatterns = [
     path("notifications/push/try/", push.try_it, name="push_try"),
     path("notifications/push/<device:browser_id>/remove/", push.remove, name="push_remove"),
     path("notifications/recipients/webhook/", named.add_webhook, name="webhook"),
+    path("notifications/recipients/service/", named.add_service, name="service"),
     path("notifications/confirm/<str:secret>/", recipients.confirm, name="confirm"),
     path("notifications/unsubscribe/<str:secret>/", recipients.unsubscribe, name="unsubscribe"),
     path("devices/<device:device_id>/notifications/default/", standard.save, name="default"),

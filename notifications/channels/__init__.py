@@ -33,6 +33,8 @@ def senders(channel: str) -> list[Sender]:
             return [_load("notifications.channels.push.PushSender")]
         case Channel.WEBHOOK:
             return [_load("notifications.channels.webhook.WebhookSender")]
+        case Channel.APPRISE:
+            return [_load("notifications.channels.apprise.AppriseSender")]
     return []
 
 

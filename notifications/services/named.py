@@ -54,6 +54,21 @@ def add_webhook(*, account: Account, name: str, url: str, user: User) -> tuple[R
     return _add(account, Channel.WEBHOOK, name, host, {"url": url, "secret": secret}, user), secret
 
 
+def add_service(*, account: Account, name: str, url: str, user: User) -> Recipient:
+    """Add another service by the URL that Apprise has for it; that holds its secrets, and is not shown again.
+
+    Raises:
+        NamedRefused: as `add_webhook`.
+    """
+    from notifications.channels import apprise  # loads its library
+
+    try:
+        service = apprise.open_url(url.strip())
+    except apprise.NotAService as error:
+        raise NamedRefused("url", str(error)) from error
+    return _add(account, Channel.APPRISE, name, str(service.service_name)[:253], {"url": url.strip()}, user)
+
+
 def _add(account: Account, channel: Channel, name: str, host: str, sealed: dict[str, str], user: User) -> Recipient:
     name = name.strip().lower()
     if not NAME.fullmatch(name):

@@ -1,11 +1,12 @@
-"""Adding a webhook. Where it leads is not shown again afterwards, and its secret this once."""
+"""Adding a webhook or another service. Where it leads is not shown again afterwards, and the secret of a webhook this once."""
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -37,6 +38,24 @@ def add_webhook(request: AuthedRequest) -> HttpResponse:
                 {**AREA, "one": one, "spelled": f"webhook:{one.address}", "secret": secret},
             )
     return render(request, "notifications/webhook.html", {**AREA, "form": form}, status=400 if form.errors else 200)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def add_service(request: AuthedRequest) -> HttpResponse:
+    """Add another service."""
+    form = _form(request)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            one = named.add_service(account=form.owner, name=data["name"], url=data["url"], user=request.user)
+        except named.NamedRefused as error:
+            form.add_error(error.about, str(error))
+        else:
+            messages.success(request, f"Added. Devices write to it as apprise:{one.address}.")
+            return redirect("notifications:recipients")
+    return render(request, "notifications/service.html", {**AREA, "form": form}, status=400 if form.errors else 200)
 
 
 def _form(request: AuthedRequest) -> NamedForm:

@@ -30,6 +30,7 @@ TABLE: dict[str, Row] = {
     RECIPIENT + "remove/": page(POST="404 403 403 302", fresh=True),
     RECIPIENT + "ask/": page(POST="404 403 403 302"),
     "notifications/recipients/webhook/": page(GET="200", POST="400"),
+    "notifications/recipients/service/": page(GET="200", POST="400"),
     "notifications/push/": page(POST="302"),
     "notifications/push/try/": page(POST="302"),
     "notifications/push/worker.js": door(GET="200"),
