@@ -80,9 +80,7 @@ def _plugin(schema: str) -> Any:
         module, _, name = path.partition(".")
         return getattr(import_module(f"apprise.plugins.{module}"), name)
     if schema in settings.APPRISE_SCHEMAS:
-        from apprise.manager_plugins import NotificationManager  # loads all of its plugins
-
-        manager = NotificationManager()  # it has no `get`
+        manager = import_module("apprise.manager_plugins").NotificationManager()  # loads all of its plugins; it has no `get`
         return manager[schema] if schema in manager else None  # noqa: SIM401 - no dict
     return None
 
