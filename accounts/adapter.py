@@ -143,8 +143,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         request.tries_left = self._try.left if self._try else None  # type: ignore[attr-defined]  # for the form
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
-        """Know the browser from now on."""
+        """Know the browser from now on, and tell of one that was not known."""
         response: HttpResponse = super().post_login(request, user, **kwargs)
+        if known_browsers.is_new(request, user):
+            sessions.tell_new_place(request, user=user, address=self.get_client_ip(request))
         known_browsers.remember(request, response, user)
         return response
 

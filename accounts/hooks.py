@@ -30,6 +30,16 @@ class Departure:
     account: Account
 
 
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Somebody signed in with a browser in which they had not signed in before. A handler that fails is logged."""
+
+    user: User
+    address: str
+    agent: str  # what the browser says it is
+    session_key: str
+
+
 token_revoked: Hook[str] = Hook()  # the token's hash
 user_deactivated: Hook[User] = Hook()  # nothing of theirs may go on: live pages, commands under way
 password_changed: Hook[User] = Hook()  # all their sessions and tokens ended with the old one
@@ -40,3 +50,4 @@ account_closed: Hook[Account] = Hook()  # its last members are about to leave: w
 person_erased: Hook[Departure] = Hook()
 account_exported: Hook[Export] = Hook()  # add the files of what is theirs
 session_ended: Hook[str] = Hook()  # the session's key
+signed_in_from_new_place: Hook[SignIn] = Hook()

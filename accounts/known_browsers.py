@@ -14,6 +14,7 @@ from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import tries
@@ -22,6 +23,7 @@ from accounts.services.tries import Origin
 COOKIE = "known"
 PATH = "/accounts/"  # the door: no other page needs it
 LIFE = timedelta(days=365)
+_SIGN_UP = timedelta(hours=1)  # whoever signed up since then knows that they sign in
 _PEOPLE_KEPT = 5  # of one browser
 _SALT = "accounts.known_browsers"
 
@@ -36,6 +38,14 @@ def origin(request: HttpRequest, name: str) -> Origin:
     hashed = tries.name_hash(name)
     mark = next((entry[0] for entry in _read(request) if hashed in entry[1:]), "")
     return Origin(address, mark)
+
+
+def is_new(request: HttpRequest, user: User) -> bool:
+    """Say whether the user signs in with a browser in which they have not before; with the one of their sign-up they have."""
+    if timezone.now() - user.date_joined < _SIGN_UP:
+        return False
+    hashes = {tries.name_hash(name) for name in _names(user)}
+    return all(hashes.isdisjoint(entry[1:]) for entry in _read(request))
 
 
 def remember(request: HttpRequest, response: HttpResponse, user: User) -> None:

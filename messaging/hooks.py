@@ -1,9 +1,9 @@
 """What happens among messages and others may react to.
 
-Handlers of `notifications_requested` and `devices_spoke` are called by the bridge with all of a batch, after the commit that put
-the messages into the history, and before the broker is told that they were taken. So a handler may be called again for the same
-message, with the same `message_id`: after a crash, and one by one after it raised. It must take that id for its own record and do
-nothing the second time. What it raises for one alone is logged and stops nothing.
+Handlers of `notifications_requested`, `devices_spoke` and `commands_failed` are called by the bridge with all of a batch, after
+the commit that put it into the history, and before the broker is told that it was taken. So a handler may be called again for the
+same message, with the same `message_id`: after a crash, and one by one after it raised. It must take that id for its own record
+and do nothing the second time. What it raises for one alone is logged and stops nothing. No failed command is told again.
 
 Handlers of `device_offline` and `device_back` are called inside the transaction that tells of the outage: what they write is
 written with it or not at all, and what they raise is logged, undoes it, and has it told again some seconds later.
@@ -46,6 +46,18 @@ class DeviceMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedCommand:
+    """A command that the device did not answer as it should have, as it stands in the history."""
+
+    message_id: UUID  # of the command
+    time: datetime  # when it ended
+    account_id: UUID
+    device_id: UUID
+    api: str
+    outcome: str  # of messaging.models.Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Outage:
     """A device is offline for longer than its owner wants, or came back after that was told."""
 
@@ -68,6 +80,7 @@ class ControlPage:
 
 notifications_requested: Hook[Sequence[NotificationRequest]] = Hook()
 devices_spoke: Hook[Sequence[DeviceMessage]] = Hook()  # all that could be read of a batch
+commands_failed: Hook[Sequence[FailedCommand]] = Hook()  # of a batch; only those by which the device, or nobody, is to blame
 control_shown: Hook[ControlPage] = Hook()
 device_offline: Hook[Outage] = Hook()
 device_back: Hook[Outage] = Hook()

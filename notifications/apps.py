@@ -13,16 +13,25 @@ class NotificationsConfig(AppConfig):
         from django.conf import settings
 
         from accounts import code_channels, operators
-        from accounts.hooks import account_exported
+        from accounts.hooks import account_exported, signed_in_from_new_place
         from billing.hooks import balance_low
         from devices.hooks import certificate_expiring, device_deleted, device_moving, device_shown
-        from messaging.hooks import control_shown, device_back, device_offline, devices_spoke, notifications_requested
+        from messaging.hooks import (
+            commands_failed,
+            control_shown,
+            device_back,
+            device_offline,
+            devices_spoke,
+            notifications_requested,
+        )
         from notifications import exports, pages, reactions
         from notifications.services import rules
 
         notifications_requested.register(reactions.on_requests)
         account_exported.register(exports.add_notifications)
         devices_spoke.register(rules.notice)
+        commands_failed.register(rules.notice_failures)
+        signed_in_from_new_place.register(reactions.on_new_place)
         device_moving.register(rules.leave)
         device_deleted.register(rules.leave)
         device_offline.register(reactions.on_offline)

@@ -93,10 +93,12 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no 
         model = Rule
         fields = (
             "device", "api", "field", "comparison", "value", "only_field", "only_value", "recipient", "message", "every_minutes",
+            "urgent",
         )  # fmt: skip
         labels: ClassVar = {
             "api": "What it says", "field": "Field", "comparison": "When it", "value": "Value", "only_field": "Only where",
             "only_value": "is", "recipient": "Tell", "message": "With these words", "every_minutes": "At most once in",
+            "urgent": "Also in quiet hours",
         }  # fmt: skip
         widgets: ClassVar = {"message": forms.Textarea(attrs={"rows": 2})}
 
@@ -105,6 +107,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no 
         mine = Device.objects.for_user(user, Action.MANAGE).order_by("name")
         if instance is not None:  # a rule stays with its account
             mine = mine.filter(account=instance.account_id)
+        self.fields["field"].required = False  # where a command fails there is none
         device = self.fields["device"]
         if isinstance(device, forms.ModelChoiceField):
             device.queryset, device.empty_label = mine, None

@@ -103,6 +103,7 @@ class Notification(models.Model):
     asked_at = models.DateTimeField()  # when its cause happened: from here on it takes time
     sent_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)  # delivered, failed or refused
+    urgent = models.BooleanField(default=False)  # goes out in quiet hours too
     # --- the outbox
     due_at = models.DateTimeField(default=timezone.now)
     claim = models.UUIDField(null=True, blank=True, editable=False)  # whose word on it counts
@@ -304,17 +305,37 @@ class Standard(models.Model):
 
 
 class Preference(models.Model):
-    """Whether somebody wants to hear of a kind of event by mail; without a row they do."""
+    """Whether somebody wants to hear of a kind of event by a channel; without a row they do by mail and push."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notification_preferences", db_index=False)
     cause = models.CharField(max_length=12, choices=Cause)
+    channel = models.CharField(max_length=8, choices=Channel, default=Channel.EMAIL)
     wanted = models.BooleanField()
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["user", "cause"], name="preference_once")]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["user", "cause", "channel"], name="preference_once")]
 
     def __str__(self) -> str:
-        return f"{self.cause}: {'yes' if self.wanted else 'no'}"
+        return f"{self.cause} by {self.channel}: {'yes' if self.wanted else 'no'}"
+
+
+class QuietHours(models.Model):
+    """From when to when, by the clock of their own time zone, somebody is told only what is urgent; over midnight where it ends
+    before it begins.
+    """
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="quiet_hours")
+    starts = models.TimeField()
+    ends = models.TimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=~Q(starts=models.F("ends")), name="quiet_hours_are_some")]
+
+    def __str__(self) -> str:
+        return f"{self.starts:%H:%M} to {self.ends:%H:%M}"
+
+
+ANY = "*"  # of a rule: every command
 
 
 class Comparison(models.TextChoices):
@@ -325,11 +346,13 @@ class Comparison(models.TextChoices):
     BELOW = "lt", "is below"
     ABOVE = "gt", "is above"
     CHANGES = "changes", "changes"
+    FAILS = "fails", "fails"  # a command to the device, not what it says
 
 
 class Rule(models.Model):
     """Tell somebody when a device says something: its `api` with a `field` that compares so with a value.
 
+    Where a command to the device `fails`, `api` is the command's, or ANY, and there is no field to compare.
     `only_field` and `only_value` narrow it to messages in which that field has that value: one pin of many. It is told at most
     once in `every_minutes`. "Changes" is against what was last told, so what changed meanwhile is told afterwards.
     """
@@ -346,6 +369,7 @@ class Rule(models.Model):
     recipient = models.CharField(max_length=ADDRESS_CHARACTERS)
     message = models.CharField(max_length=1000, blank=True)  # with gaps like {value}; empty: the usual words
     every_minutes = models.PositiveIntegerField(default=15)
+    urgent = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)
     made_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
@@ -355,7 +379,9 @@ class Rule(models.Model):
     class Meta:
         ordering: ClassVar = ["created_at", "id"]
         constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(comparison__in=["eq", "ne", "lt", "gt", "changes"]), name="rule_comparison_known"),
+            models.CheckConstraint(
+                condition=Q(comparison__in=["eq", "ne", "lt", "gt", "changes", "fails"]), name="rule_comparison_known"
+            ),
             models.CheckConstraint(condition=Q(every_minutes__range=(1, 10_080)), name="rule_pace_within_a_week"),
             models.CheckConstraint(condition=~Q(field="") & ~Q(api=""), name="rule_says_what"),
         ]
@@ -374,5 +400,7 @@ class Rule(models.Model):
     @property
     def condition(self) -> str:
         """What it waits for, in words."""
+        if self.comparison == Comparison.FAILS:
+            return "any command fails" if self.api == ANY else f"the command {self.api} fails"
         only = f" where {self.only_field} is {self.only_value}" if self.only_field else ""
         return f"{self.api}{only}: {self.field} {Comparison(self.comparison).label} {self.value}".rstrip()

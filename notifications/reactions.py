@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from uuid import UUID
 
 from django.conf import settings
 from django.urls import reverse
 
+from accounts.hooks import SignIn
+from accounts.services import personal_account
+from accounts.user_agents import describe
 from billing.hooks import BalanceLow
 from devices.hooks import ExpiringCertificate
 from iotportal.words import plural
@@ -71,6 +75,21 @@ def on_expiring(expiring: ExpiringCertificate) -> None:
         message=f"The certificate of {device.name} ends on {certificate.not_after:%d %B %Y}. "
         "Renew it on the device's page before that; afterwards the device cannot connect.",
     )  # fmt: skip
+
+
+def on_new_place(sign_in: SignIn) -> None:
+    """Tell somebody that they, or somebody else in their name, signed in with a browser that was not known."""
+    user, where = sign_in.user, sign_in.address or "an unknown address"
+    alerts.alert_person(
+        user=user, account=personal_account(user), cause=Cause.SIGN_IN, source=f"sign-in:{_digest(sign_in.session_key)}",
+        subject="A sign-in with a new browser",
+        message=f"{user.get_username()} signed in with {describe(sign_in.agent).words} from {where}. If that was not you, change "
+        f"your password, which signs everybody out: {settings.PORTAL_URL}{reverse('accounts:account')}",
+    )  # fmt: skip
+
+
+def _digest(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()[:32]
 
 
 def on_low_balance(low: BalanceLow) -> None:

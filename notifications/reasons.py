@@ -20,6 +20,7 @@ _WORDS = {
     "not_yours": "That device belongs to somebody else, or there is none of that id.",
     "in_digest": "Too many in a short time: this one is told in a summary with the others.",
     "empty": "There was no message.",
+    "quiet_hours": "Quiet hours: it is sent when they are over.",
     # --- failed, or tried again
     "refused_by_server": "The receiving side refused it.",
     "came_back": "The mail came back: that address does not take it.",

@@ -23,7 +23,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from accounts.hooks import session_ended
+from accounts.hooks import SignIn, session_ended, signed_in_from_new_place
 from accounts.models import ApiToken, User
 from accounts.services.tokens import revoke_token
 
@@ -63,6 +63,16 @@ def note_sign_in(request: HttpRequest, *, address: str) -> None:
     UserSession.objects.bulk_create(
         [one], update_conflicts=True, unique_fields=["session_key"], update_fields=["user", "ip", "user_agent", "last_seen_at"]
     )
+
+
+def tell_new_place(request: HttpRequest, *, user: User, address: str) -> None:
+    """Tell that somebody signed in with a browser that was not known; nobody is kept out because that fails."""
+    agent = request.headers.get("User-Agent", "")
+    try:
+        with transaction.atomic():
+            signed_in_from_new_place(SignIn(user, address, agent, request.session.session_key or ""))
+    except Exception:
+        logger.exception("nobody could be told of the sign-in of user %s", user.pk)
 
 
 def note_use(request: HttpRequest) -> None:

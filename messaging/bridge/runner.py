@@ -50,7 +50,7 @@ REPORT_S = 60.0
 MAKE_PARTITIONS_S = 10.0
 
 Result = TypeVar("Result")
-Told = TypeVar("Told", hooks.NotificationRequest, hooks.DeviceMessage)
+Told = TypeVar("Told", hooks.NotificationRequest, hooks.DeviceMessage, hooks.FailedCommand)
 
 
 class _Stopping(Exception):
@@ -283,6 +283,8 @@ class Bridge:
         self._aftermath.follow(written, [record.entry for record in batch.records])
         if written.notifications:
             self._tell(hooks.notifications_requested, written.notifications)
+        if written.failed:
+            self._tell(hooks.commands_failed, written.failed)
         if written.said:
             self._tell(hooks.devices_spoke, written.said)
         self._source.ack(batch.messages)

@@ -37,8 +37,8 @@ from messaging.bridge.meaning import (
 )
 from messaging.bridge.source import Incoming
 from messaging.bridge.tables import Answered, Heard, Status
-from messaging.hooks import DeviceMessage, NotificationRequest
-from messaging.models import Direction
+from messaging.hooks import DeviceMessage, FailedCommand, NotificationRequest
+from messaging.models import Direction, Outcome
 from messaging.protocol import topics
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ CLOCK_STEP_S = 5.0  # a wall clock that moves by so much against the monotonic o
 MAX_REMEMBERED = 50_000
 
 _NOTHING = Heard()
+_FAILURES = {Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.DEVICE_ERROR}
 
 
 class Care(Enum):
@@ -66,6 +67,7 @@ class Written:
     move: Move = field(default_factory=lambda: Move(0, 0))
     outbox: events.Outbox = field(default_factory=events.Outbox)
     notifications: list[NotificationRequest] = field(default_factory=list)
+    failed: list[FailedCommand] = field(default_factory=list)
     said: list[DeviceMessage] = field(default_factory=list)  # by devices, and could be read
     links: dict[UUID, bool] = field(default_factory=dict)  # devices that came (True) or went
     heard: dict[UUID, Heard] = field(default_factory=dict)
@@ -228,6 +230,7 @@ class Writer:
             self._take_apart(cursor, self._journal.resolve(cursor, batch.messages), care, known, work, written)
             if care is Care.FULL:
                 self._take_commands(cursor, new, work)
+            written.failed.extend(_failed(fact) for fact in new if fact.outcome in _FAILURES)
             written.rows += len(work.rows)
             statements += tables.messages(cursor, work.rows)
             self._write_presence(cursor, work, written, statements)
@@ -414,6 +417,10 @@ class Uncommitted(CommitUnknown):
     def __init__(self, written: Written) -> None:
         super().__init__("the connection broke during COMMIT")
         self.written = written
+
+
+def _failed(fact: CommandFact) -> FailedCommand:
+    return FailedCommand(fact.id, fact.ended, fact.account, fact.device, fact.api, str(fact.outcome))
 
 
 def _remember(memory: OrderedDict[Any, Any], key: Any, value: Any) -> None:

@@ -41,15 +41,20 @@ class RuleSerializer(serializers.ModelSerializer[Rule]):
         model = Rule
         fields = (
             "id", "account", "device", "api", "field", "comparison", "value", "only_field", "only_value", "recipient", "message",
-            "every_minutes", "enabled", "created_at", "told_at", "told_value",
+            "every_minutes", "urgent", "enabled", "created_at", "told_at", "told_value",
         )  # fmt: skip
 
 
 class RuleWordsSerializer(StrictSerializer):
     """What can be said of a rule, and changed."""
 
-    api = TextField(max_length=64, help_text="Of the device's message.")
-    field = TextField(max_length=64, help_text="Of the message's JSON; a.b is b of the object a.")
+    api = TextField(max_length=64, help_text="Of the device's message; with fails of the command, * for any.")
+    field = TextField(
+        required=False,
+        allow_blank=True,
+        max_length=64,
+        help_text="Of the message's JSON; a.b is b of the object a. None for fails.",
+    )
     comparison = ChoiceField(choices=Comparison.choices)
     value = TextField(required=False, allow_blank=True, max_length=100, help_text="What it is compared with.")
     only_field = TextField(required=False, allow_blank=True, max_length=64, help_text="Only messages in which this field …")
@@ -57,6 +62,7 @@ class RuleWordsSerializer(StrictSerializer):
     recipient = TextField(max_length=ADDRESS_CHARACTERS, help_text="As of a notification.")
     message = TextField(required=False, allow_blank=True, max_length=1000, help_text=f"With the gaps {_GAPS}.")
     every_minutes = serializers.IntegerField(required=False, min_value=1, max_value=10_080, help_text="At most once in so many.")
+    urgent = serializers.BooleanField(required=False, help_text="Goes out in quiet hours too.")
     enabled = serializers.BooleanField(required=False)
 
 

@@ -8,22 +8,14 @@ from notifications.services import (
     named,
     outbox,
     payments,
+    quiet,
     receipts,
     recipients,
     rules,
     standard,
-)
+)  # fmt: skip
 
 __all__ = [
-    "alerts",
-    "browsers",
-    "consent",
-    "intake",
-    "named",
-    "outbox",
-    "payments",
-    "receipts",
-    "recipients",
-    "rules",
+    "alerts", "browsers", "consent", "intake", "named", "outbox", "payments", "quiet", "receipts", "recipients", "rules",
     "standard",
-]
+]  # fmt: skip

@@ -27,6 +27,7 @@ def row(
     device_id: UUID | None = None,
     user: User | None = None,
     asked_at: datetime | None = None,
+    urgent: bool = False,
 ) -> Notification:
     """Return one notification to be kept by `keep`.
 
@@ -38,6 +39,7 @@ def row(
     one = Notification(
         account_id=account_id, device_id=device_id, user=user, cause=cause, source=source, message=text, created_at=now,
         due_at=now, recipient=_kept(recipient), subject=one_line(subject, 200), asked_at=min(asked_at or now, now),
+        urgent=urgent,
     )  # fmt: skip
     try:
         found = read(recipient)
@@ -60,12 +62,12 @@ def keep(rows: Sequence[Notification]) -> list[Notification]:
 
 def take(
     *, account_id: UUID, cause: Cause, source: str, recipient: str, message: str, subject: str = "", user: User | None = None,
-    device_id: UUID | None = None,
+    device_id: UUID | None = None, urgent: bool = False,
 ) -> Notification | None:  # fmt: skip
     """Keep one notification to be sent, as `row` makes it; None if `source` was taken before."""
     kept = keep([row(
         account_id=account_id, cause=cause, source=source, recipient=recipient, message=message, subject=subject, user=user,
-        device_id=device_id,
+        device_id=device_id, urgent=urgent,
     )])  # fmt: skip
     return kept[0] if kept else None
 

@@ -24,7 +24,7 @@ from notifications.channels.base import PermanentFailure, Sender, SenderAway, Se
 from notifications.events import tell
 from notifications.models import Cause, Channel, Notification, Status
 from notifications.rendering import outgoing
-from notifications.services import bell, consent, digest, limits, payments, records
+from notifications.services import bell, consent, digest, limits, payments, quiet, records
 
 logger = logging.getLogger(__name__)
 
@@ -106,13 +106,16 @@ class Desk:
         ends = time.monotonic() + CLAIM_S - 2 * SEND_S
         self._away.clear()
         self._taken = 0
-        found = consent.verdicts(claimed)
+        found, waits = consent.verdicts(claimed), quiet.waits(claimed)
         told: list[Notification] = []
         for one in claimed:
             if time.monotonic() > ends:
                 logger.warning("left %d notifications to the next claim", len(claimed) - len(told))
                 break
-            self._one(one, found[one.pk])
+            if one.pk in waits:
+                records.mark(one, due_at=waits[one.pk], reason="quiet_hours")
+            else:
+                self._one(one, found[one.pk])
             told.append(one)
         tell(told)
 

@@ -20,12 +20,13 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from devices.models import Device
-from messaging.hooks import DeviceMessage
+from messaging.hooks import DeviceMessage, FailedCommand
+from messaging.models import Outcome
 from notifications import gaps
 from notifications.addresses import BadRecipient, clean_message, read
 from notifications.conditions import Condition, as_number
 from notifications.conditions import read as read_fields
-from notifications.models import Cause, Channel, Comparison, Notification, Rule
+from notifications.models import ANY, Cause, Channel, Comparison, Notification, Rule
 from notifications.services import intake, rule_book
 
 logger = logging.getLogger(__name__)
@@ -34,14 +35,15 @@ PER_ACCOUNT, PER_DEVICE = 200, 20
 GAPS = ("device", "api", "field", "value", "time")
 _NOT_THESE = {"trigger_notification"}  # it notifies by itself
 _USUAL = "{device}: {field} of {api} is {value}."
+_FAILED = "{device}: the command {api} failed ({value})."
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A rule that holds by a message, in which it found `value`."""
+    """A rule that holds by a message, or a failed command, in which it found `value`."""
 
     rule: Rule
-    message: DeviceMessage
+    message: DeviceMessage | FailedCommand
     value: str
 
 
@@ -94,7 +96,7 @@ def leave(device: Device) -> None:
 def test(*, rule: Rule, user: User, key: str) -> Notification:
     """Send now what the rule would say. `key`: names the request, so that a second click finds the first one's notification."""
     source = f"rule-test:{rule.hex}:{sha256(key.encode(errors='replace')).hexdigest()[:32]}"
-    value = rule.told_value or rule.value or "42"
+    value = rule.told_value or rule.value or ("no answer" if rule.comparison == Comparison.FAILS else "42")
     one = _row(rule, value=value, source=source, at=timezone.now(), user=user, test=True)
     kept = intake.keep([one])
     if kept:
@@ -107,14 +109,24 @@ def notice(messages: Sequence[DeviceMessage]) -> None:
     known = rule_book.book.of({one.device_id for one in messages})
     due: dict[UUID, Due] = {}
     for message in messages if known else ():
-        rules = [
-            one for one in known.get(message.device_id, ()) if one.api == message.api and one.account_id == message.account_id
-        ]
+        rules = [one for one in known.get(message.device_id, ()) if _is_about(one, message)]
         if rules and (fields := read_fields(message.payload)) is not None:
             for rule in rules:
                 value = condition_of(rule).found(fields)
                 if value is not None and rule.pk not in due and _is_due(rule, message, value):
                     due[rule.pk] = Due(rule, message, value)
+    if due:
+        _tell(due.values())
+
+
+def notice_failures(commands: Sequence[FailedCommand]) -> None:
+    """Tell whom rules name of commands that failed."""
+    known = rule_book.book.of({one.device_id for one in commands})
+    due: dict[UUID, Due] = {}
+    for command in commands if known else ():
+        for rule in known.get(command.device_id, ()):
+            if _is_about_failure(rule, command) and rule.pk not in due and _is_time(rule, command.time):
+                due[rule.pk] = Due(rule, command, Outcome(command.outcome).label)
     if due:
         _tell(due.values())
 
@@ -127,9 +139,19 @@ def condition_of(rule: Rule) -> Condition:
 def _is_due(rule: Rule, message: DeviceMessage, value: str) -> bool:
     if _is_first(rule):
         return True
-    pause = timedelta(minutes=rule.every_minutes)
-    is_time = rule.told_at is None or rule.told_at + pause <= message.time
-    return is_time and condition_of(rule).holds(value, rule.told_value)
+    return _is_time(rule, message.time) and condition_of(rule).holds(value, rule.told_value)
+
+
+def _is_time(rule: Rule, now: datetime) -> bool:
+    return rule.told_at is None or rule.told_at + timedelta(minutes=rule.every_minutes) <= now
+
+
+def _is_about(rule: Rule, message: DeviceMessage) -> bool:
+    return rule.api == message.api and rule.account_id == message.account_id and rule.comparison != Comparison.FAILS
+
+
+def _is_about_failure(rule: Rule, command: FailedCommand) -> bool:
+    return rule.comparison == Comparison.FAILS and rule.account_id == command.account_id and rule.api in {ANY, command.api}
 
 
 def _is_first(rule: Rule) -> bool:
@@ -146,21 +168,26 @@ def _tell(due: Collection[Due]) -> None:
             told_at = None if _is_first(rule) else at
             ours = Rule.objects.filter(is_free, pk=rule.pk, enabled=True).update(told_value=one.value, told_at=told_at)
             if ours and told_at:
-                rows.append(_row(rule, value=one.value, source=f"rule:{rule.hex}:{one.message.message_id.hex}", at=at))
+                source = f"rule:{rule.hex}:{one.message.message_id.hex}"
+                rows.append(_row(rule, value=one.value, source=source, at=at, api=one.message.api))
         kept = intake.keep(rows)
     for one in due:
         one.rule.told_at, one.rule.told_value = None if _is_first(one.rule) else one.message.time, one.value
     intake.announce(kept)
 
 
-def _row(rule: Rule, *, value: str, source: str, at: datetime, user: User | None = None, test: bool = False) -> Notification:
-    filled = gaps.fill(rule.message or _USUAL, {
-        "device": rule.device.name, "api": rule.api, "field": rule.field, "value": value, "time": f"{at:%Y-%m-%d %H:%M:%S} UTC",
+def _row(
+    rule: Rule, *, value: str, source: str, at: datetime, api: str = "", user: User | None = None, test: bool = False
+) -> Notification:
+    fails, api = rule.comparison == Comparison.FAILS, api or rule.api
+    filled = gaps.fill(rule.message or (_FAILED if fails else _USUAL), {
+        "device": rule.device.name, "api": api, "field": rule.field, "value": value, "time": f"{at:%Y-%m-%d %H:%M:%S} UTC",
     })  # fmt: skip
-    subject = f"{rule.device.name}: {rule.field} is {value}"
+    subject = f"{rule.device.name}: {f'{api} failed' if fails else f'{rule.field} is {value}'}"
     return intake.row(
         account_id=rule.account_id, device_id=rule.device_id, cause=Cause.RULE, source=source, recipient=rule.recipient,
         subject=f"Test: {subject}" if test else subject, message=f"Test. {filled}" if test else filled, asked_at=at, user=user,
+        urgent=rule.urgent or test,
     )  # fmt: skip
 
 
@@ -171,8 +198,12 @@ def _check(rule: Rule) -> None:
         raise RuleRefused("api", "That one sends a notification by itself.")
     if rule.comparison in {Comparison.BELOW, Comparison.ABOVE} and as_number(rule.value) is None:
         raise RuleRefused("value", "Give a number.")
-    if rule.comparison == Comparison.CHANGES:
+    if rule.comparison in {Comparison.CHANGES, Comparison.FAILS}:
         rule.value = ""
+    if rule.comparison == Comparison.FAILS:
+        rule.field, rule.only_field, rule.only_value = "outcome", "", ""
+    if not rule.field:
+        raise RuleRefused("field", "Say which field.")
     if bool(rule.only_field) != bool(rule.only_value):
         raise RuleRefused("only_value", "Give both the field and its value, or neither.")
     rule.message = clean_message(rule.message)[:1000]

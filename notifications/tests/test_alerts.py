@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
-from accounts.models import Account, Role
+from accounts.hooks import signed_in_from_new_place
+from accounts.models import Account, Role, User
 from billing.services import give_credits, spend_credits
 from devices import hooks as device_hooks
 from devices.models import Certificate, Device
@@ -18,7 +21,7 @@ from iotportal.uuid7 import uuid7
 from messaging import hooks
 from messaging.hooks import Outage
 from notifications import exports
-from notifications.models import Cause, Notification, Suppression
+from notifications.models import Browser, Cause, Channel, Notification, Suppression
 from notifications.services import alerts, outbox, recipients, retention
 
 
@@ -39,7 +42,7 @@ def test_those_who_manage_a_device_hear_of_its_outage_once(outage: Outage, accou
 
 
 def test_they_hear_that_it_is_back_unless_they_do_not_want_to(outage: Outage, account: Account) -> None:
-    alerts.set_preferences(user=account.members.get(), wanted={Cause.OFFLINE: False})
+    alerts.set_preferences(user=account.members.get(), wanted={(Cause.OFFLINE, Channel.EMAIL): False})
     hooks.device_offline(outage)
     hooks.device_back(Outage(uuid7(), outage.device, outage.since, 5, "timeout", timezone.now()))
     outbox.deliver()
@@ -54,8 +57,9 @@ def test_whoever_unsubscribed_can_come_back(outage: Outage, account: Account, cl
     client.force_login(account.members.get())
     assert "You unsubscribed" in client.get("/notifications/preferences/").content.decode()
     client.post("/notifications/preferences/", {"again": "1"})
-    client.post("/notifications/preferences/", {"back": "on"})
-    assert alerts.preferences(account.members.get()) == {Cause.OFFLINE: False, Cause.BACK: True, Cause.CERTIFICATE: False}
+    client.post("/notifications/preferences/", {"back.email": "on"})
+    kept = alerts.preferences(account.members.get())
+    assert {choice for choice, yes in kept.items() if yes} == {(Cause.BACK, Channel.EMAIL)}
     assert not Suppression.objects.exists()
 
 
@@ -89,3 +93,52 @@ def test_an_expiring_certificate_is_told_for_each_mark(device: Device) -> None:
         device_hooks.certificate_expiring(device_hooks.ExpiringCertificate(certificate, days))
     outbox.deliver()
     assert Notification.objects.filter(cause="certificate", status="sent").count() == 2
+
+
+def test_each_is_told_by_the_ways_that_they_chose(outage: Outage, account: Account, settings: Settings) -> None:
+    settings.SENDERS = replace(settings.SENDERS, sms=("twilio",))
+    alice = account.members.get()
+    User.objects.filter(pk=alice.pk).update(phone="+46701234567", phone_verified=True)
+    Browser.objects.create(user=alice, name="Firefox", endpoint="https://push.example.com/1", p256dh="x", auth="x")
+    hooks.device_offline(outage)
+    told = Notification.objects.filter(account=account)
+    assert {one.channel for one in told} == {"email", "push"}
+    told.delete()
+    alerts.set_preferences(user=alice, wanted={(Cause.OFFLINE, Channel.EMAIL): False, (Cause.OFFLINE, Channel.SMS): True})
+    hooks.device_offline(outage)
+    assert {one.channel: one.address for one in told.all()} == {"push": alice.uuid.hex, "sms": "+46701234567"}
+
+
+class TestNewPlaces:
+    @pytest.fixture
+    def alice(self, account: Account) -> User:
+        alice = account.members.get()
+        alice.set_password("a long way to go")
+        alice.date_joined = timezone.now() - timedelta(days=30)
+        alice.save()
+        return alice
+
+    def _sign_in(self, browser: Client, agent: str) -> None:
+        about = {"login": "alice", "password": "a long way to go"}
+        assert browser.post("/accounts/login/", about, HTTP_USER_AGENT=agent).status_code == 302
+
+    def test_a_browser_that_is_not_known_is_told_once(self, alice: User) -> None:
+        browser = Client()
+        for _ in range(2):
+            self._sign_in(browser, "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")
+            browser.post("/accounts/logout/")
+        one = Notification.objects.get(cause=Cause.SIGN_IN)
+        assert (one.address, one.subject) == ("alice@example.org", "A sign-in with a new browser")
+        assert "with Firefox on Linux from 127.0.0.1" in one.message
+
+    def test_whoever_has_just_signed_up_knows(self, alice: User) -> None:
+        User.objects.filter(pk=alice.pk).update(date_joined=timezone.now())
+        self._sign_in(Client(), "Firefox")
+        assert not Notification.objects.filter(cause=Cause.SIGN_IN).exists()
+
+    def test_a_sign_in_does_not_fail_because_nobody_can_be_told(self, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_: object) -> None:
+            raise RuntimeError("no")
+
+        monkeypatch.setattr(signed_in_from_new_place, "_handlers", [fail])
+        self._sign_in(Client(), "Firefox")

@@ -18,7 +18,7 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 from accounts.models import Account, Role
 from devices.models import Device
 from devices.tests.factories import make_account, make_device, make_member
-from messaging.hooks import DeviceMessage
+from messaging.hooks import DeviceMessage, FailedCommand
 from notifications import gaps
 from notifications.conditions import Condition
 from notifications.conditions import read as read_fields
@@ -196,13 +196,37 @@ class TestTelling:
         assert not Rule.objects.filter(account=account).exists()
 
 
+class TestFailures:
+    def test_a_command_that_failed_is_told_by_its_api_or_any(self, make: Callable[..., Rule], device: Device) -> None:
+        make(comparison="fails", api="set_gpio", field="", value="9", every_minutes=5)
+        make(comparison="fails", api="*", field="", message="{api}: {value}")
+        failed = [
+            FailedCommand(uuid4(), START + timedelta(minutes=minute), device.account_id, device.pk, api, outcome)
+            for minute, api, outcome in (
+                (0, "set_gpio", "timeout"),
+                (1, "set_gpio", "malformed"),
+                (30, "get_rtc", "device_error"),
+            )
+        ]
+        for one in failed:
+            rules.notice_failures([one])
+        assert told() == [
+            "Pump: the command set_gpio failed (no answer).", "set_gpio: no answer", "get_rtc: error from the device",
+        ]  # fmt: skip
+
+    def test_what_a_device_says_is_no_failure(self, make: Callable[..., Rule], say: Say) -> None:
+        make(comparison="fails", api="get_level", field="")
+        say({"outcome": "timeout"})
+        assert told() == []
+
+
 class TestMaking:
     @pytest.mark.parametrize(
         ("over", "field"),
         [
             ({"api": "trigger_notification"}, "api"), ({"value": "low"}, "value"), ({"only_field": "number"}, "only_value"),
             ({"recipient": "nobody"}, "recipient"), ({"recipient": "a@example.com\r\nBcc: b@example.com"}, "recipient"),
-            ({"message": "{settings}"}, "message"),
+            ({"message": "{settings}"}, "message"), ({"field": " "}, "field"),
         ],
     )  # fmt: skip
     def test_what_makes_no_sense_is_refused(self, make: Callable[..., Rule], over: dict[str, str], field: str) -> None:

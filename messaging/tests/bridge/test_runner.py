@@ -17,7 +17,7 @@ from iotportal.uuid7 import uuid7
 from messaging import hooks
 from messaging.bridge.database import Database
 from messaging.bridge.inbox import MAX_MESSAGES
-from messaging.hooks import NotificationRequest
+from messaging.hooks import DeviceMessage, NotificationRequest
 from messaging.models import Command, Message, Presence
 from messaging.tests.bridge.conftest import StartBridge
 from messaging.tests.bridge.memory import MemorySource
@@ -377,6 +377,23 @@ class TestNotifications:
         said = speak(source, device, 0, 3)
         all_taken(source)
         assert payloads(device)[1:] == said
+
+    def test_what_devices_say_is_told_with_the_id_of_its_row_and_again_after_a_crash(
+        self, start: StartBridge, source: MemorySource, device: Device, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[DeviceMessage] = []
+        monkeypatch.setattr(hooks.devices_spoke, "_handlers", [told.extend])
+        source.ack_is_lost = True
+        dying = start()
+        for payload in (b'{"value": 7}', b"\xff"):  # the second can be read by nobody
+            source.publish(f"server/{device.hex}/get_level", payload)
+        wait_until(lambda: len(told) == 1, "the first time")
+        dying.stop()
+        source.ack_is_lost = False
+        start()
+        all_taken(source)
+        row = Message.objects.get(malformed=False)
+        assert told == [DeviceMessage(row.id, row.time, device.account_id, device.pk, "get_level", '{"value": 7}')] * 2
 
     def test_one_that_cannot_be_taken_keeps_no_other_from_being_taken(
         self, start: StartBridge, source: MemorySource, device: Device, requests: list[NotificationRequest]
