@@ -23,3 +23,6 @@ have node && have npm || say \
 { have cc && [ -e /usr/include/mosquitto.h ] && [ -e /usr/include/openssl/ssl.h ]; } || say \
     "LEFT OUT: tests of the firmware. There is no C compiler here, or no libmosquitto." \
     "Install them (Debian: apt install gcc make libc6-dev libmosquitto-dev libssl-dev)."
+{ have micropython && micropython -c "import umqtt.simple" >/dev/null 2>&1; } || say \
+    "LEFT OUT: the MicroPython device run by MicroPython. There is none here; CPython runs it." \
+    "Put MicroPython's unix port on the path, then: micropython -m mip install umqtt.simple"

@@ -5,6 +5,7 @@ Wi-Fi, wifi.json too: {"ssid": "...", "password": "..."}. Needs MicroPython 1.23
 (`mpremote mip install umqtt.simple`).
 """
 
+import binascii
 import json
 import ssl
 import time
@@ -99,6 +100,12 @@ APIS = {
 }
 
 
+def publish(client, api, fields):
+    """Say something. As bytes: umqtt counts the letters of a text, and one may have several bytes."""
+    client.pid %= 65535  # which umqtt counts on for ever, and an MQTT packet has two bytes for
+    client.publish(("server/" + ID + "/" + api).encode(), json.dumps(fields).encode(), qos=1)
+
+
 def answer(client, api, payload):
     """Say once, on the topic of the same api, what came of a command; returns whether to restart."""
     given = {}
@@ -118,7 +125,7 @@ def answer(client, api, payload):
         return False
     if MODERN and "id" in given:
         said["id"] = given["id"]
-    client.publish("server/" + ID + "/" + api, json.dumps(said), qos=1)
+    publish(client, api, said)
     return said.get("value") == "restarting"
 
 
@@ -130,15 +137,21 @@ def came(topic, payload):
 
 def presence(client, state):
     if MODERN:
-        client.publish("server/" + ID + "/presence", json.dumps({"value": state}), qos=1)
+        publish(client, "presence", {"value": state})
+
+
+def der(name):
+    """Return a PEM file's first part as DER, which every port of MicroPython takes; few take PEM."""
+    with open(name) as file:
+        return binascii.a2b_base64(file.read().split("-----")[2])
 
 
 def connect():
-    """Return a connected client; raises OSError."""
+    """Return a connected client; raises OSError, and what umqtt raises besides."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.verify_mode = ssl.CERT_REQUIRED
-    tls.load_verify_locations(cafile="root-ca.pem")
-    tls.load_cert_chain("device.crt", "device.key")
+    tls.load_verify_locations(cadata=der("root-ca.pem"))
+    tls.load_cert_chain(der("device.crt"), der("device.key"))
     client = MQTTClient(ID, CONFIG["host"], port=CONFIG["port"], keepalive=KEEPALIVE_S, ssl=tls)
     client.set_callback(came)
     if MODERN:
@@ -195,8 +208,8 @@ def main():
             pause_s = 1
             serve(client)
             return
-        except OSError as error:
-            print("no connection:", error)
+        except Exception as error:  # refused, cut off in the middle of a packet: umqtt has many words for it
+            print("no connection:", type(error).__name__, str(error).strip())
         time.sleep(pause_s)
         pause_s = min(pause_s * 2, 60)
 

@@ -1,5 +1,6 @@
-"""What main.py uses of MicroPython's `machine`, with pins in memory."""
+"""What main.py uses of MicroPython's `machine`, with pins in memory; and CPython's `ssl` made to take what MicroPython's does."""
 
+import ssl
 import sys
 
 
@@ -24,3 +25,24 @@ class Pin:
 def reset() -> None:
     """End: there is nothing to reset."""
     sys.exit(0)
+
+
+def _from_der() -> None:
+    """Have load_cert_chain take DER: CPython's reads PEM, and from files alone."""
+    import os
+    import tempfile
+
+    plain = ssl.SSLContext.load_cert_chain
+
+    def load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+        pem = ssl.DER_cert_to_PEM_cert(certificate) + ssl.DER_cert_to_PEM_cert(key).replace("CERTIFICATE", "PRIVATE KEY")
+        with tempfile.NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
+            file.write(pem)
+        plain(context, file.name)
+        os.unlink(file.name)
+
+    ssl.SSLContext.load_cert_chain = load  # type: ignore[method-assign, assignment]  # that is the point
+
+
+if sys.implementation.name == "cpython":
+    _from_der()

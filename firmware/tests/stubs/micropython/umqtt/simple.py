@@ -13,7 +13,7 @@ class MQTTClient:
     def __init__(self, client_id: str, server: str, port: int, keepalive: int, ssl: ssl.SSLContext) -> None:
         self._id, self._place, self._keepalive, self._tls = client_id, (server, port), keepalive, ssl
         self._will: tuple[str, str] | None = None
-        self._packet = 0
+        self.pid = 0
         self._sock: Any = None
         self._callback: Callable[[bytes, bytes], None]
 
@@ -44,9 +44,9 @@ class MQTTClient:
         self._send(0x82, self._next() + _text(topic) + bytes([qos]))
         self._until(0x90)
 
-    def publish(self, topic: str, msg: str, retain: bool = False, qos: int = 0) -> None:
+    def publish(self, topic: bytes, msg: bytes, retain: bool = False, qos: int = 0) -> None:
         """Publish and wait until the broker has it."""
-        self._send(0x30 | qos << 1 | retain, _text(topic) + self._next() + msg.encode())
+        self._send(0x30 | qos << 1 | retain, len(topic).to_bytes(2) + topic + self._next() + msg)
         self._until(0x40)
 
     def check_msg(self) -> None:
@@ -64,8 +64,8 @@ class MQTTClient:
         self._sock.close()
 
     def _next(self) -> bytes:
-        self._packet = self._packet % 65535 + 1
-        return self._packet.to_bytes(2)
+        self.pid += 1
+        return self.pid.to_bytes(2)
 
     def _send(self, kind: int, body: bytes) -> None:
         assert len(body) < 128 * 128
