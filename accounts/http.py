@@ -67,7 +67,8 @@ def refused_by_allauth(request: HttpRequest) -> HttpResponse:
 
 
 def too_many(request: HttpRequest, wait_s: int) -> HttpResponse:
-    """Return the page that asks to come again in `wait_s` seconds."""
-    response = render(request, "429.html", {"wait": wait(wait_s)}, status=429)
+    """Return the page that asks to come again in `wait_s` seconds: with the menu for who is in, at the door for others."""
+    template = "429.html" if request.user.is_authenticated else "account/too_many.html"
+    response = render(request, template, {"wait": wait(wait_s)}, status=429)
     response["Retry-After"] = str(wait_s)
     return response

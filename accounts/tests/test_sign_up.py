@@ -10,10 +10,11 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.core.mail import EmailMessage
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from kombu.exceptions import OperationalError
 
 from accounts import tasks
+from accounts.http import too_many
 from accounts.models import Account, Membership, Role, User
 from accounts.services import support
 from accounts.tests.helpers import CODE, SIGN_UP, code_in, has_code, sign_up_data
@@ -306,6 +307,17 @@ def test_it_answers_429_in_our_design_after_too_many_sign_ups(client: Client) ->
     assert 50 <= int(response["Retry-After"]) <= 60
     assert b"Too many requests" in response.content
     assert b"portal.css" in response.content
+    assert b"tabbar" not in response.content
+
+
+def test_who_is_signed_in_keeps_the_menu_when_they_must_wait(client: Client, rf: RequestFactory) -> None:
+    request = rf.get("/account/")
+    request.user, request.session = User.objects.create_user("carol"), client.session
+    response = too_many(request, 90)
+
+    assert (response.status_code, response["Retry-After"]) == (429, "90")
+    assert b"Try again in 90 s" in response.content
+    assert b"tabbar" in response.content
 
 
 @pytest.mark.django_db(transaction=True)
