@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "iotportal.middleware.user_time_zone",
     "iotportal.middleware.user_language",
     "iotportal.middleware.not_stored",
+    "messaging.live.timed",
 ]
 
 TEMPLATES = [

@@ -17,6 +17,7 @@ from accounts.models import User
 from devices.access import parse_device_id
 from devices.models import Device
 from iotportal.problems import Problem
+from messaging import live
 from messaging.events import account_group, device_group, session_group, user_group
 from messaging.gateway import runtime
 from messaging.gateway.admission import Caller, Source
@@ -132,7 +133,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.devices |= set(ids)
         accounts, devices = await self._visible(list(self.devices), self.everything)
         await self._follow(accounts, devices)
-        await self._say({"kind": "watching", "devices": [key.hex for key in ids if key in devices], "all": everything})
+        said: dict[str, Any] = {"kind": "watching", "devices": [key.hex for key in ids if key in devices], "all": everything}
+        if "since" in frame:
+            said["changed"] = await asyncio.to_thread(live.changed, self.watched, frame["since"])
+        await self._say(said)
 
     async def _follow(self, accounts: list[UUID], devices: dict[UUID, UUID]) -> None:
         """Be in the groups of these and in no others."""

@@ -24,7 +24,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
 from django.db import transaction
 
-from messaging import cache, reasons
+from messaging import cache, live, reasons
 
 # A page that joins late gets the rest from the history; one frame must not make it stutter.
 MAX_FRAME_BYTES = 256 * 1024
@@ -334,6 +334,7 @@ class Outbox:
     def queue(self, pipe: redis.client.Pipeline) -> None:
         """Add the publishing of everything to a Valkey pipeline."""
         layer, prefix = _pubsub_layer()
+        live.mark(pipe, self._groups)  # before they are told: who subscribes meanwhile finds the mark or hears of it
         for group, message in self.frames():
             pipe.publish(f"{prefix}__group__{group}", layer.serialize(message))
 
@@ -344,6 +345,9 @@ class Outbox:
                 self.queue(pipe)
                 pipe.execute()
             return
+        with cache.client().pipeline(transaction=False) as pipe:
+            live.mark(pipe, self._groups)
+            pipe.execute()
         layer: Any = get_channel_layer()
         for group, message in self.frames():
             async_to_sync(layer.group_send)(group, message)

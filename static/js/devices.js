@@ -2,12 +2,12 @@
 // Devices: the feed, the fleet's lamps, and the steps of a device that is waited for.
 
 const FEED = 12;
-const feed = document.getElementById("feed");
 
 document.addEventListener("live:message", ({ detail }) => {
   for (const place of document.querySelectorAll(`[data-device="${detail.device}"] [data-seen]`)) {
     if (detail.direction === "from") showAge(place, detail.time);
   }
+  const feed = document.getElementById("feed");
   if (!feed || feed.querySelector(`[data-id="${detail.id}"]`)) return;
   const row = fromTemplate("feed-row", { name: nameOf(detail.device), text: `${detail.api} ${detail.payload.slice(0, 120)}` });
   row.dataset.id = detail.id;
@@ -57,25 +57,26 @@ function follow({ detail }) {
   if (answering.className !== "done") askWhetherItListens(detail.device);
 }
 
+const stepOf = (name) => document.querySelector(`[data-step=${name}]`); // looked up each time: the steps may be refreshed meanwhile
+let listening = false;
 async function askWhetherItListens(device) {
-  const [answering, ready] = ["answer", "open"].map((step) => document.querySelector(`[data-step=${step}]`)), said = answering.querySelector("[data-said]");
-  if (answering.dataset.asking) return;
-  answering.className = "now";
-  answering.dataset.asking = "1";
-  said.textContent = "asking…";
+  if (listening) return;
+  listening = true;
+  stepOf("answer").className = "now";
+  stepOf("answer").querySelector("[data-said]").textContent = "asking…";
   await new Promise((resolve) => setTimeout(resolve, 400)); // it has connected, and subscribes a moment later
-  const result = await command(device, "get_status", {});
-  delete answering.dataset.asking;
+  const result = await command(device, "get_status", {}), said = stepOf("answer").querySelector("[data-said]");
+  listening = false;
   said.textContent = result.ok ? `answered in ${words.ms(result.command.timeline.delivered)}` : result.problem.detail;
   said.className = "sm " + (result.ok ? "c-live" : "c-bad");
   if (!result.ok) return;
-  answering.className = ready.className = "done";
+  stepOf("answer").className = stepOf("open").className = "done";
   document.querySelector("[data-head]").textContent = "It is up";
 }
 
 if (stepsOf()) {
   document.addEventListener("live:presence", follow);
-  document.addEventListener("live:up", () => stepsOf().querySelector("[data-step=answer].now") && askWhetherItListens(stepsOf().dataset.steps));
+  for (const kind of ["up", "refreshed"]) document.addEventListener("live:" + kind, () => live.open && stepOf("answer").matches(".now") && askWhetherItListens(stepsOf().dataset.steps));
   const since = Date.parse(stepsOf().dataset.since);
   setInterval(() => {
     const timer = document.querySelector("[data-timer]");

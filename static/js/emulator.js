@@ -10,7 +10,6 @@ function ask() {
 }
 
 document.addEventListener("live:emulator", ({ detail }) => (detail.state === "stopped" ? location.reload() : ask()));
-document.addEventListener("live:up", ask); // it may have come up while the page was on its way
 
 function newest() {
   const con = document.getElementById("emulator-con");

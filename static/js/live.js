@@ -20,8 +20,8 @@ function connect() {
   url.protocol = url.protocol.replace("http", "ws");
   const socket = (live.socket = new WebSocket(url));
   socket.onopen = () => {
-    const watch = document.body.dataset.watch;
-    socket.send(JSON.stringify(watch === "all" ? { do: "watch", all: true } : { do: "watch", devices: watch.split(" ") }));
+    const { watch, since } = document.body.dataset;
+    socket.send(JSON.stringify({ do: "watch", since, ...(watch === "all" ? { all: true } : { devices: watch.split(" ") }) }));
   };
   socket.onmessage = (message) => receive(JSON.parse(message.data));
   socket.onclose = (event) => {
@@ -55,7 +55,7 @@ function retry() {
 
 function receive(frame) {
   if (frame.kind === "watching") { // subscribed first, so nothing falls between the refreshed page and the first event
-    const again = live.tries > 0;
+    const again = live.tries > 0 || frame.changed; // since the page was asked for
     live.open = live.seen = true;
     live.tries = 0;
     lamp("on", "Live");

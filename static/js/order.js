@@ -5,8 +5,6 @@
 document.addEventListener("live:order", ({ detail }) => {
   if (detail.order === document.body.dataset.order) location.reload();
 });
-// What came between the page and its live link is on a page that is asked for now.
-document.addEventListener("live:up", () => refresh("order"));
 document.addEventListener("live:refreshed", () => {
   if (!document.querySelector("#order [data-waiting]")) location.reload();
 });

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from statistics import median
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.desk import Desk, ask_pin, is_live, knob, no_reload, pin, stamp, stamped
 from tests.browser.stack import Board, until
@@ -147,3 +147,18 @@ def test_the_list_is_searched_while_typing_and_narrowed_to_those_online(
     page.locator("#chips").get_by_role("link", name="Online").click()
     expect(page.locator("#list tbody tr").filter(has_text=board.hex)).to_have_count(1)
     expect(page.locator("#list tbody tr").filter(has_text=away.hex)).to_have_count(0)
+
+
+def test_what_happens_while_a_page_is_on_its_way_is_on_it_when_it_is_live(desk: Desk, board: Board) -> None:
+    def come_late(route: Route) -> None:  # the page is rendered, and its script not there yet
+        assert board.command("set_gpio", number=21, value=1)[0] == 200
+        until(lambda: ": 21" in other.request.get(f"/history/?device={board.hex}&q=21").text(), "the command in the history")
+        route.continue_()
+
+    other, page = desk.page("alice"), desk.page("alice")
+    page.route("**/static/js/live.js", come_late)
+    page.goto(f"/devices/{board.hex}/control/")
+    expect(pin(page, 21).locator("[data-level]")).to_have_text("HIGH")
+    with no_reload(page):
+        is_live(page)
+    expect(page.locator("#timeline")).to_contain_text("set_gpio")
