@@ -9,7 +9,7 @@ page (`same`) is an ordinary variable: there is one stencil for each combination
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import lru_cache
 from html import escape
 
@@ -17,9 +17,17 @@ from django.conf import settings
 from django.template import Context
 from django.template.loader import get_template
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
 
 _HOLE = re.compile("\x00(\\w+)\x00")
 _LITERALS = {"True", "False", "None"}  # the template language looks these up like variables
+
+
+class _Hole(SafeString):
+    """What stands for a value that comes later."""
+
+    def __bool__(self) -> bool:
+        raise TypeError("A hole of a stencil is neither true nor false: give what an `if` asks for as `same`.")
 
 
 class _Holes(dict[str, object]):
@@ -28,8 +36,8 @@ class _Holes(dict[str, object]):
     def __contains__(self, key: object) -> bool:
         return key not in _LITERALS
 
-    def __missing__(self, key: str) -> SafeString:
-        return SafeString(f"\x00{key}\x00")
+    def __missing__(self, key: str) -> _Hole:
+        return _Hole(f"\x00{key}\x00")
 
 
 def draw(template: str, values: Mapping[str, object], **same: Hashable) -> SafeString:
@@ -39,8 +47,14 @@ def draw(template: str, values: Mapping[str, object], **same: Hashable) -> SafeS
         KeyError: a hole has no value.
     """
     made = _make if settings.DEBUG else _stencil  # who works on a template wants to see the change
+    language = get_language()
     filled = {key: _shown(value) for key, value in values.items()}
-    return mark_safe(made(template, **same) % filled)  # noqa: S308  # the template's own text, and values escaped a line above
+    return mark_safe(made(template, language, **same) % filled)  # noqa: S308  # the template's own text, and values escaped a line above
+
+
+def draw_all(template: str, rows: Iterable[tuple[Mapping[str, object], Mapping[str, Hashable]]]) -> SafeString:
+    """Fill a stencil for each of `rows`, pairs of `values` and `same`."""
+    return mark_safe("".join(draw(template, values, **same) for values, same in rows))  # noqa: S308  # each is safe
 
 
 def _shown(value: object) -> str:
@@ -49,8 +63,8 @@ def _shown(value: object) -> str:
     return "" if value is None else escape(str(value))
 
 
-def _make(template: str, **same: Hashable) -> str:
-    """Return the fragment as a text for `%`."""
+def _make(template: str, language: str | None, /, **same: Hashable) -> str:
+    """Return the fragment as a text for `%`; `language` is the one in force, for the cache to know it."""
     text = get_template(template).template.render(Context(_Holes(same)))  # type: ignore[attr-defined]  # the backend is Django's
     return _HOLE.sub(r"%(\1)s", text.strip().replace("%", "%%"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.utils import timezone
+from django.utils.text import Truncator
 
 
 def ms(value: float | None, style: str = "") -> str:
@@ -45,6 +46,11 @@ def ago(value: datetime, now: datetime | None = None) -> str:
     """Say how long ago something was."""
     passed = max(0.0, ((now or timezone.now()) - value).total_seconds())
     return "just now" if passed < 2 else f"{seconds(int(passed))} ago"
+
+
+def cut(text: str, length: int) -> str:
+    """Return at most `length` characters of a text, the last of them an ellipsis where there were more."""
+    return Truncator(text).chars(length) if len(text) > length else text
 
 
 def plural(number: int, word: str) -> str:

@@ -29,6 +29,11 @@ def test_a_hole_without_a_value_is_an_error() -> None:
         draw(LINE, {"id": "1"})
 
 
+def test_an_if_cannot_ask_a_hole() -> None:
+    with pytest.raises(TypeError, match="hole"):
+        draw("messaging/_pin.html", {})
+
+
 def test_what_is_the_same_for_a_page_chooses_the_stencil() -> None:
     holes = dict.fromkeys(
         (

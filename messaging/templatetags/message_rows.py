@@ -6,13 +6,12 @@ from collections.abc import Iterable
 
 from django import template
 from django.urls import reverse
-from django.utils.safestring import SafeString, mark_safe
-from django.utils.text import Truncator
+from django.utils.safestring import SafeString
 
 from devices.selectors import address_of
-from iotportal.stencil import draw
-from iotportal.templatetags.ui import HIDDEN, age, clock, way
-from iotportal.words import ms
+from iotportal.stencil import draw, draw_all
+from iotportal.templatetags.ui import HIDDEN, age, clock, options, way
+from iotportal.words import cut, ms
 from messaging.models import Direction
 from messaging.selectors import HistoryRow
 from messaging.tiles import ConsoleLine, PinView
@@ -30,7 +29,7 @@ _BLANK_ROW = dict.fromkeys(
 @register.simple_tag
 def history_rows(rows: Iterable[HistoryRow]) -> SafeString:
     """Draw the rows of the history."""
-    return _joined(draw("messaging/_row.html", _history_row(row), linked=not _former(row)) for row in rows)
+    return draw_all("messaging/_row.html", ((_history_row(row), {"linked": not _former(row)}) for row in rows))
 
 
 @register.simple_tag
@@ -58,7 +57,7 @@ def _history_row(row: HistoryRow) -> dict[str, object]:
         "name": row.device.name if row.device else "former device",
         "short": f"{hex_[:8]}…",
         "api": message.api,
-        "payload": _cut(message.payload, 600),
+        "payload": cut(message.payload, 600),
         "flag": kind,
         "said": said,
         "unflagged": "" if row.flag else HIDDEN,
@@ -69,7 +68,7 @@ def _history_row(row: HistoryRow) -> dict[str, object]:
 @register.simple_tag
 def feed_rows(rows: Iterable[HistoryRow]) -> SafeString:
     """Draw the lines of what happened last."""
-    return _joined(draw("messaging/_feed_row.html", _feed_row(row)) for row in rows)
+    return draw_all("messaging/_feed_row.html", ((_feed_row(row), {}) for row in rows))
 
 
 @register.simple_tag
@@ -86,14 +85,14 @@ def _feed_row(row: HistoryRow) -> dict[str, object]:
         "arrow": way(message.direction),
         "name": row.device.name if row.device else f"{message.device_id.hex[:8]}…",
         "time": clock(message.time, "short"),
-        "text": f"{message.api} {_cut(message.payload, 120)}",
+        "text": f"{message.api} {cut(message.payload, 120)}",
     }
 
 
 @register.simple_tag
 def console_lines(lines: Iterable[ConsoleLine]) -> SafeString:
     """Draw what went to and came from the UART."""
-    return _joined(draw("messaging/_console_line.html", _console_line(line)) for line in lines)
+    return draw_all("messaging/_console_line.html", ((_console_line(line), {}) for line in lines))
 
 
 @register.simple_tag
@@ -118,7 +117,7 @@ def _console_line(line: ConsoleLine) -> dict[str, object]:
 def pin_rows(context: template.Context, pins: Iterable[PinView]) -> SafeString:
     """Draw a row for each pin, with the switches that the reader may turn."""
     page, same = _pin_page(context)
-    return _joined(draw("messaging/_pin.html", page | _pin(pin, online=same["online"]), **same) for pin in pins)
+    return draw_all("messaging/_pin.html", ((page | _pin(pin, online=same["online"]), same) for pin in pins))
 
 
 @register.simple_tag(takes_context=True)
@@ -127,6 +126,12 @@ def blank_pin_row(context: template.Context) -> SafeString:
     page, same = _pin_page(context)
     blank = _pin(PinView(0, value=0), online=same["online"]) | dict.fromkeys(("number", "title", "spoken", "value", "level"), "")
     return draw("messaging/_pin.html", page | blank, **same)
+
+
+@register.simple_tag
+def pin_options(pins: Iterable[PinView], chosen: object = "") -> SafeString:
+    """Draw the choice of a pin."""
+    return options(((str(pin.number), f"{pin.number} · {pin.name}" if pin.name else str(pin.number)) for pin in pins), chosen)
 
 
 def _pin_page(context: template.Context) -> tuple[dict[str, object], dict[str, bool]]:
@@ -168,12 +173,4 @@ def _read(pin: PinView) -> SafeString | str:
 
 
 def _both_ways() -> SafeString:
-    return _joined((way(Direction.TO), way(Direction.FROM)))
-
-
-def _cut(text: str, length: int) -> str:
-    return Truncator(text).chars(length) if len(text) > length else text
-
-
-def _joined(drawn: Iterable[SafeString]) -> SafeString:
-    return mark_safe("".join(drawn))  # noqa: S308  # each is safe
+    return SafeString(way(Direction.TO) + way(Direction.FROM))

@@ -165,12 +165,12 @@ def _tile_context(
             return {"console": tiles.console(request.user, device, tile)}
         case "notifications":
             to = (outcome.values.get("to") if outcome else None) or request.GET.get("to", "email")
-            others = Device.objects.for_user(request.user).exclude(pk=device.pk).only("id", "name").order_by("name")
+            others = Device.objects.for_user(request.user).exclude(pk=device.pk).order_by("name").values_list("id", "name")
             return {
                 "to": to if to in TO_KINDS else "email",
                 "to_kinds": TO_KINDS,
                 "countries": CHOICES,
-                "targets": list(others[:TARGETS]),
+                "targets": [(pk.hex, name) for pk, name in others[:TARGETS]],
             }
         case "restart":
             return {"restarted": _last_restart(request, device, tile)}

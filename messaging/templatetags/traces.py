@@ -1,0 +1,61 @@
+"""Commands as drawings, with what is read beside them: `{% load traces %}`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from iotportal.stencil import draw, draw_all
+from iotportal.templatetags.ui import age
+from iotportal.words import cut
+from messaging.traces import Drawing, Trace
+
+register = template.Library()
+
+_BAD = " c-bad"
+
+
+@register.simple_tag
+def trace_wide(trace: Trace) -> SafeString:
+    """Draw a command's five moments to scale, each named at its line."""
+    steps = format_html_join(
+        "", '<li><span>{}</span><span></span><span class="ms num">{}</span></li>', ((step.name, step.at) for step in trace.steps)
+    )
+    return draw("messaging/_trace.html", {"paths": _paths(trace.wide), "steps": steps})
+
+
+@register.simple_tag
+def trace_mini(trace: Trace | None) -> SafeString:
+    """Draw the same in a line's height; without a command an empty picture, for the page to fill."""
+    return draw("messaging/_mini.html", {"paths": _paths(trace.mini if trace else Drawing(""))})
+
+
+@register.simple_tag
+def command_rows(traces: Iterable[Trace]) -> SafeString:
+    """Draw a line for each command, which opens to its timeline."""
+    return draw_all("messaging/_command.html", ((_command(trace), {}) for trace in traces))
+
+
+def _command(trace: Trace) -> dict[str, object]:
+    command = trace.command
+    answer = "" if command.answer is None else format_html('<code class="sm c-from">{}</code>', cut(command.answer, 300))
+    return {
+        "id": command.id.hex,
+        "short": trace.short,
+        "mini": trace_mini(trace),
+        "bad": _BAD if trace.silent else "",
+        "took": trace.took,
+        "payload": cut(command.payload, 300),
+        "answer": answer,
+        "trace": trace_wide(trace),
+        "age": age(command.time),
+        "finding": trace.finding,
+    }
+
+
+def _paths(drawing: Drawing) -> SafeString:
+    ends = [("x", drawing.gone)] if drawing.gone else [("f", drawing.from_), ("d", drawing.done)]
+    return format_html_join("", '<path class="{}" d="{}"/>', [("t", drawing.to), *ends])
