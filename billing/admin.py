@@ -232,7 +232,7 @@ class EntryAdmin(ReadOnlyAdmin, Acting):
             services.reverse_entry(entry=entry, reason=_why(request))
 
 
-class StartForm(ModelForm):  # type: ignore[type-arg]
+class StartForm(ModelForm):  # type: ignore[type-arg]  # generic to the type checker alone
     """Something that holds from a moment on, which is not in the past."""
 
     starts_at = forms.SplitDateTimeField(

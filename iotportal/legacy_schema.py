@@ -121,7 +121,7 @@ def describe(
 
     def decorate(method: Method) -> Method:
         method.schema = LegacySchema  # type: ignore[attr-defined]  # or extend_schema would build on version 1's
-        method.errors = errors  # type: ignore[attr-defined]
+        method.errors = errors  # type: ignore[attr-defined]  # LegacySchema reads it
         found: Method = described(method)
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -46,27 +47,29 @@ def invite(request: AuthedRequest, account_id: UUID) -> HttpResponse:
 @require_POST
 def resend(request: AuthedRequest, account_id: UUID, invitation_id: UUID) -> HttpResponse:
     """Send it again."""
-    mine = access_organisation(request, account_id, Action.MANAGE)
-    invitation = get_object_or_404(Invitation, pk=invitation_id, account=mine.account)
-    try:
-        services.resend_invitation(invitation=invitation, by=request.user)
-    except services.OrganisationError as error:
-        return refused(request, mine, error)
-    messages.success(request, f"A new link is on its way to {invitation.email}; the old one has ended.")
-    return redirect("accounts:organisation", account_id)
+    return _change(
+        request, account_id, invitation_id, services.resend_invitation, "A new link is on its way to {}; the old one has ended."
+    )
 
 
 @login_required
 @require_POST
 def withdraw(request: AuthedRequest, account_id: UUID, invitation_id: UUID) -> HttpResponse:
     """Take it back."""
+    return _change(request, account_id, invitation_id, services.withdraw_invitation, "The invitation of {} is withdrawn.")
+
+
+def _change(
+    request: AuthedRequest, account_id: UUID, invitation_id: UUID, change: Callable[..., object], said: str
+) -> HttpResponse:
+    """Do something to an invitation of the organisation, and say so; `said` has a place for its address."""
     mine = access_organisation(request, account_id, Action.MANAGE)
     invitation = get_object_or_404(Invitation, pk=invitation_id, account=mine.account)
     try:
-        services.withdraw_invitation(invitation=invitation, by=request.user)
+        change(invitation=invitation, by=request.user)
     except services.OrganisationError as error:
         return refused(request, mine, error)
-    messages.success(request, f"The invitation of {invitation.email} is withdrawn.")
+    messages.success(request, said.format(invitation.email))
     return redirect("accounts:organisation", account_id)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db.models import Prefetch
@@ -23,12 +23,13 @@ from devices.models import Certificate, Device, DeviceQuerySet
 from devices.names import DEVICE_NAME_LENGTH
 from devices.pki import KeyAlgorithm
 from iotportal.legacy import answer
-from iotportal.legacy_schema import DEVICE_ERRORS, Answer, describe
+from iotportal.legacy_schema import DEVICE_ERRORS, Answer, Method, describe
 from iotportal.problems import Problem, invalid
 from iotportal.serializers import TextField
 
 ID = "0123456789abcdef0123456789abcdef"
-SENT = {"username": "alice", "access_token": TOKEN, "devicename": "Pump"}
+_WHO = {"username": "alice", "access_token": TOKEN}
+SENT = {**_WHO, "devicename": "Pump"}
 _PEM = "-----BEGIN CERTIFICATE-----\n…"
 _KEY = "-----BEGIN PRIVATE KEY-----\n…"
 _FILES = {"rootca": _PEM, "devicecert": _PEM, "devicepkey": _KEY}
@@ -171,14 +172,10 @@ def _shown(request: Request, device: Device, message: str) -> Response:
     return answer(message, **_both_ways(_Keys(request).one(_devices(request).get(pk=device.pk))))
 
 
-# --- the views ---------------------------------------------------------------------------------------------------------------
-
-
-class RegisterView(SignedInView):
-    """Register a device."""
-
-    @describe(
-        "register_device",
+def _registers(operation: str) -> Callable[[Method], Method]:
+    """Describe an operation that registers a device: there are three addresses for it."""
+    return describe(
+        operation,
         "Register a device",
         takes=RegisterBody,
         answers=DeviceAnswer,
@@ -186,6 +183,28 @@ class RegisterView(SignedInView):
         got={"message": "Pump is registered.", **_DEVICE},
         errors=_TAKEN,
     )
+
+
+def _reads(operation: str, summary: str) -> Callable[[Method], Method]:
+    """Describe an operation that reads the device which is named."""
+    return describe(
+        operation,
+        summary,
+        takes=NamedDevice,
+        answers=DeviceAnswer,
+        sent=SENT,
+        got={"message": "This is Pump.", **_DEVICE},
+        errors=DEVICE_ERRORS,
+    )
+
+
+# --- the views ---------------------------------------------------------------------------------------------------------------
+
+
+class RegisterView(SignedInView):
+    """Register a device."""
+
+    @_registers("register_device")
     def post(self, request: Request) -> Response:
         """Register a device in your own account; the answer has its id, certificate and private key."""
         taken = self.taken(request, RegisterBody)
@@ -234,7 +253,7 @@ class ListView(SignedInView):
         "List your devices",
         takes=SignedIn,
         answers=ListAnswer,
-        sent={"username": "alice", "access_token": TOKEN},
+        sent=_WHO,
         got={"message": "1 device.", "devices": [_LISTED]},
     )
     def post(self, request: Request) -> Response:
@@ -259,7 +278,7 @@ class CountView(SignedInView):
         "Count your devices",
         takes=SignedIn,
         answers=CountAnswer,
-        sent={"username": "alice", "access_token": TOKEN},
+        sent=_WHO,
         got={"message": "1 device.", "count": 1},
     )
     def post(self, request: Request) -> Response:
@@ -284,7 +303,7 @@ class IndexView(SignedInView):
         "Read the device at a place",
         takes=IndexBody,
         answers=DeviceAnswer,
-        sent={"username": "alice", "access_token": TOKEN, "index": 0},
+        sent={**_WHO, "index": 0},
         got={"message": "This is Pump.", **_DEVICE},
         errors={404: None},
     )
@@ -299,17 +318,7 @@ class IndexView(SignedInView):
     get = post
 
 
-@extend_schema_view(
-    post=describe(
-        "device_register",
-        "Register a device",
-        takes=RegisterBody,
-        answers=DeviceAnswer,
-        sent={**SENT, "ecc": True},
-        got={"message": "Pump is registered.", **_DEVICE},
-        errors=_TAKEN,
-    )
-)
+@extend_schema_view(post=_registers("device_register"))
 class DeviceView(RegisterView):
     """One device: POST registers, DELETE unregisters, GET and PATCH read."""
 
@@ -322,15 +331,7 @@ class DeviceView(RegisterView):
         """Do as `unregister_device` does."""
         return _unregister(request, self.taken(request, NamedDevice))
 
-    @describe(
-        "device_read",
-        "Read a device",
-        takes=NamedDevice,
-        answers=DeviceAnswer,
-        sent=SENT,
-        got={"message": "This is Pump.", **_DEVICE},
-        errors=DEVICE_ERRORS,
-    )
+    @_reads("device_read", "Read a device")
     def patch(self, request: Request) -> Response:
         """Return the device. GET with the same body does so too; DELETE with it does as `unregister_device`."""
         device = find_device(request, self.taken(request, NamedDevice), Action.READ)
@@ -339,29 +340,11 @@ class DeviceView(RegisterView):
     get = patch
 
 
-@extend_schema_view(
-    post=describe(
-        "devices_register",
-        "Register a device",
-        takes=RegisterBody,
-        answers=DeviceAnswer,
-        sent={**SENT, "ecc": True},
-        got={"message": "Pump is registered.", **_DEVICE},
-        errors=_TAKEN,
-    )
-)
+@extend_schema_view(post=_registers("devices_register"))
 class DevicesView(DeviceView):
     """The same, and all devices where none is named."""
 
-    @describe(
-        "devices_read",
-        "Read a device, or all",
-        takes=NamedDevice,
-        answers=DeviceAnswer,
-        sent=SENT,
-        got={"message": "This is Pump.", **_DEVICE},
-        errors=DEVICE_ERRORS,
-    )
+    @_reads("devices_read", "Read a device, or all")
     def patch(self, request: Request) -> Response:
         """Return the device or, where none is named, what `get_device_list` does. GET and DELETE are as for `/devices/device`."""
         taken = self.taken(request, NamedDevice)

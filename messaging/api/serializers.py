@@ -99,7 +99,7 @@ class LiveDeviceSerializer(DeviceSerializer):
     presence = PresenceSerializer(read_only=True, allow_null=True, help_text="Null: it never connected.")
 
     class Meta(DeviceSerializer.Meta):
-        fields = (*DeviceSerializer.Meta.fields, "presence")  # type: ignore[assignment]
+        fields = (*DeviceSerializer.Meta.fields, "presence")  # type: ignore[assignment]  # the parent's tuple is shorter
 
 
 class UptimeSerializer(serializers.Serializer[Any]):

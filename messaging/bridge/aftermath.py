@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from operator import methodcaller
 from typing import Any
 
 import redis
@@ -83,7 +84,7 @@ class Aftermath:
         self.in_step = bool(self._server) and self._send(lambda pipe: pipe.set(MARK, self._mark))
         for start in range(0, len(keys), KEYS_AT_ONCE):
             part = dict(keys[start : start + KEYS_AT_ONCE])
-            if not self._send(lambda pipe, part=part: pipe.mset(part)):  # type: ignore[misc]
+            if not self._send(methodcaller("mset", part)):
                 self.in_step = False
 
     def live(self) -> None:

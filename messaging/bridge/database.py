@@ -28,7 +28,7 @@ _OPTIONS = (
     "-c tcp_keepalives_idle=3 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
 )
 
-register_uuid()  # type: ignore[no-untyped-call]
+register_uuid()  # type: ignore[no-untyped-call]  # psycopg2's has no types
 
 
 class DatabaseAway(Exception):

@@ -14,7 +14,7 @@ SILENT = pytest.mark.parametrize("profile", [STANDARD, FT900], ids=["standard", 
 
 
 def make(profile: Profile = STANDARD, **setup: object) -> Device:
-    return Device(ID, profile=profile, setup=Setup(**setup), clock=lambda: 1574000000.0)  # type: ignore[arg-type]
+    return Device(ID, profile=profile, setup=Setup(**setup), clock=lambda: 1574000000.0)  # type: ignore[arg-type]  # the fields of Setup, by name
 
 
 def answers(device: Device, api: str, payload: bytes = b"{}") -> list[bytes]:

@@ -88,7 +88,7 @@ def test_it_is_told_again_that_a_session_is_new_until_it_has_begun(broker: Runni
     for _ in range(2):
         ear = Ear()
         assert not ear.connect(source)
-        wait_until(lambda ear=ear: ear.payloads() == [b"kept"], "delivery")  # type: ignore[misc]
+        wait_until(lambda ear=ear: ear.payloads() == [b"kept"], "delivery")  # type: ignore[misc]  # mypy gives a lambda's default no type
         source.close()
     assert not Ear().connect(source)
     source.begin()

@@ -226,7 +226,7 @@ class TestAnswers:
         writer.write(Batch(records=[command]))
         presence = Presence.objects.get()
         assert (presence.last_answer_api, presence.last_answer_ms) == ("get_rtc", 37.4)
-        assert presence.last_answer_at == command.fact.ended  # type: ignore[union-attr]
+        assert presence.last_answer_at == command.fact.ended  # type: ignore[union-attr]  # the record of a command has one
         assert (presence.running, presence.asked_at, presence.last_message_at) == (None, None, None)
 
     def test_silence_leaves_the_answer_before(self, writer: Writer, device: Device) -> None:
@@ -240,7 +240,7 @@ class TestAnswers:
             written = writer.write(Batch(records=[last]))
         assert written.heard == {}
         writer.write_heard(datetime.now(UTC) + timedelta(seconds=2))
-        assert Presence.objects.get().last_answer_at == last.fact.ended  # type: ignore[union-attr]
+        assert Presence.objects.get().last_answer_at == last.fact.ended  # type: ignore[union-attr]  # the record of a command has one
 
 
 def refusals() -> list[DeviceEvent]:

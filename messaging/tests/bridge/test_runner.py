@@ -145,7 +145,7 @@ class TestPostgresOutages:
         for turn, where in enumerate([Break.AFTER, Break.BEFORE, Break.AFTER]):
             proxy.next_commit = where
             said += speak(source, device, turn * 100, turn * 100 + 100)
-            wait_until(lambda turn=turn: proxy.broken == turn + 1, "the break")  # type: ignore[misc]
+            wait_until(lambda turn=turn: proxy.broken == turn + 1, "the break")  # type: ignore[misc]  # mypy gives a lambda's default no type
             all_taken(source)
         assert payloads(device) == said
 
@@ -231,7 +231,7 @@ class TestBadInput:
 
     def test_an_unreadable_command_record_is_acknowledged(self, start: StartBridge, valkey: redis.Redis) -> None:
         for fields in ({"r": "nonsense"}, {"other": "x"}):
-            valkey.xadd("commands", fields)  # type: ignore[arg-type]
+            valkey.xadd("commands", fields)  # type: ignore[arg-type]  # redis-py's dict is invariant
         start()
         wait_until(lambda: valkey.hget("bridge:stats", "dropped") == "2", "the count")
         wait_until(lambda: valkey.xpending("commands", "bridge")["pending"] == 0, "the acknowledgement")

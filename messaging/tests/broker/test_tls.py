@@ -131,7 +131,8 @@ def test_every_socket_sends_without_delay(running: RunningBroker) -> None:
     running.client(DEVICE)
 
     def delayed() -> list[int]:
-        sockets = [connection._transport.get_extra_info("socket") for connection in running.broker._sockets]  # type: ignore[union-attr]
+        transports = [connection._transport for connection in running.broker._sockets]
+        sockets = [transport.get_extra_info("socket") for transport in transports if transport]
         return [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in sockets]
 
     assert running.call(delayed) == [1]

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import uuid
+from collections.abc import Awaitable
 from datetime import timedelta
 
 import pytest
@@ -26,9 +27,9 @@ from messaging.protocol import matcher
 from messaging.tests.gateway.world import World, make_user, obedient, until
 
 
-async def refused(work: object) -> Problem:
+async def refused(work: Awaitable[object]) -> Problem:
     with pytest.raises(Problem) as caught:
-        await work  # type: ignore[misc]
+        await work
     return caught.value
 
 
