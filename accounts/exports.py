@@ -57,6 +57,8 @@ class Export:
 def _cell(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, int):
+        return value  # one below zero is no formula
     if isinstance(value, UUID):
         return value.hex  # as everywhere else
     return "" if value is None else str(value)

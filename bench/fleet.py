@@ -49,10 +49,10 @@ class FleetPortal(Portal):
         browser.force_login(self.user)
         return f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
 
-    def start_web(self, name: str = "web") -> int:
-        """Start a web process and wait for its first answer; return its port."""
+    def start_web(self, name: str = "web", *command: str) -> int:
+        """Start a web process and wait for its first answer; return its port. `command`: what starts it, before the port."""
         port = free_port()
-        self._start_django(name, "-m", "iotportal.web", "--port", str(port))
+        self._start_django(name, *(command or ("-m", "iotportal.web", "--port")), str(port))
 
         def answers() -> bool:
             try:

@@ -11,6 +11,10 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         """Let operators look; moving credits takes a permission of its own."""
         from accounts import operators
+        from accounts.hooks import account_exported
+        from billing import exports
+
+        account_exported.register(exports.add_billing)
 
         operators.need(
             "billing.view_ledgeraccount", "billing.view_entry", "billing.view_posting", "billing.view_plan", "billing.view_price",

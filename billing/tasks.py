@@ -50,7 +50,7 @@ def record_usage() -> None:
 
 @shared_task
 def forget_refused_notices() -> None:
-    """Take old notices away that were no payment provider's."""
-    gone = notices.forget_refused_notices()
-    if gone:
-        logger.info("%d notices that were no provider's are gone", gone)
+    """Take old notices away: those that were no payment provider's, and later those that are done with."""
+    gone, old = notices.forget_refused_notices(), notices.forget_old_notices()
+    if gone or old:
+        logger.info("%d notices that were no provider's are gone, and %d that are done with", gone, old)

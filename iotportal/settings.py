@@ -303,6 +303,9 @@ PAYPAL_RECEIVER = env.text("PORTAL_PAYPAL_RECEIVER", "")  # who is to be paid: P
 PAYPAL_CLIENT_ID = env.text("PORTAL_PAYPAL_CLIENT_ID", "")  # of an app at PayPal, for Orders v2
 PAYPAL_CLIENT_SECRET = env.secret("PORTAL_PAYPAL_CLIENT_SECRET", "")
 PAYPAL_WEBHOOK_ID = env.text("PORTAL_PAYPAL_WEBHOOK_ID", "")
+NOTICE_DAYS = env.integer(
+    "PORTAL_NOTICE_DAYS", 400, minimum=30, maximum=5_000
+)  # how long what providers sent is kept, with names
 SELLER = env.text("PORTAL_SELLER", "").replace("|", "\n")  # what receipts say of who sells: name, address, tax number
 
 # --- the API -------------------------------------------------------------------------------------------------------------

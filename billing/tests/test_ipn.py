@@ -15,7 +15,7 @@ from pytest_django import Settings
 from accounts.models import Account
 from billing.models import LedgerAccount, Order, PaymentNotice, PaymentTransaction, Receipt
 from billing.services import balance, credits_of, spend_credits, verify_ledger
-from billing.services.notices import MAX_BYTES, forget_refused_notices, process_open_notices
+from billing.services.notices import MAX_BYTES, forget_old_notices, forget_refused_notices, process_open_notices
 from billing.tests.helpers import total
 from billing.tests.paypal import Sandbox, order_of, tell
 from simulators.paypal.world import Sale, World
@@ -206,3 +206,14 @@ def test_what_was_no_providers_is_kept_for_some_weeks(pay_pal: Sandbox, alice: A
     PaymentNotice.objects.update(received_at=timezone.now() - timedelta(days=31))
     assert forget_refused_notices() == 1
     assert PaymentNotice.objects.get().outcome == "applied"
+
+
+def test_what_is_done_with_is_forgotten_after_a_year_and_its_credits_stay(pay_pal: Sandbox, alice: Account) -> None:
+    tell(pay_pal.world.payment(pay_pal.sale(order_of(alice))))
+    PaymentNotice.objects.create(provider="paypal_standard", body=b"still=open")
+    PaymentNotice.objects.update(received_at=timezone.now() - timedelta(days=399))
+    assert forget_old_notices() == 0
+    PaymentNotice.objects.update(received_at=timezone.now() - timedelta(days=401))
+    assert forget_old_notices() == 1
+    assert PaymentNotice.objects.get().outcome == "open"
+    assert (balance(alice), verify_ledger()) == (500, [])

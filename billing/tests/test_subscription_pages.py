@@ -12,6 +12,8 @@ from django.conf import settings as portal
 from django.test import Client
 from pytest_django import Settings
 
+from accounts.exports import Export
+from accounts.hooks import account_exported
 from accounts.models import Account, Membership, Role
 from billing.charts import usage_chart
 from billing.models import Usage, VatRate
@@ -117,6 +119,38 @@ def test_a_receipt_takes_any_name(pay_pal: Sandbox, alice: Account) -> None:
     client = browser(alice)
     assert "&lt;b&gt;Zoë&lt;/b&gt; 株式会社" in client.get(f"/account/orders/{order.pk}/receipt/").content.decode()
     assert client.get(f"/account/orders/{order.pk}/receipt.pdf").content[:5] == b"%PDF-"
+
+
+def test_a_receipt_writes_greek_and_cyrillic_with_a_font_that_goes_along(pay_pal: Sandbox, alice: Account) -> None:
+    sizes = {}
+    for name in ("Zoë", "Ζωή Παπαδοπούλου", "Зоя Щербакова", "Łukasz Żółw"):
+        Account.objects.filter(pk=alice.pk).update(name=name)
+        alice.refresh_from_db()
+        order = order_of(alice)
+        tell(pay_pal.world.payment(pay_pal.sale(order)))
+        body = browser(alice).get(f"/account/orders/{order.pk}/receipt.pdf").content
+        sizes[name] = len(body)
+        assert (b"DejaVu" in body) == (name != "Zoë")
+    assert max(sizes.values()) < 60_000, "the letters that are used, not the whole font"
+
+
+def test_what_one_bought_goes_along_with_all_that_is_ones_own(pay_pal: Sandbox, alice: Account, bob: Account) -> None:
+    with_credits(alice, 7)
+    for owner in (alice, bob):
+        order = order_of(owner)
+        sale = pay_pal.sale(order)
+        tell(pay_pal.world.payment(sale), pay_pal.world.refund(sale, sale.amount / 2))
+    files = Export(alice.memberships.get().user, alice)
+    account_exported(files)
+    tables = {
+        name: list(csv.DictReader(io.StringIO("".join(files.files[name]()))))
+        for name in ("orders.csv", "payments.csv", "credits.csv")
+    }
+    assert [(one["status"], one["receipt"], one["receipt_buyer"]) for one in tables["orders.csv"]] == [
+        ("partly_refunded", "1", "alice")
+    ]
+    assert [(one["kind"], one["amount"]) for one in tables["payments.csv"]] == [("refund", "2.50"), ("payment", "5.00")]
+    assert [one["credits"] for one in tables["credits.csv"]] == ["-250", "500", "7"]
 
 
 def test_what_is_left_stands_at_the_head_of_every_page(alice: Account, settings: Settings) -> None:
