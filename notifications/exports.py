@@ -14,15 +14,18 @@ _SAID = [
     "asked_at", "cause", "device_id", "channel", "recipient", "subject", "message", "status", "reason", "sent_at", "ended_at",
     "credits",
 ]  # fmt: skip
-_RECIPIENT = ["channel", "address", "created_at", "confirmed_at"]
+_RECIPIENT = ["channel", "address", "host", "created_at", "confirmed_at"]
+_BROWSER = ["name", "created_at", "pushed_at"]
 
 
 def add_notifications(export: Export) -> None:
-    """Add notifications, newest first, and recipients."""
+    """Add notifications, newest first, recipients, and the browsers that are pushed to."""
     account = export.account
     people = Recipient.objects.filter(account=account)
     export.add_table("notifications.csv", _SAID, lambda: rows(account))
     export.add_table("recipients.csv", _RECIPIENT, lambda: (list(row) for row in people.values_list(*_RECIPIENT)))
+    browsers = export.user.browsers.values_list(*_BROWSER)
+    export.add_table("pushed_browsers.csv", _BROWSER, lambda: (list(row) for row in browsers))
 
 
 def rows(account: Account) -> Iterator[list[object]]:

@@ -179,7 +179,7 @@ class Pages:
             said = self._browser.read(headers, body, f"http://{headers.get('host', '')}")
         except pushcatcher.Refused as error:
             return Answer(error.status, "text/plain; charset=utf-8", str(error).encode())
-        self._mailbox.add("push", [f"push to {scope['path'][-8:]}"], pushcatcher.as_mail(said))
+        self._mailbox.add("push", [f"push:{scope['path'][-8:]}"], pushcatcher.as_mail(said))
         return Answer(201, "text/plain; charset=utf-8", b"")
 
     def _take_sms(self, _scope: Scope, body: bytes) -> Answer:

@@ -12,7 +12,7 @@ from notifications.models import ADDRESS_CHARACTERS, MESSAGE_CHARACTERS, Attempt
 from notifications.reasons import in_words
 from notifications.services.standard import CHARACTERS
 
-_RECIPIENT = "An e-mail address, a phone number that starts with +, or a device id."
+_RECIPIENT = "An e-mail address, a phone number that starts with +, a device id, push:, or webhook: or apprise: with a name."
 
 
 class AttemptSerializer(serializers.ModelSerializer[Attempt]):

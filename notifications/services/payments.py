@@ -31,8 +31,8 @@ class CannotPay(Exception):
 
 
 def is_free(channel: str, *, own: bool) -> bool:
-    """Say whether it costs nothing at all: to one's own devices, and mail to one's own confirmed addresses."""
-    return channel == Channel.DEVICE or (channel == Channel.EMAIL and own)
+    """Say whether it costs nothing at all: to one's own devices, mail to one's own confirmed addresses, and pushes."""
+    return channel == Channel.DEVICE or (channel in {Channel.EMAIL, Channel.PUSH} and own)
 
 
 @transaction.atomic

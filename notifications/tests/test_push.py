@@ -11,12 +11,14 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from accounts.exports import Export
 from accounts.models import Account, Role, User
 from billing.services import give_credits
 from devices.tests.factories import make_account, make_member
 from iotportal.embedded import pushcatcher
 from iotportal.embedded.pushcatcher import PushBrowser
 from notifications.channels.push import public_key
+from notifications.exports import add_notifications
 from notifications.models import Browser, Notification
 from notifications.services import browsers, outbox
 from notifications.tests.conftest import Ask
@@ -193,3 +195,14 @@ class TestSwitchingOn:
 
     def test_the_key_is_for_its_owner_alone(self, pki: Path) -> None:
         assert stat.S_IMODE((pki / "push.key").stat().st_mode) == 0o600
+
+
+def test_what_people_take_along_names_their_browsers_and_not_their_addresses(
+    alice: User, account: Account, service: PushService
+) -> None:
+    service.switch_on(alice)
+    export = Export(user=alice, account=account)
+    add_notifications(export)
+    text = "".join(export.files["pushed_browsers.csv"]())
+    assert "Firefox" in text
+    assert service.vendor.url not in text

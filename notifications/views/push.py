@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Any
 
 from django.conf import settings
@@ -95,6 +94,6 @@ def shown(user: User) -> dict[str, Any]:
 
 def name_of(user_agent: str) -> str:
     """Return what people call a browser, as far as it says: "Firefox on Linux"."""
-    program = next((name for mark, name in _PROGRAMS if re.search(rf"\b{mark}", user_agent)), "A browser")
+    program = next((name for mark, name in _PROGRAMS if mark in user_agent), "A browser")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     return f"{program} on {system}" if system else program

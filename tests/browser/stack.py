@@ -85,6 +85,8 @@ class Portal:
             "PORTAL_DEVICE_PORT": str(self.mqtt_port),
             "PORTAL_EMAIL_HOST": "127.0.0.1",
             "PORTAL_EMAIL_PORT": str(self._smtp_port),
+            "PORTAL_PUSH_CATCHER": f"http://127.0.0.1:{self._mail_port}/push",
+            "PORTAL_OUTWARD_ORIGINS": f"http://127.0.0.1:{self._mail_port}",
             "PORTAL_LOGIN_OIDC_URL": f"http://localhost:{self.site_port}",  # where a test may run a provider
             "PORTAL_LOGIN_OIDC_ID": "portal",
             "PORTAL_LOGIN_OIDC_SECRET": "not a secret",
@@ -228,16 +230,19 @@ class Portal:
             content = answer.read()
         return answer.status, json.loads(content) if "json" in (answer.headers["Content-Type"] or "") else content
 
+    @property
+    def catcher(self) -> str:
+        """Where the mail catcher is."""
+        return f"http://127.0.0.1:{self._mail_port}"
+
+    def caught(self, path: str) -> Any:
+        """Return a JSON of the mail catcher."""
+        with urllib.request.urlopen(self.catcher + path, timeout=DEADLINE_S) as answer:
+            return json.load(answer)
+
     def mails(self, to: str) -> list[dict[str, Any]]:
         """Return what was sent to an address, the newest first, as the mail catcher's JSON has it."""
-        base = f"http://127.0.0.1:{self._mail_port}/messages"
-        with urllib.request.urlopen(f"{base}.json?to={to}", timeout=DEADLINE_S) as answer:
-            found = json.load(answer)
-        mails = []
-        for mail in found:
-            with urllib.request.urlopen(f"{base}/{mail['id']}.json", timeout=DEADLINE_S) as answer:
-                mails.append(json.load(answer))
-        return mails
+        return [self.caught(f"/messages/{mail['id']}.json") for mail in self.caught(f"/messages.json?to={to}")]
 
     def mailed_code(self, to: str) -> str:
         """Return the six digits of the newest mail to an address, once it is there."""
