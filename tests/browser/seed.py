@@ -10,7 +10,23 @@ from django.core.management import call_command
 
 PASSWORD = "correct horse battery"
 # Each for one story that changes how they sign in or what they have.
-OTHERS = ("rose", "felix", "petra", "olga", "ines", "sam", "theo", "selma", "carla", "dora", "oscar", "paula", "bianca", "emma", "nora")
+OTHERS = (
+    "rose",
+    "felix",
+    "petra",
+    "olga",
+    "ines",
+    "sam",
+    "theo",
+    "selma",
+    "carla",
+    "dora",
+    "oscar",
+    "paula",
+    "bianca",
+    "emma",
+    "nora",
+)
 
 
 def main() -> None:
