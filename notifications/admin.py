@@ -10,7 +10,8 @@ from django.http import HttpRequest
 
 from accounts.admin import ReadOnlyAdmin
 from accounts.admin.base import ModelAdmin, NarrowLookups, TabularInline
-from notifications.models import Attempt, Notification, Recipient, Suppression
+from billing.admin import NotRetroactively
+from notifications.models import Attempt, Notification, Recipient, Rule, SenderHealth, Suppression, Tariff
 
 
 class AttemptInline(ReadOnlyAdmin, TabularInline):
@@ -70,3 +71,31 @@ class SuppressionAdmin(NarrowLookups, ModelAdmin):
         """Have it hold for everybody."""
         obj.reason, obj.address = Suppression.Reason.OPERATOR, obj.address.strip().lower()
         super().save_model(request, obj, form, change)
+
+
+@admin.register(Tariff)
+class TariffAdmin(NotRetroactively):
+    """What senders ask of the operator: of those that are well, the cheapest for a country is asked first."""
+
+    list_display = ("sender", "country", "amount", "starts_at")
+    list_filter = ("sender", "country")
+    fields = ("sender", "country", "amount", "starts_at")
+
+
+@admin.register(SenderHealth)
+class SenderHealthAdmin(ReadOnlyAdmin, ModelAdmin):
+    """Senders that were away, and since when they are well again; one that never was is not listed."""
+
+    list_display = ("sender", "failures", "avoided_until", "failed_at", "recovered_at", "detail")
+
+
+@admin.register(Rule)
+class RuleAdmin(ReadOnlyAdmin, ModelAdmin):
+    """Rules; their words are their owner's."""
+
+    list_display = ("device", "account", "api", "comparison", "every_minutes", "enabled", "told_at")
+    list_filter = ("enabled", "comparison")
+    list_select_related = ("device", "account")
+    search_fields = ("account__name", "device__name")
+    fields = ("id", "account", "device", "api", "comparison", "every_minutes", "urgent", "enabled", "created_at", "told_at")
+    readonly_fields = fields

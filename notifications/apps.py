@@ -42,7 +42,9 @@ class NotificationsConfig(AppConfig):
         device_shown.register(pages.fill_device)
         operators.need(
             "notifications.view_notification", "notifications.view_suppression", "notifications.add_suppression",
-            "notifications.delete_suppression", "notifications.view_recipient",
+            "notifications.delete_suppression", "notifications.view_recipient", "notifications.view_rule",
+            "notifications.view_senderhealth", "notifications.view_tariff", "notifications.add_tariff",
+            "notifications.change_tariff", "notifications.delete_tariff",
         )  # fmt: skip
         if settings.SENDERS.sms:
             from notifications.codes import SmsCodes

@@ -404,3 +404,41 @@ class Rule(models.Model):
             return "any command fails" if self.api == ANY else f"the command {self.api} fails"
         only = f" where {self.only_field} is {self.only_value}" if self.only_field else ""
         return f"{self.api}{only}: {self.field} {Comparison(self.comparison).label} {self.value}".rstrip()
+
+
+class Tariff(models.Model):
+    """What a sender asks of the operator for one message to a country, from a moment on; all in one currency, the operator's."""
+
+    sender = models.CharField(max_length=24)
+    country = models.CharField(max_length=2, blank=True, default="", help_text="Two letters (ISO 3166-1); empty: everywhere else")
+    amount = models.DecimalField(max_digits=10, decimal_places=5)
+    starts_at = models.DateTimeField("starts")
+
+    class Meta:
+        ordering: ClassVar = ["sender", "country", "-starts_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["sender", "country", "starts_at"], name="tariff_once"),
+            models.CheckConstraint(condition=Q(country__regex=r"^([A-Z]{2})?$"), name="tariff_country_known"),
+            models.CheckConstraint(condition=Q(amount__gte=0), name="tariff_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sender}{f' ({self.country})' if self.country else ''}: {self.amount}"
+
+
+class SenderHealth(models.Model):
+    """How a sender is: written when it fails, and when it takes something after that."""
+
+    sender = models.CharField(max_length=24, primary_key=True)
+    failures = models.PositiveIntegerField(default=0)  # in a row
+    avoided_until = models.DateTimeField(null=True, blank=True)  # asked only after those that are well
+    failed_at = models.DateTimeField(null=True, blank=True)
+    recovered_at = models.DateTimeField(null=True, blank=True)
+    detail = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["sender"]
+        verbose_name_plural = "sender health"
+
+    def __str__(self) -> str:
+        return f"{self.sender}: {self.failures} failures"

@@ -24,7 +24,7 @@ from notifications.channels.base import PermanentFailure, Sender, SenderAway, Se
 from notifications.events import tell
 from notifications.models import Cause, Channel, Notification, Status
 from notifications.rendering import outgoing
-from notifications.services import bell, consent, digest, limits, payments, quiet, records
+from notifications.services import bell, choice, consent, digest, limits, payments, quiet, records
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ class Desk:
         self._senders: dict[str, list[Sender]] = {}
         self._away: set[str] = set()
         self._taken = 0
+        self._choice = choice.Choice()
 
     @property
     def is_stuck(self) -> bool:
@@ -106,6 +107,7 @@ class Desk:
         ends = time.monotonic() + CLAIM_S - 2 * SEND_S
         self._away.clear()
         self._taken = 0
+        self._choice.look()
         found, waits = consent.verdicts(claimed), quiet.waits(claimed)
         told: list[Notification] = []
         for one in claimed:
@@ -155,7 +157,7 @@ class Desk:
     def _try(self, one: Notification) -> None:
         """Ask one sender after the other, up to the first that takes it."""
         failure: SendFailure | None = None
-        for sender in self._of(one.channel):
+        for sender in self._choice.order(self._of(one.channel), limits.country_of(one)):
             if sender.name in self._away:
                 failure = failure or SenderAway("server_away")
                 continue
@@ -169,10 +171,12 @@ class Desk:
                 records.failed(one, sender.name, began, error)
                 if isinstance(error, SenderAway):
                     self._away.add(sender.name)
+                    self._choice.failed(sender, error)
                 if isinstance(error, PermanentFailure):
                     break
             else:
                 records.accepted(one, sender.name, began, vendor_id)
+                self._choice.took(sender)
                 self._taken += 1
                 return
         self._failed(one, failure or SenderAway("server_away"))

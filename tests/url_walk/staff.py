@@ -39,6 +39,9 @@ ADMIN = {
     "messaging/presence": "",
     "notifications/notification": "",
     "notifications/recipient": "",
+    "notifications/rule": "",
+    "notifications/senderhealth": "",
+    "notifications/tariff": "add change delete",
     "notifications/suppression": "add delete",
 }
 for model, may in ADMIN.items():
