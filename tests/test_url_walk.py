@@ -22,6 +22,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,12 +32,13 @@ import requests
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import create_user, log_in
 from billing.tests.helpers import fill_billing, forget_billing, forget_orders
 from messaging import cache
-from notifications.models import Suppression
+from notifications.models import SenderHealth, Suppression, Tariff
 from tests.api.live import DEADLINE_S, committed, live_portal, until
 from tests.url_walk.accounts import SIGN_IN
 from tests.url_walk.documented import LEGACY
@@ -81,6 +83,8 @@ def people(
         LogEntry.objects.create(user=staff, action_flag=CHANGE, object_repr="Helpers", change_message="Made for the walk")
         fill_billing()
         Suppression.objects.create(channel="email", address="walrus@example.com", reason="operator")
+        Tariff.objects.create(sender="smtp", amount=1, starts_at=timezone.now() + timedelta(days=1))
+        SenderHealth.objects.create(sender="smtp")
         with live_portal(pki, tmp_path_factory.mktemp("portal"), organisation="Waterworks") as portal:
             people = People(portal, User.objects.get(pk=staff.pk), guest, fresh_profile(portal))
             fresh_notification(people)
