@@ -25,7 +25,13 @@ import psutil
 from bench.commands import Http
 from bench.fleet import FleetPortal
 
-WAIT_S = 1800.0
+
+class CrowdPortal(FleetPortal):
+    """`FleetPortal` whose broker lets a crowd in."""
+
+    def more_settings(self) -> dict[str, str]:
+        """Return the limit of connections, out of reach."""
+        return {**super().more_settings(), "PORTAL_BROKER_CONNECTIONS": "16000"}
 
 
 @dataclass
@@ -49,12 +55,12 @@ def held() -> int:
     return Presence.objects.filter(connected=True).count()
 
 
-def wait_for_crowd(share: float) -> tuple[float, int]:
+def wait_for_crowd(share: float, wait_s: float) -> tuple[float, int]:
     """Wait until so many are connected; return how long 90 % of them took, in seconds, and the most that came in one."""
     began, before, fastest, most_s = time.monotonic(), 0, 0, 0.0
     while (now := held()) < share:
-        if time.monotonic() - began > WAIT_S:
-            raise TimeoutError(f"{now} of {share:.0f} are connected")
+        if time.monotonic() - began > wait_s:
+            break  # with those that are there
         most_s = most_s or (time.monotonic() - began if now >= 0.9 * share else 0.0)
         fastest, before = max(fastest, now - before), now
         time.sleep(1)
@@ -103,7 +109,7 @@ def measure(portal: FleetPortal, options: argparse.Namespace) -> dict[str, Any]:
     churn = ("--session-s", str(options.session_s), "--away-s", str(options.away_s), "--ramp-s", str(options.ramp_s))
     fleet = portal.start_churn(folder, *churn)
     expected = options.devices * options.session_s / (options.session_s + options.away_s)
-    connected_s, fastest = wait_for_crowd(0.97 * expected)
+    connected_s, fastest = wait_for_crowd(0.97 * expected, options.wait_s)
     at_first, before = held(), PresenceChange.objects.count()
     told = asyncio.run(ask(port, portal.token, ids, options.rate, options.seconds))
     times = sorted(told.times_ms)
@@ -130,10 +136,11 @@ def main() -> None:
     parser.add_argument("--session-s", type=float, default=600.0)
     parser.add_argument("--away-s", type=float, default=30.0)
     parser.add_argument("--ramp-s", type=float, default=60.0)
+    parser.add_argument("--wait-s", type=float, default=1800.0, help="ask those who are connected then, however few")
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     options = parser.parse_args()
-    with FleetPortal() as portal:
+    with CrowdPortal() as portal:
         print(json.dumps(measure(portal, options), indent=1))
 
 

@@ -276,6 +276,7 @@ DEVICE_PASSWORDS = env.boolean(
     "PORTAL_DEVICE_PASSWORDS", default=False
 )  # devices that cannot hold a certificate may have a password
 DEVICE_PASSWORD_PORT = env.integer("PORTAL_DEVICE_PASSWORD_PORT", 8884, minimum=1, maximum=65535)  # where the broker takes them
+BROKER_CONNECTIONS = env.integer("PORTAL_BROKER_CONNECTIONS", 5_000, minimum=10, maximum=16_000)  # of the embedded broker
 EMULATORS = env.integer("PORTAL_EMULATORS", 200, minimum=0, maximum=10_000)  # devices that the portal plays at once, one a person
 EMULATOR_IDLE_MINUTES = env.integer("PORTAL_EMULATOR_IDLE_MINUTES", 30, minimum=1, maximum=7 * 24 * 60)  # then it stops
 DEMO_PASSWORD = env.secret("PORTAL_DEMO_PASSWORD", "demo-portal")  # of the user that `manage.py setup_demo` makes

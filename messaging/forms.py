@@ -136,12 +136,12 @@ class UartLineForm(forms.Form):
 class FaultsForm(forms.Form):
     """What an emulator does wrong; of 100 messages, so many."""
 
-    delay_ms = forms.IntegerField(min_value=0, max_value=10_000, label="Delay", help_text="ms for each answer")
-    loss = forms.IntegerField(min_value=0, max_value=100, label="Lost", help_text="% of answers")
+    delay_ms = forms.IntegerField(min_value=0, max_value=10_000, label="Delay", help_text="ms")
+    loss = forms.IntegerField(min_value=0, max_value=100, label="Lost", help_text="%")
     duplicate = forms.IntegerField(min_value=0, max_value=100, label="Sent twice", help_text="%")
     wrong_pin = forms.IntegerField(min_value=0, max_value=100, label="Wrong pin", help_text="%")
     malformed = forms.IntegerField(min_value=0, max_value=100, label="Broken JSON", help_text="%")
-    reboot = forms.IntegerField(min_value=0, max_value=100, label="Loses its power", help_text="% of commands")
+    reboot = forms.IntegerField(min_value=0, max_value=100, label="Power lost", help_text="%")
     rtc_drift_s_per_h = forms.IntegerField(min_value=-3600, max_value=3600, label="Clock drift", help_text="s an hour")
 
     AS_THEY_ARE = frozenset({"delay_ms", "rtc_drift_s_per_h"})  # the others are percentages

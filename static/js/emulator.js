@@ -16,6 +16,16 @@ function newest() {
   if (con) con.scrollTop = con.scrollHeight;
 }
 
+// The board's clock goes on from what the page last said; a refresh brings a new element.
+function tickClock() {
+  const clock = document.querySelector("[data-clock]");
+  if (!clock) return;
+  clock.since ??= performance.now();
+  const now = new Date((Number(clock.dataset.clock) + (performance.now() - clock.since) / 1000) * 1000);
+  clock.textContent = `${now.toISOString().slice(11, 19)} UTC`;
+}
+setInterval(tickClock, 1000);
+
 document.addEventListener("live:refreshed", newest);
 document.addEventListener("htmx:afterSettle", newest);
 newest();

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from iotportal import watch
+from messaging.broker.limits import Limits
 from messaging.broker.server import Broker, PasswordDoor
 from messaging.broker.tls import password_context, server_context
 from messaging.broker.valkey import ValkeyLink
@@ -33,7 +34,7 @@ async def serve(host: str, port: int) -> None:
     with AdmissionThreads() as threads:
         broker = Broker(
             tls=tls, admit=threads.admit, tell_shared=threads.tell_shared, passwords=_password_door(), host=host, port=port,
-            standing=STANDING,
+            standing=STANDING, limits=Limits(connections=settings.BROKER_CONNECTIONS, sessions=2 * settings.BROKER_CONNECTIONS),
         )  # fmt: skip
         await broker.start()
         watch.start(alive={"loop": watch.turns(loop)}, without="broker")
