@@ -3,11 +3,15 @@
 import os
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_POOL_IDS = 128
 
 _lock = threading.Lock()
 _last_ns = 0
+_pool: list[int] = []  # of the system's randomness, 64 bits each: to ask for it lets other threads in, each time
 
 
 def uuid7(at: float | None = None) -> UUID:
@@ -24,14 +28,25 @@ def uuid7(at: float | None = None) -> UUID:
             _last_ns = now_ns
     milliseconds, rest_ns = divmod(now_ns, 1_000_000)
     fraction = rest_ns * 4096 // 1_000_000
-    random = int.from_bytes(os.urandom(8)) >> 2
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | _random() >> 2)
+
+
+def _random() -> int:
+    """Return 64 random bits, never the same ones twice."""
+    while True:
+        try:
+            return _pool.pop()
+        except IndexError:
+            fresh = os.urandom(8 * _POOL_IDS)
+            _pool.extend(int.from_bytes(fresh[at : at + 8]) for at in range(0, len(fresh), 8))
+
+
+os.register_at_fork(after_in_child=_pool.clear)  # the parent has these
 
 
 def time_of(value: UUID) -> datetime:
     """Return the moment a UUIDv7 was made, in UTC, to the microsecond."""
-    seconds, rest = divmod(_microseconds(value), 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+    return _EPOCH + timedelta(microseconds=_microseconds(value))
 
 
 def seconds_of(value: UUID) -> float:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from accounts.models import User
@@ -33,8 +34,7 @@ class NotificationRequest:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceMessage:
+class DeviceMessage(NamedTuple):
     """What a device said, as it stands in the history."""
 
     message_id: UUID

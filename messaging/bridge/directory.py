@@ -42,6 +42,8 @@ class KnownDevice:
     account_id: UUID
     profile: Profile
     own_profile_id: UUID | None = None
+    hex: str = ""  # of `id` and of `account_id`: to spell them out for each message costs more than to read the message
+    account_hex: str = ""
 
 
 class _Memory(Generic[Key, Value]):
@@ -89,7 +91,7 @@ class Directory:
         missing = self._devices.missing(wanted)
         if missing:
             cursor.execute(FIND_DEVICES, [missing])
-            found = {row[0]: KnownDevice(row[0], row[1], _profile(row[2]), row[3]) for row in cursor}
+            found = {row[0]: KnownDevice(row[0], row[1], _profile(row[2]), row[3], row[0].hex, row[1].hex) for row in cursor}
             for key in missing:
                 self._devices.learn(key, found.get(key))
             self._devices.trim(len(wanted))

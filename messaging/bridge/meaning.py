@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from devices.profiles import API_NAME, Api, Profile
@@ -22,6 +23,7 @@ from messaging.protocol import codec, topics
 from messaging.protocol.readings import reading_of
 
 MAX_API = 64
+REMEMBERED_TOPIC = 128  # characters; a topic of the protocol has at most 32 + 64 and its separators
 MAX_RECORD_TEXT = 64 * 1024
 SAME_ANSWER = timedelta(seconds=2)  # an answer reaches us twice, as a message and in its command's record
 
@@ -45,6 +47,10 @@ class Place:
 
 def read_topic(topic: str) -> Place | None:
     """Read a device's topic liberally, so that what it says under an odd name is kept too; None: no device's topic."""
+    return _remembered_topic(topic) if len(topic) <= REMEMBERED_TOPIC else _read_topic(topic)
+
+
+def _read_topic(topic: str) -> Place | None:
     parsed = topics.parse(topic)
     if parsed is not None:
         return Place(UUID(parsed.device_id), Direction(parsed.direction), parsed.api, proper=True)
@@ -54,11 +60,13 @@ def read_topic(topic: str) -> Place | None:
     return Place(UUID(found[2]), Direction.FROM if found[1] else Direction.TO, printable(found[3])[:MAX_API], proper=False)
 
 
+_remembered_topic = lru_cache(maxsize=20_000)(_read_topic)  # a device says most things again and again
+
+
 # --- payloads ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A payload as the history keeps it."""
 
     payload: str
@@ -107,8 +115,7 @@ class ReadingFact:
         return newer if newer.at >= self.at else self
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What a message from a device means."""
 
     malformed: bool

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 
@@ -12,8 +11,7 @@ class SourceLost(Exception):
     """There is no connection to the broker, or it broke."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """One delivery of a message.
 
     `id` is a UUIDv7 of the moment it came in, which becomes the row's id and time. `delivery` is what the broker calls this

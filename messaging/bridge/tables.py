@@ -63,7 +63,7 @@ class Status:
 
 
 def messages(cursor: Cursor, rows: list[tuple[Any, ...]]) -> list[bytes]:
-    """Write history rows, or return the statement that will: a few travel better with others."""
+    """Write history rows (ids in hex, times as ISO 8601), or return the statement that will: a few travel better with others."""
     if len(rows) >= COPY_FROM:
         cursor.copy_expert(sql.COPY_MESSAGES, io.StringIO("".join(map(_copy_line, rows))))
     elif rows:
@@ -75,7 +75,7 @@ def _copy_line(row: tuple[Any, ...]) -> str:
     key, at, account, device, direction, api, payload, raw, size, malformed = row
     escaped = "\\N" if raw is None else "\\\\x" + raw.hex()
     return (
-        f"{key}\t{at.isoformat()}\t{account}\t{device}\t{direction}\t{api.translate(_COPY_ESCAPES)}\t"
+        f"{key}\t{at}\t{account}\t{device}\t{direction}\t{api.translate(_COPY_ESCAPES)}\t"
         f"{payload.translate(_COPY_ESCAPES)}\t{escaped}\t{size}\t{'t' if malformed else 'f'}\n"
     )
 

@@ -115,6 +115,7 @@ class Writer:
         self._watch = 0
         self._clocks = (0.0, 0.0)  # wall and monotonic, when the watch was last moved on
         self._answered: OrderedDict[UUID, datetime] = OrderedDict()  # the last answer to get_status
+        self._limit = settings.MAX_PAYLOAD_BYTES  # looked up once a batch: Django's settings are slow to ask for each message
 
     # --- transactions ----------------------------------------------------------------------------------------------------
 
@@ -221,6 +222,7 @@ class Writer:
     # --- one batch -------------------------------------------------------------------------------------------------------
 
     def _write(self, cursor: Cursor, batch: Batch, care: Care, written: Written) -> None:
+        self._limit = settings.MAX_PAYLOAD_BYTES
         known = self._journal.known(cursor, batch.messages)
         fresh = [message for message in batch.messages if message.delivery not in known or not message.redelivered]
         work = _Work()
@@ -284,16 +286,16 @@ class Writer:
     def _remind(self, message: Incoming, place: Place, device: KnownDevice, row: UUID | None, written: Written) -> None:
         """Tell of a message again that is in the history: we may have died before we told of it."""
         if place.direction is Direction.FROM and row is not None:
-            said = self._understand(message, place, device)
+            said = self._understand(message, place, device, time_of(message.id))
             self._notify(row, device, said, written)
-            text = as_text(message.payload, settings.MAX_PAYLOAD_BYTES)
+            text = as_text(message.payload, self._limit)
             if not said.malformed and text.intact:
                 written.said.append(DeviceMessage(row, time_of(row), device.account_id, device.id, place.api, text.payload))
 
-    def _understand(self, message: Incoming, place: Place, device: KnownDevice) -> Said:
+    def _understand(self, message: Incoming, place: Place, device: KnownDevice, at: datetime) -> Said:
         """Read what a device said; whatever goes wrong with it, its history row is written."""
         try:
-            return understand(device.profile, place, message.payload, time_of(message.id), settings.MAX_PAYLOAD_BYTES)
+            return understand(device.profile, place, message.payload, at, self._limit)
         except Exception:
             logger.exception("message %s of device %s could not be read", message.id, device.id.hex)
             return Said(malformed=True)
@@ -302,27 +304,28 @@ class Writer:
         self, message: Incoming, place: Place, device: KnownDevice, care: Care, work: _Work, written: Written
     ) -> None:
         at = time_of(message.id)
-        text = as_text(message.payload, settings.MAX_PAYLOAD_BYTES)
+        text = as_text(message.payload, self._limit)
         payload = text.payload
         said = Said(malformed=not place.proper or not text.intact)
         if care is Care.PLAIN:
             payload = payload.encode("ascii", "backslashreplace").decode("ascii")
             said = Said(malformed=True)
         elif place.direction is Direction.FROM:
-            said = self._understand(message, place, device)
+            said = self._understand(message, place, device, at)
             self._take_facts(device, said, at, work)
             self._notify(message.id, device, said, written)
         malformed = said.malformed or not text.intact
         written.malformed += malformed
         if place.direction is Direction.FROM and not malformed:
             written.said.append(DeviceMessage(message.id, at, device.account_id, device.id, place.api, payload))
-        who = (device.account_id, device.id, str(place.direction), place.api)
-        work.rows.append((message.id, at, *who, payload, text.raw, text.size_bytes, malformed))
+        key, moment, direction = message.id.hex, events.timestamp(at), place.direction.value
+        who = (device.account_hex, device.hex, direction, place.api)
+        work.rows.append((key, moment, *who, payload, text.raw, text.size_bytes, malformed))
         event = events.message_event(
-            id=message.id,
-            time=at,
-            device_id=device.id,
-            direction=str(place.direction),
+            id=key,
+            time=moment,
+            device=device.hex,
+            direction=direction,
             api=place.api,
             payload=payload,
             malformed=malformed,

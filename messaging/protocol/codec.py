@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from devices.profiles import Api, Field, Profile
 
@@ -60,8 +60,7 @@ class DeviceError:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a device said, as far as it could be read.
 
     `fields`: declared ones in their declared type, others as they came.

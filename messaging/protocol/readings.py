@@ -34,7 +34,10 @@ def source_of(profile: Profile, api: Api) -> Api:
 
 def reading_key(profile: Profile, api: Api) -> str | None:
     """Return the key of what the answers of an api confirm, without its number; None where nothing is kept of them."""
-    source = source_of(profile, api)
+    return _key(profile, api, source_of(profile, api))
+
+
+def _key(profile: Profile, api: Api, source: Api) -> str | None:
     if not api.declared or source.tile not in SHOWN or not any(one.name != "number" for one in source.answer):
         return None
     alone = source is api and f"get_{subject_of(api.name)}" in profile.apis and not api.name.startswith("get_")
@@ -48,7 +51,8 @@ def is_numbered(api: Api) -> bool:
 
 def reading_of(profile: Profile, api: Api, fields: Mapping[str, Any]) -> tuple[str, Any] | None:
     """Return key and value of what an answer's fields confirm, None where there is nothing to keep."""
-    key, source = reading_key(profile, api), source_of(profile, api)
+    source = source_of(profile, api)
+    key = _key(profile, api, source)
     if key is None:
         return None
     if is_numbered(source):

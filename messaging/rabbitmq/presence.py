@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -122,7 +122,7 @@ def _end(cursor: Cursor, message: Incoming, names: list[str], at: float, reason:
         cursor.execute(_LEFT, [device])
         if cursor.fetchone() == (False,):
             payload = json.dumps({"event": "disconnected", "at": at, "reason": cause or reason}).encode()
-            told.append(replace(message, topic=_PREFIX + device.hex, payload=payload))
+            told.append(message._replace(topic=_PREFIX + device.hex, payload=payload))
     return told
 
 
@@ -135,7 +135,7 @@ def _compare(cursor: Cursor, message: Incoming, listed: Mapping[str, Any]) -> li
     told = _end(cursor, message, gone, now, "broker") if gone else []
     for name, (device, event) in still.items():
         if name not in known and now - event["at"] > SETTLE_S:
-            told += _begin(cursor, replace(message, topic=_PREFIX + device, payload=json.dumps(event).encode()))
+            told += _begin(cursor, message._replace(topic=_PREFIX + device, payload=json.dumps(event).encode()))
     return told
 
 

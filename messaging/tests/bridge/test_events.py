@@ -22,7 +22,8 @@ KEY, ACCOUNT, DEVICE = UUID(int=1), UUID(int=2), UUID(int=3)
 NOW = datetime(2026, 5, 1, 12, 0, 0, 5, tzinfo=UTC)
 
 MESSAGE: dict[str, Any] = {
-    "id": KEY, "time": NOW, "device_id": DEVICE, "direction": "from", "api": "get_ip", "payload": "{}", "malformed": False,
+    "id": KEY.hex, "time": events.timestamp(NOW), "device": DEVICE.hex, "direction": "from", "api": "get_ip", "payload": "{}",
+    "malformed": False,
 }  # fmt: skip
 COMMAND: dict[str, Any] = {
     "id": KEY, "time": NOW, "device_id": DEVICE, "api": "get_ip", "payload": "{}", "outcome": "answered", "answer": "{}",
