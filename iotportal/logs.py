@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 MAX_BYTES, FILES = 10_000_000, 5
 
+command: ContextVar[str] = ContextVar("command")  # the id of the one that is being carried out, for what is logged meanwhile
+
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class OfCommand(logging.Filter):
+    """Gives a line that is written while a command is carried out the command's id."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add it, unless the line has one; every line passes."""
+        if not hasattr(record, "command") and (current := command.get("")):
+            record.command = current
+        return True
 
 
 class JsonLines(logging.Formatter):
@@ -37,10 +50,11 @@ def configuration(*, level: str, json_lines: bool, file: str) -> dict[str, Any]:
         rotated = {"filename": file, "maxBytes": MAX_BYTES, "backupCount": FILES - 1, "delay": True, "encoding": "utf-8"}
         handlers["file"] = {"class": "logging.handlers.RotatingFileHandler", **rotated}
     for handler in handlers.values():
-        handler["formatter"] = "json" if json_lines else "line"
+        handler |= {"formatter": "json" if json_lines else "line", "filters": ["of_command"]}
     return {
         "version": 1,
         "disable_existing_loggers": False,
+        "filters": {"of_command": {"()": "iotportal.logs.OfCommand"}},
         "formatters": {
             "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
             "json": {"()": "iotportal.logs.JsonLines"},

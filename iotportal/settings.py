@@ -423,6 +423,11 @@ BACKUP_PASSPHRASE = env.secret("PORTAL_BACKUP_PASSPHRASE", "")  # under which `m
 WATCH_BIND = env.text("PORTAL_WATCH_BIND", "127.0.0.1")  # metrics and health, for those who look after the portal
 WATCH_PORT = env.integer("PORTAL_WATCH_PORT", 0, minimum=0, maximum=65535)  # 0: off; each process on a host needs its own
 
+# Where traces of commands go: a collector's OTLP over HTTP, by our name or by OpenTelemetry's own.
+OTLP_ENDPOINT = env.text("PORTAL_OTLP_ENDPOINT", "")
+TRACES = bool(OTLP_ENDPOINT) or any(env.text(f"OTEL_EXPORTER_OTLP_{name}ENDPOINT", "") for name in ("", "TRACES_"))
+OTLP_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", "iotportal")
+
 LOGGING = logs.configuration(
     level=env.text("PORTAL_LOG_LEVEL", "INFO"),
     json_lines=env.boolean("PORTAL_LOG_JSON", default=False),

@@ -167,8 +167,10 @@ class _Link(asyncio.Protocol):
 class Valkey:
     """A reconnecting connection to Valkey, used from one event loop."""
 
-    def __init__(self, url: str, scripts: tuple[Script, ...] = ()) -> None:
+    def __init__(self, url: str, scripts: tuple[Script, ...] = (), about: Callable[[Kept], dict[str, str]] | None = None) -> None:
+        """Take the server's URL and the scripts that will be run; `about`: a dropped command's fields in the log."""
         self._url = urlsplit(url)
+        self._about = about
         self._scripts = scripts
         self._link: _Link | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -219,7 +221,10 @@ class Valkey:
         """
         self._kept.append(arguments)
         if len(self._kept) > MAX_KEPT:
-            logger.error("dropped %s: %d wait for valkey already", self._kept.popleft()[0], MAX_KEPT)
+            dropped = self._kept.popleft()
+            logger.error(
+                "dropped %s: %d wait for valkey already", dropped[0], MAX_KEPT, extra=self._about and self._about(dropped)
+            )
         self._send_kept()
 
     def _send_kept(self) -> None:

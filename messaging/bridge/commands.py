@@ -8,6 +8,7 @@ beginning, and ever again, because one that has lost its office to us (PostgreSQ
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import threading
 import time
@@ -28,6 +29,7 @@ COUNT = 200
 FOLLOW_UP_S = 1.0  # how often it is looked whether another one has read what is ours
 FORGET_MS = 3_600_000  # a consumer that has read nothing for so long is gone
 BLOCK_MS = 500
+_ID = re.compile(r'"(?:id|late)": ?"([0-9a-f]{32})"')  # of a record that cannot be read otherwise
 RETRY_S = (0.1, 0.5, 1.0, 2.0)
 
 
@@ -141,7 +143,8 @@ def _record(entry: str, fields: dict[str, str] | None) -> Record:
     try:
         return Record(entry, read_record((fields or {}).get("r", "")))
     except BadRecord as error:
-        logger.warning("command record %s cannot be read: %s", entry, error)
+        found = _ID.search((fields or {}).get("r", ""))
+        logger.warning("command record %s cannot be read: %s", entry, error, extra={"command": found[1]} if found else None)
         return Record(entry, None)
 
 

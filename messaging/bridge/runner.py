@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from django.conf import settings
 from django.db import Error as DjangoError
@@ -34,6 +34,9 @@ from messaging.bridge.journal import Journal, Overtaken
 from messaging.bridge.source import Source, SourceLost
 from messaging.bridge.writer import Care, Uncommitted, Writer, Written, utc_now
 from messaging.partitions import make_partitions
+
+if TYPE_CHECKING:
+    from messaging.bridge.tracing import Traces
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ class Bridge:
         self._writer = Writer(self._database, journal or Journal(source.session), Directory())
         self._aftermath = Aftermath(settings.VALKEY_URL)
         self._reader = CommandReader(settings.VALKEY_URL, self._inbox.put_records)
+        self._traces = _make_traces()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.serving = threading.Event()  # in office, with the source open
@@ -113,6 +117,8 @@ class Bridge:
                 self._stop.wait(RETRY_S[-1])
             finally:
                 self._leave_office(overtaken=overtaken)
+        if self._traces is not None:
+            self._traces.close()
 
     # --- office ----------------------------------------------------------------------------------------------------------
 
@@ -246,13 +252,13 @@ class Bridge:
                 written = self._commit(part, care)
             except Poison as poison:
                 if care is Care.NONE:
-                    logger.critical("%s cannot even be entered into the journal; it is dropped", _name(part))
+                    logger.critical("%s cannot even be entered into the journal; it is dropped", _name(part), extra=_about(part))
                     self._aftermath.count("dropped", 1)
                     self._source.ack(part.messages)
                 elif len(part) > 1:
                     todo.extendleft((half, care) for half in reversed(part.halves()))
                 else:
-                    logger.error("the database refuses %s (%s)", _name(part), poison)
+                    logger.error("the database refuses %s (%s)", _name(part), poison, extra=_about(part))
                     todo.appendleft((part, Care.PLAIN if care is Care.FULL else Care.NONE))
                 continue
             self._finish(part, written)
@@ -289,6 +295,8 @@ class Bridge:
             self._tell(hooks.devices_spoke, written.said)
         self._source.ack(batch.messages)
         metrics.batch_written(batch, written)
+        if self._traces is not None and batch.records:
+            self._traces.written(batch.records)
         total = self._since_report
         for name in ("received", "rows", "commands", "duplicates", "malformed", "dropped"):
             setattr(total, name, getattr(total, name) + getattr(written, name))
@@ -392,6 +400,21 @@ class Bridge:
         """Wait. Raises _Stopping when told to stop."""
         if self._stop.wait(seconds):
             raise _Stopping
+
+
+def _make_traces() -> Traces | None:
+    """Return what traces commands, where a collector is named; else nothing of OpenTelemetry is loaded."""
+    if not settings.TRACES:
+        return None
+    from messaging.bridge.tracing import Traces
+
+    return Traces()
+
+
+def _about(batch: Batch) -> dict[str, str]:
+    """Return the fields of a log line about the one entry of a batch."""
+    fact = batch.records[0].fact if batch.records else None
+    return {} if fact is None else {"command": fact.id.hex, "device": fact.device.hex}
 
 
 def _name(batch: Batch) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic  # not loop.time(): uvloop counts whole milliseconds
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -25,6 +26,7 @@ from django.conf import settings
 from devices import profile_store
 from devices.access import parse_device_id
 from devices.profiles import API_NAME, Api, Kind, Profile
+from iotportal import logs
 from iotportal.problems import Problem
 from iotportal.uuid7 import seconds_of, uuid7
 from iotportal.valkey import LONGEST_WAIT_S, Valkey, ValkeyUnavailable
@@ -95,6 +97,12 @@ class _Pending:
     answered_ms: float | None = None
     attempts: int = 0
     raw: bytes | None = None
+
+
+def about_record(words: tuple[Any, ...]) -> dict[str, str]:
+    """Return the fields of a log line about a record that did not get into the stream; its command has none other then."""
+    record = json.loads(words[-1])
+    return {"command": record.get("id") or record["late"], "device": record["device"]}
 
 
 def lock_of(device_id: str, lane: str) -> str:
@@ -300,6 +308,7 @@ class Gateway:
         """Check and encode; what cannot be sent costs nothing."""
         command_id = uuid7()
         key = command_id.hex
+        logs.command.set(key)
         try:
             api = device.profile.api(api_name)
             if kind is not None:
@@ -670,9 +679,10 @@ class Gateway:
 
     def _lose(self, lock: str) -> None:
         """Another process has a lane that we thought ours: Valkey lost it, or we were too slow."""
-        logger.warning("lost the lock %s", lock)
-        self._held.pop(lock, None)
         _, device_id, *api = lock.split(":")
+        waiting = [one.key for one in self._pending.values() if one.device == device_id and api in ([], [one.api.name])]
+        logger.warning("lost the lock %s", lock, extra={"device": device_id, "commands": waiting})
+        self._held.pop(lock, None)
         device, lane = self._devices.get(device_id), api[0] if api else "*"
         if device is not None:
             device.granted.discard(lane)

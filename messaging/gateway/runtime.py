@@ -14,7 +14,7 @@ from django.db import connections
 from iotportal.problems import Problem
 from iotportal.valkey import Valkey
 from messaging.gateway.admission import SCRIPTS
-from messaging.gateway.core import MAX_TIMEOUT_S, Gateway
+from messaging.gateway.core import MAX_TIMEOUT_S, Gateway, about_record
 from messaging.gateway.mqtt import MqttTransport
 from messaging.gateway.transport import Transport
 
@@ -26,7 +26,7 @@ _lock = threading.Lock()
 
 def make_gateway() -> Gateway:
     """Return a gateway as the settings say, not started."""
-    return Gateway(_make_transport(), Valkey(settings.VALKEY_URL, SCRIPTS))
+    return Gateway(_make_transport(), Valkey(settings.VALKEY_URL, SCRIPTS, about_record))
 
 
 def _make_transport() -> Transport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 import logging.handlers
@@ -38,9 +39,24 @@ def test_an_error_is_told_with_where_it_happened_in_one_line() -> None:
 def test_a_file_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "portal.log"
     wanted = logs.configuration(level="INFO", json_lines=True, file=str(path))["handlers"]["file"]
+    assert wanted.pop("filters") == ["of_command"]
     assert (wanted.pop("class"), wanted.pop("formatter")) == ("logging.handlers.RotatingFileHandler", "json")
     handler = logging.handlers.RotatingFileHandler(**{**wanted, "maxBytes": 200})
     for number in range(20):
         handler.emit(logging.makeLogRecord({"msg": "x" * 90 + str(number)}))
     handler.close()
     assert len(list(tmp_path.iterdir())) == logs.FILES
+
+
+def test_what_is_logged_while_a_command_is_carried_out_has_its_id_and_what_is_about_another_has_that_ones() -> None:
+    def logged(**more: str) -> dict[str, object]:
+        record = logging.makeLogRecord({"msg": "something", **more})
+        assert logs.OfCommand().filter(record)
+        return line(record)
+
+    assert "command" not in logged()
+    context = contextvars.copy_context()
+    context.run(logs.command.set, "0192")
+    assert context.run(logged)["command"] == "0192"
+    assert context.run(logged, command="0193")["command"] == "0193"
+    assert "command" not in logged()
