@@ -85,7 +85,7 @@ class Traces:
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         closing.join(CLOSE_S)
-        self._exporter.shutdown()  # ends what it tries again
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # OpenTelemetry's; it ends what is tried again
 
     def _command(self, fact: CommandFact, now: int) -> None:
         """Trace a command; a record that is written again gives the same root."""
