@@ -106,7 +106,8 @@ def age(value: datetime | None) -> SafeString | str:
     if value is None:
         return ""
     exact = _exactly(timezone.localtime(value))
-    return format_html('<time datetime="{}" title="{}" data-age>{}</time>', value.isoformat(), exact, ago(value))
+    drawn = f'<time datetime="{value.isoformat()}" title="{exact}" data-age>{ago(value)}</time>'
+    return mark_safe(drawn)  # noqa: S308  # all of it is made from a time
 
 
 @register.filter
@@ -115,10 +116,9 @@ def clock(value: datetime | None, style: str = "") -> SafeString | str:
     if value is None:
         return ""
     local = timezone.localtime(value)
-    thousandths = "" if style else format_html('<span class="fr">.{}</span>', f"{local.microsecond // 1000:03d}")
-    return format_html(
-        '<time datetime="{}" title="{}">{}{}</time>', value.isoformat(), _exactly(local), f"{local:%H:%M:%S}", thousandths
-    )
+    thousandths = "" if style else f'<span class="fr">.{local.microsecond // 1000:03d}</span>'
+    drawn = f'<time datetime="{value.isoformat()}" title="{_exactly(local)}">{local:%H:%M:%S}{thousandths}</time>'
+    return mark_safe(drawn)  # noqa: S308  # all of it is made from a time
 
 
 @register.filter
