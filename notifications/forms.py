@@ -13,7 +13,7 @@ from devices.access import parse_device_id
 from devices.models import Device
 from iotportal.outward import URL_CHARACTERS
 from messaging.selectors import account_ids
-from notifications.models import ADDRESS_CHARACTERS, Channel, Rule, Status
+from notifications.models import ADDRESS_CHARACTERS, Channel, Comparison, Rule, Status
 from notifications.selectors import Filter
 
 
@@ -107,6 +107,9 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no 
         mine = Device.objects.for_user(user, Action.MANAGE).order_by("name")
         if instance is not None:  # a rule stays with its account
             mine = mine.filter(account=instance.account_id)
+        comparison = self.fields["comparison"]
+        if isinstance(comparison, forms.ChoiceField):
+            comparison.choices = Comparison.choices  # one of them is always chosen
         self.fields["field"].required = False  # where a command fails there is none
         device = self.fields["device"]
         if isinstance(device, forms.ModelChoiceField):
