@@ -17,6 +17,7 @@ from billing.services import give_credits
 from devices.tests.factories import make_account, make_member
 from iotportal.embedded import pushcatcher
 from iotportal.embedded.pushcatcher import PushBrowser
+from notifications.channels import push
 from notifications.channels.push import public_key
 from notifications.exports import add_notifications
 from notifications.models import Browser, Notification
@@ -113,6 +114,16 @@ class TestSending:
         one = ask("push:")
         assert after(one) == ("sent", "")
         assert (one.attempts.get().vendor_id, Browser.objects.filter(pk=gone.pk).exists()) == ("1 of 2", False)
+
+    def test_many_slow_push_services_do_not_hold_up_what_waits_behind(
+        self, ask: Ask, alice: User, service: PushService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(push, "LONGEST_S", 0.0)
+        for name in ("one", "two", "three"):
+            service.switch_on(alice, name)
+        service.status = 500
+        assert after(ask("push:")) == ("queued", "server_away")
+        assert len(service.vendor.asked) == 1
 
     def test_nobody_elses_browser_is_reached(self, ask: Ask, alice: User, account: Account, service: PushService) -> None:
         bob = make_account("bob").members.get()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from functools import lru_cache
 
 import requests
@@ -22,6 +23,7 @@ from notifications.models import Browser, Channel
 from notifications.services import browsers
 
 TTL_S = 6 * 3600  # how long a push service keeps it for a browser that is off
+LONGEST_S = 15.0  # after which no further browser is begun: others wait behind
 _BYTES = 3900  # of the JSON: encrypted it has at most 4,096 (RFC 8030, 7.2), of which 103 are header, key and padding
 _GONE = {404, 410}
 
@@ -42,7 +44,11 @@ class PushSender(Sender):
     def send(self, message: Outgoing) -> str:
         """Push to all browsers behind an address. At a second try one that had it shows it in the same place (`tag`, `Topic`)."""
         taken, failures = 0, list[SendFailure]()
+        ends = time.monotonic() + LONGEST_S
         for browser in browsers.of(message.address):
+            if (taken or failures) and time.monotonic() > ends:
+                failures.append(TemporaryFailure("server_away", "the push services are too slow"))
+                break
             try:
                 self._push(browser, message)
             except SendFailure as failure:
