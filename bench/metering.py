@@ -67,12 +67,14 @@ def serve_unmetered(port: str) -> None:
 
 def prepare(user_name: str) -> None:
     """Have the account pay for each command: none is free, ten cost a credit, and it has plenty."""
+    from django.conf import settings
     from django.db.models.functions import Now
 
     from accounts.models import Account
     from billing.models import Price
     from billing.services import give_credits
 
+    settings.FREE_MESSAGES_PER_MONTH = 0  # here the meter runs
     Price.objects.create(item="message", credits=1, per=10, starts_at=Now())
     account = Account.objects.get(memberships__user__username=user_name, kind="personal")
     give_credits(account=account, credits=10**9, reason="For the bench", key="bench")
@@ -135,6 +137,7 @@ def main() -> None:
         serve_unmetered(arguments.serve_unmetered)
         return
     with FleetPortal() as portal:
+        portal.env["PORTAL_FREE_MESSAGES"] = "0"
         prepare(portal.user.username)
         devices = portal.start_simulators(arguments.devices)
         portal.start_worker()
