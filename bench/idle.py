@@ -21,22 +21,17 @@ import uvloop
 
 from bench.commands import Ask, Http, Tally, load
 from bench.portal import wait_until
-from bench.rabbit import RabbitPortal
+from bench.rabbit import DirectPortal
 from bench.unit_costs import memory
 from iotportal.embedded import rabbitmq
 
 MOST_MS, MOST_MB = 50.0, 150.0
 CALLERS = (1, 10)
 CONNECTED = "SELECT count(*) FROM messaging_presence WHERE connected"
-_OF_A_PROXY = {"PORTAL_URL", "PORTAL_BEHIND_PROXY"}
 
 
-class IdlePortal(RabbitPortal):
-    """`RabbitPortal` that is asked without nginx."""
-
-    def more_settings(self) -> dict[str, str]:
-        """Return what makes the portal use RabbitMQ."""
-        return {name: value for name, value in super().more_settings().items() if name not in _OF_A_PROXY}
+class IdlePortal(DirectPortal):
+    """`DirectPortal` with a fleet of devices."""
 
     def connected(self) -> int:
         """Return how many devices the portal has for connected."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from messaging.gateway.amqp import AmqpTransport
 
 _LOCAL = "127.0.0.1"
+_OF_A_PROXY = {"PORTAL_URL", "PORTAL_BEHIND_PROXY"}
 
 
 class RabbitPortal(FleetPortal):
@@ -102,3 +103,11 @@ class RabbitPortal(FleetPortal):
         from messaging.gateway.amqp import AmqpTransport
 
         return AmqpTransport(settings.AMQP_HOST, settings.AMQP_PORT, settings.PKI_DIR)
+
+
+class DirectPortal(RabbitPortal):
+    """`RabbitPortal` whose callers come without nginx."""
+
+    def more_settings(self) -> dict[str, str]:
+        """Return what makes the portal use RabbitMQ."""
+        return {name: value for name, value in super().more_settings().items() if name not in _OF_A_PROXY}

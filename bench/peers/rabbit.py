@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 
-from bench.rabbit import RabbitPortal
+from bench.rabbit import DirectPortal
 from iotportal.embedded import rabbitmq
 
 PEER = "bench.peer"  # a user of RabbitMQ that may do everything
-_OF_A_PROXY = {"PORTAL_URL", "PORTAL_BEHIND_PROXY"}
 
 
-class PeerPortal(RabbitPortal):
-    """`RabbitPortal` that is asked without nginx, as its peers are, and whose RabbitMQ knows the peer."""
-
-    def more_settings(self) -> dict[str, str]:
-        """Return what makes the portal use RabbitMQ."""
-        return {name: value for name, value in super().more_settings().items() if name not in _OF_A_PROXY}
+class PeerPortal(DirectPortal):
+    """`DirectPortal`, for its peers are asked without nginx too, whose RabbitMQ knows the peer."""
 
     def start_rabbitmq(self) -> None:
         """Make the peer's certificate, have RabbitMQ know its name, and start it."""
