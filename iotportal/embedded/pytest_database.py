@@ -51,10 +51,15 @@ def _kind(item: pytest.Item) -> Kind:
 
 
 def _replace(database: str, template: str) -> None:
-    """Make `database` a copy of `template`; whoever is still connected to one of them is cut."""
+    """Make `database` a copy of `template`; whoever is still connected to one of them is cut.
+
+    Asynchronous tests ask the database in a thread that outlives them, which must not be left with a connection that is cut.
+    """
+    from asgiref.sync import SyncToAsync
     from django.db import connection, connections
 
     connections.close_all()
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
     with connection._nodb_cursor() as cursor:  # what Django makes and drops its test databases with
         quote = connection.ops.quote_name
         cursor.execute(f"DROP DATABASE IF EXISTS {quote(database)} WITH (FORCE)")
