@@ -207,7 +207,10 @@ def test_nothing_unsafe_is_done_without_the_csrf_token(people: People) -> None:
         "api/docs",
         "api/schema",
         "accounts/apple/login/callback/",
-        "receipts/twilio/",  # signed by who sends it
+        "receipts/twilio/",  # signed by who sends it, as the next two are
+        "receipts/vonage/",
+        "receipts/aws/",
+        "receipts/mail/<slug:provider>/",  # with a user and a password
         "payments/paypal/ipn/",  # PayPal has no cookie; what it says is verified with it
         "payments/paypal/webhook/",
         "notifications/unsubscribe/<str:secret>/",  # a mail program has no cookie; the link is the proof
