@@ -51,6 +51,7 @@ from tests.url_walk.people import (
     fresh_notification,
     fresh_profile,
     fresh_recipient,
+    fresh_rule,
 )
 from tests.url_walk.rows import ROLES, Row, read
 from tests.url_walk.table import TABLE
@@ -89,6 +90,7 @@ def people(
             people = People(portal, User.objects.get(pk=staff.pk), guest, fresh_profile(portal))
             fresh_notification(people)
             fresh_recipient(people)
+            fresh_rule(people)
             yield people
             forget_orders()  # or their account could not go
         forget_billing()
