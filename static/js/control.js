@@ -21,7 +21,7 @@ function say(form, kind, what, text, code, see) {
   if (code) more.replaceChildren(Object.assign(document.createElement("code"), { textContent: text }));
   else more.textContent = text ?? "";
   const link = note.querySelector("[data-see]");
-  if (see) Object.assign(link, { href: new URL(see).pathname, hidden: false });
+  if (see) Object.assign(link, { href: new URL(see).pathname, hidden: false }).before(" ");
   else link.remove();
   place.replaceChildren(note);
 }

@@ -25,7 +25,7 @@ OTHERS = (
     "paula",
     "bianca",
     "emma",
-    "nora",
+    "hanna",
 )
 
 

@@ -28,7 +28,7 @@ PushManager.prototype.getSubscription = async () => sessionStorage.getItem("on")
 def test_a_browser_is_switched_on_shows_what_is_pushed_and_is_taken_off_again(portal: Portal, desk: Desk) -> None:
     keys = portal.caught("/push/keys.json")
     about = {"endpoint": f"{portal.catcher}/push/{'a' * 32}", "keys": keys}
-    context = desk.context("nora", permissions=["notifications"])
+    context = desk.context("hanna", permissions=["notifications"])
     context.add_init_script(SERVICE % json.dumps(about))
     page = context.new_page()
     page.goto("/notifications/preferences/")
