@@ -62,7 +62,7 @@ WORDS: dict[str, Any] = {  # by "Component.field", or by field for all
     "recipient": "alice@example.com", "message": "The tank is full.", "topic": f"server/{_ID}/set_gpio",
     "field": "value", "only_field": "number", "only_value": "10", "every_minutes": 60, "urgent": False,
     "told_value": "1", "Rule.value": "1",
-    "NewRuleRequest.value": "1", "PatchedRuleWordsRequest.value": "1", "Rule.api": "get_gpio", "NewRuleRequest.api": "get_gpio",
+    "NewRuleRequest.device": _ID, "NewRuleRequest.value": "1", "PatchedRuleWordsRequest.value": "1", "Rule.api": "get_gpio", "NewRuleRequest.api": "get_gpio",
     "PatchedRuleWordsRequest.api": "get_gpio",
     "size_bytes": 26, "direction": "from", "ip": "192.168.1.20", "subnet": "255.255.255.0", "gateway": "192.168.1.1",
     "mac": "00:1b:44:11:3a:b7", "profile": "standard", "pattern": "Pump {n}", "count": 100, "version": 1,
