@@ -34,7 +34,7 @@ from devices.pki.authority import (
 from devices.pki.errors import PkiError
 from devices.pki.files import locked, private_directory, write_private
 from devices.pki.keys import key_id, private_key_pem, to_pem
-from devices.pki.setting_up import renew_own, server_names, sign_issuing, write_trust
+from devices.pki.setting_up import make_push_key, renew_own, server_names, sign_issuing, write_trust
 
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
 RETIRED = "retired-ca.{}.pem"
@@ -75,7 +75,7 @@ def bring(brought: Brought, *, replace_root: bool = False) -> list[str]:
         settle()
         if not file_at("issuing-ca.pem").exists():
             _refuse_leftovers()
-            return write_trust(made) + _put(made) + renew_own(made, server_names([]))
+            return write_trust(made) + _put(made) + renew_own(made, server_names([])) + make_push_key()
         present = authority()
         if made.root != present.root and not replace_root:
             raise PkiError("Devices trust the present root alone. To give all of them new files, say --replace-root.")

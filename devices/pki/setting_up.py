@@ -58,7 +58,7 @@ def set_up(names: Iterable[str] | None = None) -> list[str]:
     with locked(directory):
         settle()
         written = _make_root() + _make_issuing()
-        written += write_trust(authority()) + renew_own(authority(), wanted) + _key_at(PUSH_KEY)[1]
+        written += write_trust(authority()) + renew_own(authority(), wanted) + make_push_key()
     return written
 
 
@@ -75,6 +75,11 @@ def renew_own(authority: Authority, names: set[str] | None) -> list[str]:
     for common_name, name in SERVICES.items():
         written += _make_service(authority, common_name, name)
     return written
+
+
+def make_push_key() -> list[str]:
+    """Make the key by which push services know the portal, if there is none; return what was written."""
+    return _key_at(PUSH_KEY)[1]
 
 
 def _key_at(name: str) -> tuple[ec.EllipticCurvePrivateKey, list[str]]:

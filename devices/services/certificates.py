@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -78,9 +78,16 @@ def certify(device: Device, key: Key) -> Certificate:
         not_after=issued.not_valid_after_utc,
     )
     if key.private_pem is None:
+        _wait_for(certificate.key_hash)
         _refuse_untrusted(certificate.key_hash)
     certificate.save(force_insert=True)
     return certificate
+
+
+def _wait_for(key_hash: str) -> None:
+    """Let whoever is bringing the same key end first: two who check an exclusion constraint against each other are a deadlock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key_hash])
 
 
 def _refuse_untrusted(key_hash: str) -> None:

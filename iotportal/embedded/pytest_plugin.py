@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from _pytest.nodeid import NodeId
 
+from iotportal import uuid7
 from iotportal.embedded.throwaway import ThrowawayServers
 
 _SETTINGS = "iotportal.settings"
@@ -76,6 +77,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     twice = [name for name, times in names.items() if times > 1]
     if twice:
         raise pytest.UsageError(f"tests of the same name: {', '.join(twice[:5])}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin each test with ids of now: one that sets the clock forward leaves ids that later ones would have to follow."""
+    uuid7._last_ns = 0
 
 
 @pytest.hookimpl(trylast=True)

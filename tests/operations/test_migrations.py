@@ -10,7 +10,8 @@ from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
-SETTLED = {"accounts": 2, "billing": 4, "devices": 7, "messaging": 5, "notifications": 0}  # the last before there was this rule
+# The last before there was this rule; of notifications the last that came out together with its tables.
+SETTLED = {"accounts": 2, "billing": 4, "devices": 7, "messaging": 5, "notifications": 6}
 _LOCKS = re.compile(
     r"create\s+(unique\s+)?index\s+(?!concurrently|[^;]*\bon\s+only\b)|alter\s+column\s+\S+\s+(set\s+data\s+)?type", re.I
 )
