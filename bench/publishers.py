@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ _MAX_FRAME = 131_072
 _PAYLOAD = b'{"value": "%012d"}'
 
 
-class Publisher:
+class Publisher(ABC):
     """A connected device."""
 
     def __init__(self, root: Path, device: str, port: int) -> None:
@@ -33,17 +34,17 @@ class Publisher:
         self._heard = b""
         self.greet()
 
+    @abstractmethod
     def greet(self) -> None:
         """Go through the protocol's handshake."""
-        raise NotImplementedError
 
+    @abstractmethod
     def say(self, first: int) -> None:
         """Publish AT_ONCE numbered messages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> None:
         """Wait until the broker has taken everything, and go."""
-        raise NotImplementedError
 
     def _read(self) -> None:
         part = self._link.recv(65_536)

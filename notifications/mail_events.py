@@ -69,15 +69,12 @@ def _view(path: str, **over: object) -> Any:
 def take(provider: str, event: Any) -> None:
     """Write down what an `AnymailTrackingEvent` says; each counts once."""
     kind, address = event.event_type, str(event.recipient or "").strip().lower()
-    key = str(event.event_id or f"{event.message_id}:{kind}:{event.timestamp}")
-    if kind not in _TAKERS or not receipts.first_time(sender=provider, key=f"{key}:{address}"):
+    key = f"{event.event_id or f'{event.message_id}:{kind}:{event.timestamp}'}:{address}"
+    if kind not in _TAKERS or receipts.is_known(sender=provider, key=key):
         return
     detail = " ".join(str(event.mta_response or event.description or kind).split())
-    try:
-        _TAKERS[kind](event, {"sender": provider, "vendor_id": str(event.message_id or "")}, address, detail)
-    except Exception:
-        receipts.forget(sender=provider, key=f"{key}:{address}")
-        raise
+    _TAKERS[kind](event, {"sender": provider, "vendor_id": str(event.message_id or "")}, address, detail)
+    receipts.remember(sender=provider, key=key)
 
 
 def _delivered(_event: Any, which: dict[str, str], _address: str, _detail: str) -> None:

@@ -49,14 +49,14 @@ def complained(*, sender: str, vendor_id: str, address: str, detail: str) -> boo
     return True
 
 
-def first_time(*, sender: str, key: str) -> bool:
-    """Say whether a receipt is told for the first time. `key`: what its sender calls it."""
-    return bool(cache.add(_name(sender, key), 1, timeout=KNOWN_S))
+def is_known(*, sender: str, key: str) -> bool:
+    """Say whether a receipt was taken before. `key`: what its sender calls it."""
+    return cache.get(_name(sender, key)) is not None
 
 
-def forget(*, sender: str, key: str) -> None:
-    """Have a receipt count as new again: what it said could not be written down, so it is told again."""
-    cache.delete(_name(sender, key))
+def remember(*, sender: str, key: str) -> None:
+    """Know a receipt from now on. Once what it says is written down: until then it may be told again, and change nothing more."""
+    cache.set(_name(sender, key), 1, timeout=KNOWN_S)
 
 
 def _name(sender: str, key: str) -> str:

@@ -23,7 +23,7 @@ from pytest_django import Settings
 from iotportal import env
 from notifications.channels import sns_notices
 from notifications.models import Attempt, Notification, Suppression
-from notifications.services import outbox
+from notifications.services import outbox, receipts
 from notifications.tests.conftest import Ask
 from notifications.tests.http_server import Vendor, serve
 
@@ -95,6 +95,19 @@ class TestPostmark:
         Suppression.objects.filter(address=ADDRESS).delete()
         assert self.tell(**self.bounce) == 204
         assert suppressed() == []
+
+    def test_told_again_it_counts_where_the_process_died_over_it(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+        def die(**_about: object) -> None:
+            raise SystemExit
+
+        one = ask()
+        outbox.deliver()
+        with monkeypatch.context() as dying, pytest.raises(SystemExit):
+            dying.setattr(receipts, "came_back", die)
+            self.tell(**self.bounce)
+        assert self.tell(**self.bounce) == 204
+        assert after(one) == ("failed", "came_back")
+        assert suppressed() == ["bounced"]
 
     def test_a_complaint_counts_after_the_mail_arrived(self, ask: Ask) -> None:
         one = ask()
