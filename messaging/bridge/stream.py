@@ -144,6 +144,7 @@ class _Link:
         self._events: dict[UUID, int] = {}  # message id -> tag
         self._event_channel: BlockingChannel = self._connection.channel()
         self._offset = self._last = 0
+        self._is_new = False
         self._lock = threading.Lock()
         self._over = False
         self._thread: threading.Thread | None = None
@@ -156,6 +157,7 @@ class _Link:
             if error.reply_code != NOT_FOUND:
                 raise SourceLost(str(error)) from error
             self._channel = self._connection.channel()
+            self._is_new = True
             return False
         except (AMQPError, OSError) as error:
             raise SourceLost(str(error) or type(error).__name__) from error
@@ -251,10 +253,11 @@ class _Link:
         """Hand over who is connected now, in a message without an offset."""
         began = time.monotonic()
         try:
-            payload = presence.read_list(management.connections())
+            payload = presence.read_list(management.connections(), alone=self._is_new)
         except management.ManagementUnavailable as error:
             logger.warning("RabbitMQ does not say who is connected: %s", error)
         else:
+            self._is_new = False
             self._deliver(Incoming(uuid7(), presence.OPEN, payload, self._last, link=self._number))
         if time.monotonic() - began > 1.0:
             logger.warning("it took RabbitMQ %.1f s to say who is connected", time.monotonic() - began)

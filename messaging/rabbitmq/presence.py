@@ -66,12 +66,14 @@ def read_event(key: str, event: Mapping[str, Any]) -> tuple[str, bytes]:
     return _PREFIX + device, json.dumps(_connected(name, event)).encode()
 
 
-def read_list(connections: list[dict[str, Any]]) -> bytes:
-    """Return the payload of an OPEN message: what the management interface says of all open connections."""
+def read_list(connections: list[dict[str, Any]], *, alone: bool = False) -> bytes:
+    """Return the payload of an OPEN message: what the management interface says of all open connections.
+
+    `alone`: nothing else tells of the youngest either, for they were made before anybody listened to events.
+    """
     told = {one["name"]: [_text(one.get("user")), _connected(one["name"], one)] for one in connections}
-    return json.dumps(
-        {"at": time.time(), "open": {name: one for name, one in told.items() if is_device_id(str(one[0]))}}
-    ).encode()
+    listed = {name: one for name, one in told.items() if is_device_id(str(one[0]))}
+    return json.dumps({"at": time.time(), "settle": 0.0 if alone else SETTLE_S, "open": listed}).encode()
 
 
 def _connected(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def _compare(cursor: Cursor, message: Incoming, listed: Mapping[str, Any]) -> li
     gone = [name for name, opened in known.items() if name not in still and now - opened > SETTLE_S]
     told = _end(cursor, message, gone, now, "broker") if gone else []
     for name, (device, event) in still.items():
-        if name not in known and now - event["at"] > SETTLE_S:
+        if name not in known and now - event["at"] > listed["settle"]:
             told += _begin(cursor, message._replace(topic=_PREFIX + device, payload=json.dumps(event).encode()))
     return told
 

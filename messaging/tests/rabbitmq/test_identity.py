@@ -14,8 +14,10 @@ from accounts.models import Account
 from devices.models import Device
 from devices.services import delete_device, issue_secret, renew_certificate, revoke_certificate
 from devices.tests.factories import make_device
+from messaging.gateway.amqp import connection_parameters
 from messaging.models import BrokerConnection, Presence, PresenceChange
 from messaging.rabbitmq import management
+from messaging.rabbitmq.names import EVENT_QUEUE, STREAM
 from messaging.rabbitmq.warden import Warden
 from messaging.tests.broker.wire import Wire, wait_until
 from messaging.tests.identity import client_context, files_of
@@ -169,3 +171,15 @@ def test_a_bridge_that_was_away_hears_who_came_and_went(rabbit: RunningRabbit, s
     wait_until(lambda: Presence.objects.filter(device=pump, connected=False).exists(), "absence")
     assert PresenceChange.objects.filter(device=pump, state="disconnected").count() == 1
     assert Presence.objects.get(device=pump).address == "127.0.0.1"
+
+
+def test_a_device_that_came_before_the_first_bridge_is_connected_as_soon_as_that_looks(
+    rabbit: RunningRabbit, start_bridge: StartBridge, pump: Device
+) -> None:
+    with pika.BlockingConnection(connection_parameters("localhost", rabbit.ports.amqps, rabbit.pki, "bridge")) as link:
+        for queue in (STREAM, EVENT_QUEUE):
+            link.channel().queue_delete(queue)
+    assert board(rabbit, files_of(pump)).connect(pump.hex) == ACCEPTED
+    wait_until(lambda: any(one["user"] == pump.hex for one in management.connections()), "the list of connections")
+    start_bridge()
+    wait_until(lambda: Presence.objects.filter(device=pump, connected=True).exists(), "its presence")
