@@ -1,6 +1,7 @@
 """The billing app."""
 
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class BillingConfig(AppConfig):
@@ -13,7 +14,9 @@ class BillingConfig(AppConfig):
         from accounts import operators
         from accounts.hooks import account_exported
         from billing import exports
+        from billing.checks import check_payments
 
+        register(check_payments)
         account_exported.register(exports.add_billing)
 
         operators.need(

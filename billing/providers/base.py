@@ -71,6 +71,10 @@ class PaymentProvider(Protocol):
 
     name: Provider
 
+    def missing(self) -> list[str]:
+        """Return the variables that are not set and without which it cannot sell, nor tell its notices from others'."""
+        ...
+
     def begin(self, order: Order, ways: Ways) -> Begun:
         """Have the provider wait for the buyer's approval. Raises ProviderError."""
         ...

@@ -37,9 +37,19 @@ class PayPalOrders:
 
     name = Provider.PAYPAL_ORDERS
 
+    def missing(self) -> list[str]:
+        """Name the app at PayPal and its webhook; a PayPal on this machine asks for no secret."""
+        needed = {"CLIENT_ID": settings.PAYPAL_CLIENT_ID, "WEBHOOK_ID": settings.PAYPAL_WEBHOOK_ID}
+        needed |= {} if settings.PAYPAL_URL else {"CLIENT_SECRET": settings.PAYPAL_CLIENT_SECRET}
+        return [f"PORTAL_PAYPAL_{name}" for name, value in needed.items() if not value]
+
     def begin(self, order: Order, ways: Ways) -> Begun:
-        """Make the order at PayPal, the same one however often it is asked for, and return where its buyer approves it."""
-        made = _sdk().create_order(order, ways)
+        """Make the order at PayPal, the same one however often it is asked for, and return where its buyer approves it.
+
+        One whose payment failed is over at PayPal: paying again takes another.
+        """
+        failed = order.transactions.filter(kind=Kind.PAYMENT, status=Status.FAILED).count()
+        made = _sdk().create_order(order, ways, name=f"{order.pk.hex}-{failed}" if failed else order.pk.hex)
         urls = [link["href"] for link in made.get("links", ()) if link.get("rel") in {"approve", "payer-action"}]
         if not urls or not made.get("id"):
             raise ProviderError("PayPal did not say where the payment is approved.")

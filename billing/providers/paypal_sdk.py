@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
+from apimatic_core.exceptions.auth_validation_exception import AuthValidationException
 from django.conf import settings
 from paypalserversdk.configuration import Configuration, Environment, Server
 from paypalserversdk.exceptions.api_exception import ApiException
@@ -23,6 +25,8 @@ from billing.models import Order, PaymentTransaction
 from billing.providers.base import Declined, ProviderError, ProviderUnavailable, Ways
 from billing.providers.paypal import TIMEOUT_S, read_json
 
+logger = logging.getLogger(__name__)
+
 _local = threading.local()
 _WHOLE = {"prefer": "return=representation"}
 
@@ -35,13 +39,13 @@ class _Where(Configuration):  # type: ignore[misc]  # the SDK has no types
         return settings.PAYPAL_URL or str(super().get_base_uri(server))
 
 
-def create_order(order: Order, ways: Ways) -> dict[str, Any]:
-    """Make an order at PayPal, the same one however often it is asked for. Raises ProviderError."""
+def create_order(order: Order, ways: Ways, *, name: str) -> dict[str, Any]:
+    """Make an order at PayPal, the same one however often it is asked for with this name. Raises ProviderError."""
     amount = AmountWithBreakdown(order.currency, money.to_text(order.price_minor, order.currency))
-    about = {"custom_id": order.pk.hex, "invoice_id": order.pk.hex, "description": f"{order.credits:,} credits"}
+    about = {"custom_id": order.pk.hex, "invoice_id": name, "description": f"{order.credits:,} credits"}
     way = {"return_url": ways.back, "cancel_url": ways.cancel, "user_action": "PAY_NOW", "shipping_preference": "NO_SHIPPING"}
     body = OrderRequest("CAPTURE", [PurchaseUnitRequest(amount, **about)], application_context=OrderApplicationContext(**way))
-    return _asked(_client().orders.create_order, {"body": body, "paypal_request_id": order.pk.hex, **_WHOLE})
+    return _asked(_client().orders.create_order, {"body": body, "paypal_request_id": name, **_WHOLE})
 
 
 def capture_order(order: Order) -> dict[str, Any]:
@@ -99,6 +103,9 @@ def _asked(operation: Any, options: dict[str, Any]) -> dict[str, Any]:
         if error.response_code in {400, 403}:
             raise ProviderError("PayPal refused the order.") from error
         raise ProviderUnavailable(f"PayPal answered {error.response_code}.") from error
+    except AuthValidationException as error:
+        logger.error("PayPal gave no token: is it away, or are PORTAL_PAYPAL_CLIENT_ID and its secret not those of an app there?")
+        raise ProviderUnavailable("PayPal cannot be reached right now.") from error
     except RequestException as error:
         raise ProviderUnavailable("PayPal cannot be reached right now.") from error
     found = read_json(answer.text.encode() if isinstance(answer.text, str) else answer.text)

@@ -45,6 +45,10 @@ class PayPalStandard:
 
     name = Provider.PAYPAL_STANDARD
 
+    def missing(self) -> list[str]:
+        """Name who is paid."""
+        return [] if settings.PAYPAL_RECEIVER else ["PORTAL_PAYPAL_RECEIVER"]
+
     def begin(self, order: Order, ways: Ways) -> Begun:
         """Return PayPal's page for this order, which a guest may pay with a card."""
         fields = {

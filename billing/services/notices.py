@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from time import monotonic
 from uuid import UUID
 
 from django.conf import settings
@@ -27,6 +28,7 @@ _LEFT_OPEN = timedelta(seconds=30)  # for so long, whoever received a notice may
 _GIVEN_UP = timedelta(days=4)  # until when a provider itself repeats a notice
 _REFUSED_KEPT = timedelta(days=30)
 _BATCH = 200
+_SWEEP_S = 30.0  # so long at the most a run of the job asks a provider that does not answer
 
 
 def receive_notice(*, provider: str, body: bytes, headers: dict[str, str], address: str | None) -> PaymentNotice:
@@ -68,13 +70,14 @@ def process_open_notices() -> int:
     open_ones = PaymentNotice.objects.filter(
         outcome=Outcome.OPEN, received_at__lt=now - _LEFT_OPEN, received_at__gt=now - _GIVEN_UP
     )
-    done = 0
-    for notice in open_ones.order_by("pk")[:_BATCH]:
+    done, ends = 0, monotonic() + _SWEEP_S
+    for notice in open_ones.order_by("?")[:_BATCH]:  # anybody can send one at which the provider stumbles: none keeps the others
+        if monotonic() > ends:
+            break
         try:
             process_notice(notice)
         except ProviderUnavailable as error:
             logger.warning("notice %s stays open: %s", notice.pk, error)
-            break  # it is no more there for the next one
         except Exception:
             logger.exception("notice %s stays open", notice.pk)
         else:

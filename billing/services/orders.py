@@ -19,6 +19,8 @@ from billing.providers import NotForUs, Ways
 from billing.services.ledger import BillingError, credits_of
 from billing.services.payments import apply_report
 
+_PAYABLE = {Order.Status.OPEN, Order.Status.FAILED}
+
 
 class NothingForSale(BillingError):
     """No payment provider is set up, or the package is not offered."""
@@ -81,12 +83,13 @@ def complete_payment(order: Order) -> Order:
     Raises:
         ProviderError: the provider does not answer now; ask again.
     """
-    if order.status == Order.Status.OPEN:
-        report = providers.provider_named(order.provider).complete(order)
-        if report is not None:
-            with suppress(NotForUs), transaction.atomic():  # then the provider's notice of it will say what is wrong
-                apply_report(order, report)
-            order.refresh_from_db()
+    if order.status in _PAYABLE:
+        with suppress(NotForUs):  # then the provider's notice of it will say what is wrong
+            report = providers.provider_named(order.provider).complete(order)
+            if report is not None:
+                with transaction.atomic():
+                    apply_report(order, report)
+                order.refresh_from_db()
     return order
 
 
@@ -98,7 +101,7 @@ def begin_payment(order: Order, *, site: str = "") -> str:
         NothingForSale: the operator has switched payments off since.
         ProviderError: the provider does not take it now.
     """
-    if order.status not in {Order.Status.OPEN, Order.Status.FAILED}:
+    if order.status not in _PAYABLE:
         raise NotPayable("This order is paid, or its payment is under way.")
     if providers.current() is None:
         raise NothingForSale("Payments are switched off here.")

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from html import unescape
 
 import pytest
 import requests
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import Account, User
+from billing.checks import check_payments
 from billing.models import Order, PaymentNotice, PaymentTransaction
 from billing.services import balance, orders, refunds, verify_ledger
+from billing.services.notices import process_open_notices
 from billing.tests.paypal import Sandbox, order_of, tell, tell_event
 from simulators.paypal.world import Sale
 
 pytestmark = pytest.mark.usefixtures("clean_valkey")
+
+WEBHOOK = "/payments/paypal/webhook/"
 
 
 @pytest.fixture
@@ -114,6 +120,67 @@ def test_without_paypal_the_buyer_is_told(pay_pal: Sandbox, order: Order, alice:
     client.force_login(alice.memberships.get().user)
     answer = client.post(f"/account/orders/{order.pk}/pay/")
     assert (answer.status_code, "PayPal cannot be reached right now" in answer.content.decode()) == (503, True)
+
+
+def test_while_paypal_gives_no_token_the_buyer_is_told(
+    pay_pal: Sandbox, order: Order, alice: Account, settings: Settings
+) -> None:
+    orders.begin_payment(order)
+    settings.PAYPAL_CLIENT_ID = ""
+    client = Client()
+    client.force_login(alice.memberships.get().user)
+    answer = client.post(f"/account/orders/{order.pk}/pay/")
+    assert (answer.status_code, "PayPal cannot be reached right now" in answer.content.decode()) == (503, True)
+    assert "Waiting for PayPal" in client.get(f"/account/orders/{order.pk}/return/").content.decode()
+
+
+def test_a_payment_that_failed_can_be_made_again(pay_pal: Sandbox, order: Order, alice: Account) -> None:
+    first = approved(pay_pal, order)
+    rest = pay_pal.rest
+    assert [tell_event(rest.captured(first, event)) for event in ("PENDING", "DENIED")] == ["applied"] * 2
+    order.refresh_from_db()
+    assert order.status == "failed"
+    second = approved(pay_pal, order)
+    assert second is not first
+    assert orders.complete_payment(Order.objects.get()).status == "paid"
+    assert [tell_event(rest.captured(second)), tell_event(rest.captured(first, "DENIED"))] == ["repeated"] * 2
+    assert (balance(alice), Order.objects.get().status, verify_ledger()) == (500, "paid", [])
+
+
+def test_money_that_went_to_another_receiver_breaks_no_page(
+    pay_pal: Sandbox, order: Order, alice: Account, settings: Settings
+) -> None:
+    sale = approved(pay_pal, order)
+    settings.PAYPAL_RECEIVER = "another@example.com"
+    client = Client()
+    client.force_login(alice.memberships.get().user)
+    assert client.get(f"/account/orders/{order.pk}/return/").status_code == 200
+    assert (tell_event(pay_pal.rest.captured(sale)), balance(alice)) == ("rejected", 0)
+
+
+def test_a_notice_at_which_paypal_stumbles_keeps_no_other(
+    pay_pal: Sandbox, order: Order, alice: Account, settings: Settings
+) -> None:
+    event = pay_pal.rest.captured(approved(pay_pal, order))
+    bad = {**event.headers, "PAYPAL-AUTH-ALGO": "none"}
+    assert Client().post(WEBHOOK, event.body, content_type="application/json", headers=bad).status_code == 503
+    settings.PAYPAL_URL = "http://127.0.0.1:9"
+    assert Client().post(WEBHOOK, event.body, content_type="application/json", headers=event.headers).status_code == 503
+    settings.PAYPAL_URL = pay_pal.url
+    PaymentNotice.objects.update(received_at=timezone.now() - timedelta(minutes=1))
+    assert (process_open_notices(), balance(alice)) == (1, 500)
+    assert sorted(PaymentNotice.objects.values_list("outcome", flat=True)) == ["applied", "open"]
+
+
+@pytest.mark.parametrize("name", ["PAYPAL_CLIENT_ID", "PAYPAL_WEBHOOK_ID"])
+def test_a_shop_without_webhooks_takes_none(pay_pal: Sandbox, order: Order, settings: Settings, name: str) -> None:
+    event = pay_pal.rest.captured(approved(pay_pal, order))
+    assert check_payments() == []
+    setattr(settings, name, "")
+    answer = Client().post(WEBHOOK, event.body, content_type="application/json", headers=event.headers)
+    assert (answer.status_code, PaymentNotice.objects.exists()) == (404, False)
+    [found] = check_payments()
+    assert f"PORTAL_{name}" in str(found.hint)
 
 
 def test_an_operator_refunds_and_the_credits_go_with_it(pay_pal: Sandbox, order: Order, alice: Account) -> None:

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.limits import Limit
 from billing.models import Provider
-from billing.providers import ProviderUnavailable
+from billing.providers import ProviderUnavailable, provider_named
 from billing.providers.paypal_orders import SIGNED
 from billing.services import notices
 
@@ -33,7 +33,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
 
 
 def _take(request: HttpRequest, provider: Provider, headers: dict[str, str]) -> HttpResponse:
-    if settings.PAYMENTS == "off":  # or anybody could have the portal ask PayPal something
+    if settings.PAYMENTS == "off" or provider_named(provider).missing():  # or anybody could have the portal ask PayPal something
         raise Http404("Nothing is for sale here.")
     address = get_adapter(request).get_client_ip(request)
     if int(request.META.get("CONTENT_LENGTH") or 0) > notices.MAX_BYTES or len(request.body) > notices.MAX_BYTES:

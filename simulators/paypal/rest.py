@@ -49,7 +49,7 @@ class Rest:
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
         """Answer a call; returns status and JSON."""
         if path == "/v1/oauth2/token":
-            if not headers.get("authorization", "").startswith("Basic "):
+            if not _client_id(headers.get("authorization", "")):
                 return 401, {"error": "invalid_client"}
             token = secrets.token_urlsafe(24)
             self._tokens.add(token)
@@ -63,6 +63,8 @@ class Rest:
         if headers.get("authorization", "").removeprefix("Bearer ") not in self._tokens:
             return 401, {"name": "AUTHENTICATION_FAILURE", "message": "Authentication failed."}
         if path == "/v1/notifications/verify-webhook-signature":
+            if b'"auth_algo": "SHA256withRSA"' not in body:
+                return 400, {"name": "VALIDATION_ERROR", "message": "Invalid request - see details."}
             return 200, {"verification_status": "SUCCESS" if self._signed(body) else "FAILURE"}
         if path == "/v2/checkout/orders":
             return self._create(json.loads(body), headers.get("paypal-request-id", ""))
@@ -194,6 +196,12 @@ class Rest:
             "final_capture": True,
             "links": [],
         }
+
+
+def _client_id(authorization: str) -> str:
+    """Return who says that it asks, of HTTP's Basic authorization; nothing where nobody does."""
+    kind, _, word = authorization.partition(" ")
+    return base64.b64decode(word).partition(b":")[0].decode("latin-1") if kind == "Basic" else ""
 
 
 def _refused(status: int, issue: str) -> tuple[int, dict[str, Any]]:
