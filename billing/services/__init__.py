@@ -9,6 +9,7 @@ from billing.services.emulator_time import (
 from billing.services.ledger import (
     AlreadyReversed,
     BillingError,
+    FollowsPayment,
     InsufficientCredits,
     InvalidEntry,
     KeyReused,
@@ -32,6 +33,7 @@ __all__ = [
     "AlreadyReversed",
     "BillingError",
     "EmulatorTime",
+    "FollowsPayment",
     "InsufficientCredits",
     "InvalidEntry",
     "KeyReused",

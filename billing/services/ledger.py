@@ -44,6 +44,10 @@ class AlreadyReversed(BillingError):
     """The entry was put right before, or puts another right itself."""
 
 
+class FollowsPayment(BillingError):
+    """The entry is what a payment or refund moved; undone here, the same credits would be taken twice with a refund."""
+
+
 @dataclass(frozen=True, slots=True)
 class Leg:
     """What an entry is to add to an account; below zero, to take from it."""
@@ -131,6 +135,7 @@ def reverse_entry(*, entry: Entry, reason: str) -> Entry:
 
     Raises:
         AlreadyReversed: it was, or is a reversal itself.
+        FollowsPayment: it is a payment's.
         InsufficientCredits: what it brought is used up.
         InvalidEntry: no reason was given.
     """
@@ -138,6 +143,8 @@ def reverse_entry(*, entry: Entry, reason: str) -> Entry:
         raise AlreadyReversed("That entry reverses another. Correct the balance instead.")
     if Entry.objects.filter(reverses=entry).exists():
         raise AlreadyReversed("That entry was reversed before.")
+    if hasattr(entry, "payment"):
+        raise FollowsPayment("These credits follow a payment's money. Refund the order, or correct the balance.")
     legs = [Leg(one.account, -one.amount) for one in entry.postings.select_related("account")]
     return post_entry(cause=Cause.REVERSAL, key=f"reversal:{entry.pk.hex}", legs=legs, reason=reason, reverses=entry)
 

@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from accounts.models import Account
 from billing.models import LedgerAccount, Order, PaymentNotice, PaymentTransaction, Receipt
-from billing.services import balance, credits_of, spend_credits, verify_ledger
+from billing.services import FollowsPayment, balance, credits_of, reverse_entry, spend_credits, verify_ledger
 from billing.services.notices import MAX_BYTES, forget_old_notices, forget_refused_notices, process_open_notices
 from billing.tests.helpers import total
 from billing.tests.paypal import Sandbox, order_of, tell
@@ -142,6 +142,15 @@ def test_credits_that_are_used_already_become_a_debt_which_the_next_purchase_pay
     tell(pay_pal.world.payment(pay_pal.sale(order_of(alice))))
     assert (balance(alice), debt(alice), total()) == (100, 0, 0)
     assert verify_ledger() == []
+
+
+def test_what_a_payment_moved_is_undone_by_a_refund_alone(pay_pal: Sandbox, alice: Account) -> None:
+    sale = pay_pal.sale(order_of(alice))
+    tell(pay_pal.world.payment(sale))
+    with pytest.raises(FollowsPayment):
+        reverse_entry(entry=PaymentTransaction.objects.get().entry, reason="Fraud")  # type: ignore[arg-type]  # it has one
+    tell(pay_pal.world.refund(sale))
+    assert (balance(alice), debt(alice), verify_ledger()) == (0, 0, [])
 
 
 def test_a_chargeback_takes_the_credits_and_a_won_dispute_gives_them_again(pay_pal: Sandbox, alice: Account) -> None:
