@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import groupby
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 
@@ -34,13 +34,16 @@ class Shelf:
 def shelf(device: Device) -> Shelf:
     """Return the device's certificates, without their long columns."""
     found = Shelf()
-    for certificate in device.certificates.defer("pem").order_by("-created_at")[: PAST_SHOWN + 2]:
+    # The good ones first: however often a device that is away was renewed, what it may still use is shown.
+    newest = device.certificates.defer("pem").alias(over=Q(status=Certificate.Status.REVOKED)).order_by("over", "-created_at")
+    for certificate in newest[: PAST_SHOWN + 2]:
         if certificate.status == Certificate.Status.ACTIVE:
             found.active = certificate
         elif certificate.status == Certificate.Status.RETIRING:
             found.retiring = certificate
         else:
             found.past.append(certificate)
+    del found.past[PAST_SHOWN:]
     return found
 
 

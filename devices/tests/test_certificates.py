@@ -19,6 +19,7 @@ from pytest_django import Settings
 
 from accounts.models import Account
 from devices import hooks, pki, services
+from devices.certificates import PAST_SHOWN, shelf
 from devices.downloads import KeyUnavailable, device_files, header, private_key
 from devices.hooks import ExpiringCertificate
 from devices.models import Certificate, Device, EventKind
@@ -179,6 +180,15 @@ def test_a_second_renewal_keeps_what_the_device_has_and_drops_what_it_never_used
         renew_certificate(device=device)
     assert states(device) == ["retiring", "revoked", "revoked", "active"]
     assert device.certificates.get(status="retiring") == in_the_device
+
+
+def test_what_a_device_still_has_is_shown_however_often_it_was_renewed_since(account: Account) -> None:
+    device = register_device(account=account, name="Pump").device
+    first = device.certificates.get()
+    for _ in range(PAST_SHOWN + 2):
+        newest = renew_certificate(device=device).certificate
+    found = shelf(device)
+    assert (found.active, found.retiring, len(found.past)) == (newest, first, PAST_SHOWN)
 
 
 def test_without_an_overlap_the_old_certificate_goes_at_once(account: Account, settings: Settings) -> None:
