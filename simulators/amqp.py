@@ -13,7 +13,6 @@ import ssl
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pika
@@ -25,6 +24,7 @@ from simulators.console import Console
 from simulators.device import Device, Outgoing
 from simulators.faults import FaultInjector
 from simulators.link import Pause
+from simulators.profiles import ProfileProblem
 from simulators.settings import DeviceSettings, SettingsError
 
 PORT = 5671
@@ -153,13 +153,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         found = mqtt._devices(arguments)
         options = mqtt.options_of(arguments)
-    except (SettingsError, ValueError) as error:
+    except (SettingsError, ProfileProblem, ValueError) as error:
         print(error, file=sys.stderr)
         return mqtt.EXIT_SETTINGS
     if not found:
         parser.error("say which devices: --zip, --fleet or --id")
     console = Console(quiet=arguments.quiet, traffic=len(found) <= mqtt.SHOW_TRAFFIC_UP_TO)
-    devices = [AmqpDevice(replace(settings), context, options, console) for settings, context in found]
+    devices = [AmqpDevice(settings, context, options, console) for settings, context in found]
     threads = [threading.Thread(target=device.run, daemon=True) for device in devices]
 
     def stop(*_: object) -> None:

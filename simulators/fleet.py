@@ -46,6 +46,11 @@ class Churn:
     ramp_s: float = 0.0
 
 
+def drawn(chance: random.Random, mean_s: float) -> float:
+    """Return a time of that mean, exponentially distributed; 0 of a mean of 0."""
+    return chance.expovariate(1 / mean_s) if mean_s else 0.0
+
+
 class ChurningFleet(Fleet):
     """A fleet whose devices come and go."""
 
@@ -69,10 +74,10 @@ class ChurningFleet(Fleet):
             link.go_away(chance.uniform(0, churn.ramp_s), goodbye=False)
         while churn.session_s:
             await link.listening.wait()
-            await asyncio.sleep(chance.expovariate(1 / churn.session_s))
+            await asyncio.sleep(drawn(chance, churn.session_s))
             if not link.listening.is_set():
                 continue  # lost meanwhile
-            link.go_away(chance.expovariate(1 / churn.away_s), goodbye=chance.random() >= churn.vanish)
+            link.go_away(drawn(chance, churn.away_s), goodbye=chance.random() >= churn.vanish)
 
 
 def run_part(folders: list[Path], overrides: Overrides, options: Options, churn: Churn, shown: Any, stop: Any) -> None:

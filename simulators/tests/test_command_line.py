@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from simulators import amqp
 from simulators.console import Console, printable
 from simulators.mqtt import EXIT_SETTINGS, main
 from simulators.tests.pki import Authority, write
@@ -27,6 +28,11 @@ from simulators.tests.pki import Authority, write
 def test_it_says_what_is_missing(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == EXIT_SETTINGS
     assert complaint in capsys.readouterr().err
+
+
+def test_over_amqp_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert amqp.main(["--profile", "x"]) == EXIT_SETTINGS
+    assert "no profile is named x" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--loss", "2"], ["--loss", "nan"], ["--delay-ms", "-1"], ["--port", "0"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from simulators.console import Console
-from simulators.fleet import Churn, ChurningFleet
+from simulators.fleet import Churn, ChurningFleet, drawn
 from simulators.mqtt import Options
 from simulators.settings import Overrides, load
 from simulators.tests.portal import DEADLINE_S, Portal
@@ -37,6 +38,10 @@ async def test_a_device_comes_and_goes(portal: Portal, tmp_path: Path, vanish: f
         assert (await watcher.event("disconnected"))["reason"] == reason
         fleet.stop()
         assert await asyncio.wait_for(running, DEADLINE_S) == 0
+
+
+def test_a_mean_of_nothing_is_no_time() -> None:
+    assert drawn(random.Random(1), 0.0) == 0.0 < drawn(random.Random(1), 5.0)
 
 
 async def test_one_that_begins_later_hears_its_first_command(portal: Portal, tmp_path: Path) -> None:
