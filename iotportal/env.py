@@ -100,7 +100,7 @@ def database(name: str = "DATABASE_URL", default: str | None = None) -> dict[str
     if unknown := sorted(options.keys() - set(DATABASE_TLS)):  # to pass over one would be to connect without it
         raise ImproperlyConfigured(f"{name} has {unknown[0]}; after ? it takes {', '.join(DATABASE_TLS)} alone.")
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "iotportal.database",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

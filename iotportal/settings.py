@@ -95,8 +95,14 @@ TEMPLATES = [
 ]
 
 # --- data ----------------------------------------------------------------------------------------------------------------
-# No connection outlives its request: under ASGI each request has a thread of its own, which would take it along unused.
-DATABASES = {"default": {**env.database(), "CONN_MAX_AGE": 0}}
+# Each request gives its connection back: under ASGI it has a thread of its own, which would take it along unused.
+DATABASES = {
+    "default": {
+        **env.database(),
+        "CONN_MAX_AGE": 0,
+        "POOL": env.integer("PORTAL_DATABASE_POOL", 8, minimum=0, maximum=1000),
+    }
+}
 VALKEY_URL = env.secret("VALKEY_URL")
 CACHES = {  # version 2: what an older portal left there was no JSON
     "default": {"BACKEND": "iotportal.cache.SharedCache", "LOCATION": VALKEY_URL, "KEY_PREFIX": "cache", "VERSION": 2}

@@ -58,6 +58,7 @@ def _set_up_django() -> None:
     from django.conf import settings
 
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # hundreds of users, none of them real
+    settings.DATABASES["default"]["POOL"] = 0  # a database is not copied nor dropped while anybody is connected to it
     settings.WHITENOISE_AUTOREFRESH = True  # each test client loads the middlewares anew, and would read all static files
     django.setup()
 

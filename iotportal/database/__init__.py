@@ -1,0 +1,1 @@
+"""PostgreSQL for Django, with connections that rest in between (docs/adr/0007)."""
