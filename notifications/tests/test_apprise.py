@@ -104,7 +104,8 @@ class TestAdding:
         "url",
         [
             TELEGRAM, "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general", "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
-            "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "pover://user@token?priority=high",
+            "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+            "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=k&token=t&threadKey=x", "pover://user@token?priority=high",
             "x://consumer/secret/token/tokensecret", f"TGRAM://{TOKEN}/987654321/?silent=yes",
         ],
     )  # fmt: skip
@@ -119,7 +120,11 @@ class TestAdding:
             "matrix://a:b@localhost", "syslog://", "dbus://", "gotify://localhost/token",
             "apprise://localhost/key", "file:///etc/passwd",
             "https://example.com/", "tgram://", "tgram://x", "", "://", "slack://", f"{TELEGRAM}?verify=no",
-            f"{TELEGRAM}?redirect=yes", f"{TELEGRAM}?template=/etc/passwd", f"{TELEGRAM}?cto=600", f"{TELEGRAM}?+X-Evil=1",
+            f"{TELEGRAM}?redirect=yes", f"{TELEGRAM}?template=/etc/passwd", f"{TELEGRAM}?silent=yes;template=/etc/passwd",
+            f"{ROOMS['slack'][2]}?template=http://localhost/", f"{TELEGRAM}#?template=/etc/passwd",
+            "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ?template=http://localhost/",
+            "https://discord.com/api/webhooks/4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js?template=/etc/passwd",
+            f"{TELEGRAM}?cto=600", f"{TELEGRAM}?+X-Evil=1",
             "tgram://[::1", TELEGRAM + "x" * 2000, "tgram://a\0b", "https://hooks.slack.com.evil.example/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
         ],
     )  # fmt: skip

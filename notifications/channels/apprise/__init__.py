@@ -12,7 +12,7 @@ import re
 from html import escape
 from importlib import import_module
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
@@ -38,6 +38,7 @@ _FIXED = {
 _NATIVE = {"hooks.slack.com": "slack", "discord.com": "discord", "chat.googleapis.com": "gchat", "maker.ifttt.com": "ifttt"}
 _CALLS = re.compile(r"(?<=@)(?=(?:everyone|here|channel|all)\b)|(?<=<)(?=[!@#])", re.IGNORECASE)  # what rings up a whole room
 _OPTIONS = {"to", "topic", "thread", "silent", "preview", "priority", "sound", "region"}
+_NATIVE_OPTIONS = _OPTIONS | {"key", "token", "threadkey", "mode"}  # Google's, and what Apprise adds to Slack's
 
 logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it names whom it writes to, and at times by what
 
@@ -53,21 +54,20 @@ def open_url(url: str) -> Any:
     schema, rest, _ = url.partition("://")
     schema = schema.lower()
     try:
-        parts = urlsplit(url)
-        native = _NATIVE.get(parts.hostname or "") if schema == "https" else None
-        options = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        native = _NATIVE.get(urlsplit(url).hostname or "") if schema == "https" else None
     except ValueError as error:
         raise NotAService("That is no address of a service.") from error
     kind = _plugin(native or schema)
     if not rest or kind is None:
         raise NotAService("That service is not among those that this portal writes to.")
-    if native is None and not options <= _OPTIONS:
-        raise NotAService(f"Of the options after ? these are taken: {', '.join(sorted(_OPTIONS))}.")
-    found = kind.parse_native_url(url) if native else kind.parse_url(url)
     try:
-        if not found:
-            raise TypeError
+        found = kind.parse_native_url(url) if native else kind.parse_url(url)
+        # As Apprise itself reads them: it finds some where others see none, behind a # or a ; say.
+        if not found["qsd"].keys() <= (_NATIVE_OPTIONS if native else _OPTIONS):
+            raise NotAService(f"Of the options after ? these are taken: {', '.join(sorted(_OPTIONS))}.")
         one = kind(**{**found, "asset": _asset()})
+    except NotAService:
+        raise
     except Exception as error:  # Apprise's own refusals are TypeErrors; what else its plugins stumble over is a bad URL too
         raise NotAService("That is not how an address of that service looks.") from error
     one.verify_certificate, one.redirects = True, False
