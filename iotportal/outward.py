@@ -135,7 +135,9 @@ class _Bounds:
 
     def watch(self, sock: socket.socket) -> None:
         """Have a socket end in time, too; TLS takes the socket itself away, so it is a twin that is kept."""
-        self._twins.append(sock.dup())
+        self._twins.append(socket.fromfd(sock.fileno(), sock.family, sock.type))
+        if self.is_over:  # already, when its name was found
+            self._cut()
 
     def _cut(self) -> None:
         self.is_over = True
@@ -187,9 +189,22 @@ class _Https(HTTPSConnection):
 class _HttpPool(HTTPConnectionPool):
     ConnectionCls = _Http
 
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        return _bound(super()._get_conn(timeout))
+
 
 class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        return _bound(super()._get_conn(timeout))
+
+
+def _bound(connection: Any) -> Any:
+    """Return a connection, and have it end in time if it is one that was kept open after an earlier request."""
+    if connection.sock is not None:
+        _bounds.get().watch(connection.sock)
+    return connection
 
 
 class _Adapter(HTTPAdapter):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,29 +143,75 @@ def test_of_a_long_answer_the_beginning_is_read(allowed: Vendor) -> None:
     assert len(outward.post(allowed.url, b"", {}).content) == outward.MAX_BYTES
 
 
-def test_one_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    monkeypatch.setattr(outward, "TOTAL_S", 0.3)
-    ended = threading.Event()
+@contextmanager
+def dripping(settings: Settings, *, answers: int = 0) -> Iterator[tuple[str, threading.Event]]:
+    """Serve one connection: some whole answers, then one that comes byte by byte. Yields its URL, and whether it was cut off."""
+    cut = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        link, _ = server.accept()
+        with link, suppress(OSError):
+            for _ in range(answers):
+                link.recv(65536)
+                link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            link.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            for _ in range(200):
+                if select.select([link], [], [], 0.02)[0] and not link.recv(65536):
+                    cut.set()
+                    return
+                link.sendall(b"x")
+            link.sendall(b"\r\nContent-Length: 0\r\n\r\n")
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def drip() -> None:
-            link, _ = server.accept()
-            with link:
-                link.sendall(b"HTTP/1.1 200 OK\r\n")
-                while not ended.wait(0.02):
-                    try:
-                        link.sendall(b"X: 1\r\n")
-                    except OSError:
-                        return
-
-        thread = threading.Thread(target=drip, daemon=True)
-        thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         settings.OUTWARD_ORIGINS = frozenset({url})
+        thread = threading.Thread(target=drip, args=[server], daemon=True)
+        thread.start()
+        yield url, cut
+        thread.join(10)
+
+
+def test_one_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    monkeypatch.setattr(outward, "TOTAL_S", 0.3)
+    with dripping(settings) as (url, cut), pytest.raises(requests.RequestException):
+        outward.post(url, b"", {})
+    assert cut.is_set()
+
+
+def test_one_that_drips_over_a_connection_that_was_kept_is_cut_off_too(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    monkeypatch.setattr(outward, "TOTAL_S", 0.3)
+    with dripping(settings, answers=1) as (url, cut), outward.session() as session:
+        assert session.post(url, data=b"x").status_code == 200
         with pytest.raises(requests.RequestException):
-            outward.post(url, b"", {})
-        ended.set()
-        thread.join(5)
+            session.post(url, data=b"x")
+    assert cut.is_set()
+
+
+def test_one_whose_name_server_took_all_of_the_time_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    monkeypatch.setattr(outward, "TOTAL_S", 0.05)
+    look_up, over = socket.getaddrinfo, threading.Event()
+    monkeypatch.setattr(outward._Bounds, "_cut", _telling(outward._Bounds._cut, over))
+
+    def late(*about: Any, **more: Any) -> Any:
+        assert over.wait(10)
+        return look_up(*about, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", late)
+    with dripping(settings) as (url, cut), pytest.raises(requests.RequestException):
+        outward.post(url, b"", {})
+    assert cut.is_set()
+
+
+def _telling(cut: Callable[[Any], None], told: threading.Event) -> Callable[[Any], None]:
+    def cut_and_tell(bounds: Any) -> None:
+        cut(bounds)
+        told.set()
+
+    return cut_and_tell
 
 
 def test_the_machines_own_proxy_and_passwords_are_not_used(
