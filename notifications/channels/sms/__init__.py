@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from notifications.channels.base import PermanentFailure, SenderAway, SendFailure
 
@@ -14,9 +15,10 @@ LIVES_S = 3600  # how long a carrier tries
 
 
 def unless_sent(error: requests.ConnectionError) -> SendFailure:
-    """Return what a lost connection means: a refused one is no attempt; one that broke off may have been one."""
-    refused = "NewConnectionError" in repr(error.args)
-    return SenderAway("server_away", "no connection") if refused else PermanentFailure("unclear", "the connection broke off")
+    """Return what a lost connection means: one that was not made is no attempt; one that broke off may have been one."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    none = isinstance(reason, NewConnectionError)  # or its kind: a name that is not known
+    return SenderAway("server_away", "no connection") if none else PermanentFailure("unclear", "the connection broke off")
 
 
 def once() -> Any:
