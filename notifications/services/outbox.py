@@ -34,7 +34,7 @@ CLAIM_S = 120
 SEND_S = 30  # the longest that one try takes
 _ONCE = frozenset({Channel.SMS})  # what costs money and has no name by which a second one is known
 SENDING = "sending"
-_MAX_CLAIMS = 100  # one that kills every worker who touches it ends here
+_MAX_CLAIMS = 100  # one that every worker stumbles over, or dies of, ends here
 _LIVES = {Channel.EMAIL: timedelta(hours=24), Channel.SMS: timedelta(hours=1), Channel.DEVICE: timedelta(minutes=10)}
 _LIFE = timedelta(hours=6)
 
@@ -113,6 +113,7 @@ class Desk:
         for one in claimed:
             if time.monotonic() > ends:
                 logger.warning("left %d notifications to the next claim", len(claimed) - len(told))
+                records.leave(claimed[len(told) :])
                 break
             if one.pk in waits:
                 records.mark(one, due_at=waits[one.pk], reason="quiet_hours")
@@ -123,6 +124,9 @@ class Desk:
 
     def _one(self, one: Notification, verdict: consent.Verdict) -> None:
         try:
+            if one.claims > _MAX_CLAIMS:
+                records.finish(one, Status.FAILED, "gave_up")
+                return
             reason = verdict.reason or self._admit(one, verdict)
             if one.reason == SENDING and one.channel in _ONCE:
                 records.finish(one, Status.FAILED, "unclear")
@@ -162,8 +166,9 @@ class Desk:
                 failure = failure or SenderAway("server_away")
                 continue
             began = time.monotonic()
-            if one.channel in _ONCE:  # should we be killed now, the next one knows that it may be out
-                records.mark(one, reason=SENDING, judged_at=one.judged_at)
+            # Should we be killed now, the next one knows that it may be out; whose claim is over sends nothing.
+            if one.channel in _ONCE and not records.mark(one, reason=SENDING, judged_at=one.judged_at):
+                return
             try:
                 vendor_id = sender.send(outgoing(one))
             except SendFailure as error:

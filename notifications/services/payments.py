@@ -11,7 +11,7 @@ from accounts.models import Account
 from billing.models import Entry, Price
 from billing.services import InsufficientCredits, cost, price_of, reverse_entry, spend_credits
 from iotportal.words import plural
-from notifications.models import Channel, Lot, Notification
+from notifications.models import Channel, Lot, Notification, Status
 
 _ITEMS = {
     Channel.EMAIL: Price.Item.EMAIL,
@@ -37,13 +37,13 @@ def is_free(channel: str, *, own: bool) -> bool:
 
 @transaction.atomic
 def pay(*, notification: Notification, country: str = "") -> None:
-    """Pay for one; a second time changes nothing.
+    """Pay for one; a second time changes nothing, nor once it has ended.
 
     Raises:
         CannotPay: nothing was taken.
     """
     locked = Notification.objects.select_for_update().select_related("account").get(pk=notification.pk)
-    if not locked.paid:
+    if not locked.paid and locked.status == Status.QUEUED:
         locked.credits = _take(locked.account, Channel(locked.channel), f"notification:{locked.hex}", country)
         locked.paid = True
         locked.save(update_fields=["credits", "paid"])

@@ -7,9 +7,11 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from notifications.channels.base import PermanentFailure, SendFailure
@@ -64,6 +66,12 @@ def failed(one: Notification, sender: str, began: float, failure: SendFailure) -
     took_ms = (time.monotonic() - began) * 1000
     Attempt.objects.create(notification=one, sender=sender, outcome=outcome, took_ms=took_ms, detail=failure.detail)
     logger.info("notification %s by %s: %s after %.0f ms", one.hex, sender, outcome, took_ms)
+
+
+def leave(claimed: Sequence[Notification]) -> None:
+    """Let others have at once what was claimed and not reached; it counts as not claimed."""
+    rows = Notification.objects.filter(pk__in=[one.pk for one in claimed], claim=claimed[0].claim, status=Status.QUEUED)
+    rows.update(due_at=timezone.now(), claims=F("claims") - 1)
 
 
 def mark(one: Notification, **values: object) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from contextlib import ExitStack
 from datetime import timedelta
 from email import message_from_bytes, policy
 from uuid import uuid4
@@ -191,6 +192,27 @@ class TestFailures:
         outbox.deliver()
         assert (become(one).status, one.reason) == ("failed", "gave_up")
 
+    def test_one_that_every_worker_stumbles_over_is_given_up(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+        def stumble(_one: Notification) -> None:
+            raise RuntimeError
+
+        monkeypatch.setattr(outbox, "outgoing", stumble)
+        one = ask()
+        outbox.deliver()
+        assert become(one).status == "queued"
+        Notification.objects.filter(pk=one.pk).update(claims=outbox._MAX_CLAIMS, due_at=timezone.now())
+        outbox.deliver()
+        assert (become(one).status, one.reason) == ("failed", "gave_up")
+
+    def test_what_there_was_no_time_for_is_sent_by_whoever_comes_next(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+        one = ask()
+        with monkeypatch.context() as slow, ExitStack() as held:
+            slow.setattr(outbox, "SEND_S", outbox.CLAIM_S)
+            outbox.Desk(held).handle(outbox.claim())
+        assert (become(one).status, one.claims) == ("queued", 0)
+        assert outbox.deliver() == 1
+        assert become(one).status == "sent"
+
     def test_a_late_worker_does_not_overrule_the_one_who_came_after(self, ask: Ask) -> None:
         one = ask()
         (late,) = outbox.claim()
@@ -230,6 +252,19 @@ class TestCredits:
         assert (become(again).status, Lot.objects.get().left) == ("sent", 9)
         assert Entry.objects.filter(cause="spend").count() == 1
         verify_ledger()
+
+    def test_a_late_worker_pays_for_nothing_that_has_ended(self, ask: Ask, account: Account, mail_server: MailServer) -> None:
+        agree(account, "ops@example.com")
+        give_credits(account=account, credits=2, reason="Welcome", key="gift")
+        mail_server.recipient_answer = "550 no such mailbox"
+        one = ask("ops@example.com")
+        late = outbox.claim()
+        due_now()
+        outbox.deliver()
+        assert (become(one).status, Lot.objects.get().left) == ("failed", 10)
+        with ExitStack() as held:
+            outbox.Desk(held).handle(late)
+        assert (become(one).paid, Lot.objects.get().left) == (False, 10)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -129,6 +132,31 @@ class TestTwilio:
         outbox.deliver()
         assert become(one).status == state
         assert balance(account) == (30 if state == "failed" else 20)
+
+    def test_a_worker_whose_claim_is_over_sends_no_second_one(self, ask: Ask, phone: str, twilio: Twilio) -> None:
+        one = ask(phone)
+        late = outbox.claim()
+        Notification.objects.filter(pk=one.pk).update(due_at=timezone.now())
+        outbox.deliver()
+        with ExitStack() as held:
+            outbox.Desk(held).handle(late)
+        assert (become(one).status, len(twilio.taken)) == ("sent", 1)
+
+    def test_a_carrier_whose_name_cannot_be_looked_up_has_sent_nothing_and_is_asked_again(
+        self, ask: Ask, phone: str, twilio: Twilio, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_up = socket.getaddrinfo
+
+        def unknown(host: str, *about: Any, **more: Any) -> Any:
+            if host == "api.example.com":
+                raise socket.gaierror(socket.EAI_AGAIN, "no name server answers")
+            return look_up(host, *about, **more)
+
+        settings.SENDERS = replace(settings.SENDERS, twilio_url="http://api.example.com")
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        one = ask(phone)
+        outbox.deliver()
+        assert (become(one).status, one.reason) == ("queued", "server_away")
 
     def test_an_sms_that_may_be_out_already_is_not_sent_again(self, ask: Ask, phone: str, twilio: Twilio) -> None:
         one = ask(phone)
