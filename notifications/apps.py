@@ -25,7 +25,7 @@ class NotificationsConfig(AppConfig):
             notifications_requested,
         )
         from notifications import exports, pages, reactions
-        from notifications.services import rules
+        from notifications.services import rules, standard
 
         notifications_requested.register(reactions.on_requests)
         account_exported.register(exports.add_notifications)
@@ -33,6 +33,7 @@ class NotificationsConfig(AppConfig):
         commands_failed.register(rules.notice_failures)
         signed_in_from_new_place.register(reactions.on_new_place)
         device_moving.register(rules.leave)
+        device_moving.register(standard.leave)
         device_deleted.register(rules.leave)
         device_offline.register(reactions.on_offline)
         device_back.register(reactions.on_back)

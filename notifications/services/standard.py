@@ -23,3 +23,8 @@ def set_standard(*, device: Device, recipient: str, message: str) -> Standard:
     address = read(recipient).spelled if recipient.strip() else ""
     values = {"recipient": address, "message": clean_message(message)[:CHARACTERS]}
     return Standard.objects.update_or_create(device=device, defaults=values)[0]
+
+
+def leave(device: Device) -> None:
+    """Forget what is stored for a device that leaves its account: whom it wrote to is nothing that the next owner is told."""
+    Standard.objects.filter(device=device).delete()

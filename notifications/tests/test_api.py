@@ -9,10 +9,11 @@ from rest_framework.test import APIClient
 
 from accounts.models import Account, ApiToken, Role
 from accounts.services import create_token
+from devices.hooks import device_moving
 from devices.models import Device
 from devices.tests.factories import make_account, make_device, make_member
 from notifications.models import Notification, Recipient, Standard
-from notifications.services import outbox
+from notifications.services import outbox, standard
 from notifications.tests.conftest import Ask
 
 
@@ -83,6 +84,15 @@ def test_a_device_that_names_nobody_uses_what_is_stored(api: APIClient, device: 
     assert (one.address, one.message) == ("alice@example.org", "The pump stopped")
     Device.objects.filter(pk=device.pk).update(account=make_account("bob"))
     assert ask("", "").reason == "bad_recipient"  # it moved away; the message is still of its time here
+
+
+def test_who_claims_a_device_is_not_told_whom_it_wrote_to(device: Device) -> None:
+    standard.set_standard(device=device, recipient="alice@example.org", message="The pump stopped")
+    bob = make_account("bob")
+    device_moving(device)
+    Device.objects.filter(pk=device.pk).update(account=bob)
+    read = caller(bob).get(f"/api/v1/devices/{device.hex}/notifications/default")
+    assert read.json() == {"recipient": "", "message": ""}
 
 
 def test_the_control_page_stores_it_too(client: Any, account: Account, device: Device) -> None:
