@@ -47,7 +47,8 @@ def ends_at(hours: QuietHours, now: datetime) -> datetime | None:
     if not (clock >= hours.starts or clock < hours.ends if over_midnight else hours.starts <= clock < hours.ends):
         return None
     day = local.date() + timedelta(days=1 if over_midnight and clock >= hours.starts else 0)
-    return datetime.combine(day, hours.ends, tzinfo=local.tzinfo)
+    # `fold`: of the hour that comes twice when summer time ends, the one that it is.
+    return datetime.combine(day, hours.ends.replace(fold=local.fold), tzinfo=local.tzinfo)
 
 
 def waits(notifications: Sequence[Notification], *, now: datetime | None = None) -> dict[UUID, datetime]:
@@ -73,6 +74,6 @@ def waits(notifications: Sequence[Notification], *, now: datetime | None = None)
 # How an address of each channel names a person.
 _READ: dict[Channel, Callable[[User], str]] = {
     Channel.EMAIL: lambda user: user.email.lower(),
-    Channel.SMS: lambda user: user.phone,
+    Channel.SMS: lambda user: user.phone if user.phone_verified else "",  # another's, for all that we know
     Channel.PUSH: lambda user: user.uuid.hex,
 }

@@ -42,6 +42,8 @@ def night(alice: User) -> QuietHours:
         ("Asia/Kolkata", "22:00", "07:00", "2026-11-27T17:00", "2026-11-28T01:30"),
         ("Europe/Stockholm", "22:00", "07:00", "2026-10-24T21:00", "2026-10-25T06:00"),  # the night is an hour longer
         ("Europe/Stockholm", "22:00", "02:30", "2026-03-28T22:00", "2026-03-29T01:30"),  # 02:30 is left out: 03:30 by then
+        ("Europe/Stockholm", "22:00", "02:30", "2026-10-25T00:15", "2026-10-25T00:30"),  # 02:15, for the first time
+        ("Europe/Stockholm", "22:00", "02:30", "2026-10-25T01:15", "2026-10-25T01:30"),  # and for the second
     ],
 )
 def test_they_are_by_the_clock_of_whom_they_are_for(zone: str, starts: str, ends: str, now: str, until: str | None) -> None:
@@ -82,6 +84,20 @@ def test_they_hold_for_nobody_else(ask: Ask, account: Account, night: QuietHours
     ask()
     outbox.deliver()
     assert len(mail.outbox) == 1
+
+
+def test_nobody_holds_up_what_goes_to_a_phone_that_they_did_not_confirm(account: Account, alice: User) -> None:
+    mallory = make_account("mallory").members.get()
+    now = timezone.now()
+    quiet.set_hours(user=mallory, starts=(now - timedelta(hours=1)).time(), ends=(now + timedelta(hours=1)).time())
+    User.objects.filter(pk=alice.pk).update(phone="+46701234567", phone_verified=True)
+    User.objects.filter(pk=mallory.pk).update(phone="+46701234567")
+    recipients = ("+46701234567", mallory.email)
+    rows = [
+        intake.row(account_id=account.pk, cause=Cause.DEVICE, source=f"quiet:{one}", recipient=one, message="Hot")
+        for one in recipients
+    ]
+    assert list(quiet.waits(rows)) == [rows[1].pk]
 
 
 def test_they_are_kept_and_taken_back_on_the_page(alice: User, client: Client) -> None:
