@@ -41,7 +41,7 @@ def add(*, user: User, endpoint: str, p256dh: str, auth: str, name: str) -> Brow
     _check_keys(p256dh, auth)
     values = {"user": user, "p256dh": p256dh, "auth": auth, "name": name[:60] or "A browser"}
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # two at once are counted one after the other
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)  # two at once are counted one after the other
         found = Browser.objects.select_for_update().filter(endpoint=endpoint).first()
         if found is not None:
             if (found.p256dh, found.auth) != (p256dh, auth):  # only the browser itself knows both

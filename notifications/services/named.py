@@ -76,7 +76,7 @@ def _add(account: Account, channel: Channel, name: str, host: str, sealed: dict[
     one = Recipient(account=account, channel=channel, address=name, host=host, added_by=user, confirmed_at=timezone.now())
     one.sealed = seal(json.dumps(sealed).encode(), _owner(one.pk))
     with transaction.atomic():
-        Account.objects.select_for_update().get(pk=account.pk)  # two at once are counted one after the other
+        Account.objects.select_for_update(no_key=True).get(pk=account.pk)  # two at once are counted one after the other
         if Recipient.objects.filter(account=account, sealed__isnull=False).count() >= PER_ACCOUNT:
             raise NamedRefused("name", f"An account has at most {PER_ACCOUNT} webhooks and services. Remove one first.")
         try:

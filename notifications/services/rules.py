@@ -62,7 +62,8 @@ def save(*, rule: Rule, user: User | None = None) -> Rule:
     Raises:
         RuleRefused: it makes no sense, it would go round in a circle, or there are too many.
     """
-    Account.objects.select_for_update().get(pk=rule.account_id)  # so that two at once are counted, and see each other's circle
+    # So that two at once are counted, and see each other's circle.
+    Account.objects.select_for_update(no_key=True).get(pk=rule.account_id)
     _check(rule)
     is_new = rule._state.adding
     if is_new:

@@ -11,19 +11,20 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core import mail
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from accounts.models import Account, Role
 from devices.models import Device
-from devices.tests.factories import make_account, make_device, make_member
+from devices.tests.factories import at_once, make_account, make_device, make_member
 from messaging.hooks import DeviceMessage, FailedCommand
 from notifications import gaps
 from notifications.conditions import Condition
 from notifications.conditions import read as read_fields
-from notifications.models import Notification, Rule
-from notifications.services import outbox, rule_book, rules
+from notifications.models import Cause, Notification, Rule
+from notifications.services import intake, outbox, rule_book, rules
 from notifications.tests.test_api import caller
 
 Say = Callable[..., DeviceMessage]
@@ -248,6 +249,22 @@ class TestMaking:
         rules.save(rule=back)
         with pytest.raises(rules.RuleRefused, match="circle"):
             rules.switch(rule=Rule.objects.get(device=device), on=True)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_while_one_is_kept_notifications_of_the_account_are_not_held_up(self, make: Callable[..., Rule]) -> None:
+        rule = make()
+
+        def take() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '2s'")
+            intake.take(
+                account_id=rule.account_id, cause=Cause.RULE, source="meanwhile", recipient="alice@example.org", message="Hot"
+            )
+
+        with transaction.atomic():
+            rules.save(rule=rule)
+            at_once(take)
+        assert Notification.objects.filter(source="meanwhile").exists()
 
     def test_a_device_has_so_many_and_no_more(self, make: Callable[..., Rule], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(rules, "PER_DEVICE", 2)
