@@ -94,6 +94,8 @@ def _email(text: str) -> str:
         domain = domain.encode("idna").decode()
     except UnicodeError as error:
         raise BadRecipient("That is no e-mail address.") from error
+    if len(local) + 1 + len(domain) > ADDRESS_CHARACTERS:  # it may have grown
+        raise BadRecipient("That is no e-mail address.")
     return f"{local}@{domain}".lower()
 
 
