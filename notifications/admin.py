@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
-from django.forms import ModelForm
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from accounts.admin import ReadOnlyAdmin
@@ -53,9 +54,24 @@ class RecipientAdmin(ReadOnlyAdmin, ModelAdmin):
     search_fields = ("=address", "account__name")
 
 
+class SuppressionForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter at run time
+    """An address that nobody is to write to."""
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse one that is in the list already: it came back, say."""
+        data: dict[str, Any] = super().clean() or {}
+        if address := data.get("address"):
+            data["address"] = address.strip().lower()
+            if Suppression.objects.filter(account=None, channel=data.get("channel"), address=data["address"]).exists():
+                raise ValidationError({"address": "Nothing is sent to that address already."})
+        return data
+
+
 @admin.register(Suppression)
 class SuppressionAdmin(NarrowLookups, ModelAdmin):
     """Addresses that are not written to; an operator's own rows hold for the whole portal."""
+
+    form = SuppressionForm
 
     list_display = ("address", "channel", "reason", "account", "created_at")
     list_filter = ("reason", "channel")
@@ -67,9 +83,9 @@ class SuppressionAdmin(NarrowLookups, ModelAdmin):
         """Add or delete."""
         return False
 
-    def save_model(self, request: HttpRequest, obj: Suppression, form: ModelForm[Suppression], change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Suppression, form: forms.ModelForm[Suppression], change: bool) -> None:
         """Have it hold for everybody."""
-        obj.reason, obj.address = Suppression.Reason.OPERATOR, obj.address.strip().lower()
+        obj.reason = Suppression.Reason.OPERATOR
         super().save_model(request, obj, form, change)
 
 

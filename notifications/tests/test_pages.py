@@ -10,7 +10,7 @@ import pytest
 from django.core import mail
 from django.test import Client
 
-from accounts.models import Account, Role
+from accounts.models import Account, Role, User
 from billing.services import give_credits
 from devices.models import Device
 from devices.tests.factories import make_account, make_member
@@ -153,6 +153,13 @@ class TestRecipients:
         assert one.hex not in client.get("/notifications/recipients/").content.decode()
         for what in ("remove", "ask"):
             assert client.post(f"/notifications/recipients/{one.hex}/{what}/").status_code == 404
+
+    def test_an_operator_blocks_an_address_once(self, client: Client, db: None) -> None:
+        client.force_login(User.objects.create_superuser("operator", "operator@example.org", "x"))
+        place, about = "/admin/notifications/suppression/add/", {"channel": "email", "address": " Ops@Example.com"}
+        assert client.post(place, about).status_code == 302
+        assert "is sent to that address already" in client.post(place, about).content.decode()
+        assert Suppression.objects.get(address="ops@example.com").reason == "operator"
 
     @pytest.mark.parametrize("name", ["confirm", "unsubscribe"])
     def test_a_forged_link_is_nothing(self, client: Client, name: str, db: None) -> None:
