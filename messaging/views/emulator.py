@@ -114,6 +114,7 @@ def _page(
         "lamp": lamp(device),
         "mine": mine,
         "others": running is not None and mine is None,
+        "connected": lamp(device) == "on",
         "key_kept": certificate is not None and certificate.sealed_key is not None,
         "problem": problem,
         "time": emulator_time(device.account_id),

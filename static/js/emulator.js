@@ -5,11 +5,14 @@ let asking = null;
 function ask() {
   asking ??= setTimeout(() => {
     asking = null;
-    refresh("emulator-state", "emulator-how", "lamps", "switches", "its-clock", "emulator-con", "network");
+    refresh("emulator-lamp", "emulator-state", "emulator-how", "lamps", "switches", "its-clock", "emulator-con", "network");
   }, 60);
 }
 
 document.addEventListener("live:emulator", ({ detail }) => (detail.state === "stopped" ? location.reload() : ask()));
+
+// Whether it can be started depends on who is connected.
+document.addEventListener("live:presence", () => document.getElementById("emulator-start") && refresh("emulator-start"));
 
 function newest() {
   const con = document.getElementById("emulator-con");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,18 @@ def test_it_is_started_and_stopped_on_its_page(browser: Client, device: Device) 
     assert do(browser, device, "stop").status_code == 302
     assert not Emulator.objects.exists()
     assert "Choose a device" in browser.get("/emulator/").content.decode()
+
+
+def test_who_is_connected_is_said_before_one_tries_to_start_it(browser: Client, device: Device) -> None:
+    assert "connected now" not in page(browser, device)
+    Presence.objects.filter(device=device).update(connected=True)
+    assert "This device is connected now" in page(browser, device)
+
+
+def test_the_lamps_of_the_device_are_among_what_a_page_asks_for_again(browser: Client, device: Device) -> None:
+    refreshed = r'<[^>]* data-refresh>(<h1 class="row">)?<span class="led'
+    assert re.search(refreshed, page(browser, device))
+    assert re.search(refreshed, browser.get(f"/devices/{device.hex}/").content.decode())
 
 
 def test_the_board_is_shown_as_it_is_kept(browser: Client, alice: User, device: Device) -> None:
