@@ -1,9 +1,9 @@
-"""Fragments that a page repeats: rendered once a process, with holes, and filled for each row.
+"""What is said again and again, a row of a page or a mail: rendered once a process, with holes, and filled for each.
 
 A row of a list costs the template language almost as much as a page of text, although only its values differ from the row above.
-So the fragment stays a template beside the page, and is rendered by the same language, but once: each `{{ name }}` in it leaves
-a hole. A hole has no filter and no `if`; what is chosen from row to row comes as a value, and what is the same for the whole
-page (`same`) is an ordinary variable: there is one stencil for each combination.
+So the fragment stays a template beside the page, and the words of a mail among the mails, and is rendered by the same language,
+but once: each `{{ name }}` in it leaves a hole. A hole has no filter and no `if`; what is chosen from row to row comes as a
+value, and what is the same for the whole page (`same`) is an ordinary variable: there is one stencil for each combination.
 """
 
 from __future__ import annotations
@@ -46,15 +46,23 @@ def draw(template: str, values: Mapping[str, object], **same: Hashable) -> SafeS
     Raises:
         KeyError: a hole has no value.
     """
-    made = _make if settings.DEBUG else _stencil  # who works on a template wants to see the change
-    language = get_language()
     filled = {key: _shown(value) for key, value in values.items()}
-    return mark_safe(made(template, language, **same) % filled)  # noqa: S308  # the template's own text, and values escaped a line above
+    return mark_safe(_of(template, same) % filled)  # noqa: S308  # the template's own text, and values escaped a line above
 
 
 def draw_all(template: str, rows: Iterable[tuple[Mapping[str, object], Mapping[str, Hashable]]]) -> SafeString:
     """Fill a stencil for each of `rows`, pairs of `values` and `same`."""
     return mark_safe("".join(draw(template, values, **same) for values, same in rows))  # noqa: S308  # each is safe
+
+
+def write(template: str, values: Mapping[str, str], **same: Hashable) -> str:
+    """Fill the stencil of a plain text, in which nothing is escaped. Otherwise, and in what it raises, as `draw`."""
+    return _of(template, same) % values
+
+
+def _of(template: str, same: Mapping[str, Hashable]) -> str:
+    made = _make if settings.DEBUG else _stencil  # who works on a template wants to see the change
+    return made(template, get_language(), **same)
 
 
 def _shown(value: object) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.template.defaultfilters import linebreaksbr
 
-from notifications import frames, links
+from iotportal.stencil import draw, write
+from notifications import links
 from notifications.addresses import one_line
 from notifications.channels.base import Outgoing
 from notifications.models import Cause, Channel, Notification
@@ -17,7 +19,8 @@ def outgoing(one: Notification) -> Outgoing:
         return Outgoing(one.id, one.address, subject_of(one), text)
     asks = one.cause == Cause.CONFIRM
     leave = links.unsubscribe_url(one)
-    text, html = frames.fill("notification_confirm" if asks else "notification", {
+    mail = f"emails/{'notification_confirm' if asks else 'notification'}_message"
+    values = {
         "message": one.message,
         "device": one.device.name if one.device else "",
         "account": one.account.name,
@@ -25,7 +28,10 @@ def outgoing(one: Notification) -> Outgoing:
         "portal_url": settings.PORTAL_URL,
         "unsubscribe_url": leave,
         "confirm_url": links.confirm_url(one) if asks else "",
-    })  # fmt: skip
+    }
+    of_device = bool(one.device)
+    text = write(f"{mail}.txt", values, of_device=of_device)
+    html = draw(f"{mail}.html", {**values, "message": linebreaksbr(one.message, autoescape=True)}, of_device=of_device)
     return Outgoing(one.id, one.address, subject_of(one), text, html, "" if asks else leave)
 
 

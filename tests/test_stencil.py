@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.utils.safestring import SafeString
 
-from iotportal.stencil import draw
+from iotportal.stencil import draw, write
 
 LINE = "messaging/_feed_row.html"
 VALUES = {"id": "1", "arrow": SafeString("<b>↓</b>"), "name": "Pump", "time": "", "text": ""}
@@ -57,3 +57,12 @@ def test_what_is_the_same_for_a_page_chooses_the_stencil() -> None:
     )
     assert "<form" in draw("messaging/_pin.html", holes, control=True, sets=True, gets=True, online=True)
     assert "<form" not in draw("messaging/_pin.html", holes, control=False, sets=True, gets=True, online=True)
+
+
+def test_a_plain_text_is_filled_as_it_is() -> None:
+    names = ("device", "account", "asked_at", "portal_url", "unsubscribe_url")
+    values = dict.fromkeys(names, "x") | {"message": "<b>%(account)s</b> & {{ device }}"}
+    written = write("emails/notification_message.txt", values, of_device=False)
+    assert written.startswith("<b>%(account)s</b> & {{ device }}\n")
+    assert "From the device" not in written
+    assert "From the device x of x" in write("emails/notification_message.txt", values, of_device=True)
