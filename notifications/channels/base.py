@@ -41,6 +41,10 @@ class PermanentFailure(SendFailure):
     """No sender would ever deliver this."""
 
 
+class RefusedHere(PermanentFailure):
+    """This sender would never deliver it: it may not write to that country, or so. Another may."""
+
+
 class Sender(ABC):
     """One configured way to send on one channel. Made once for a batch; used by one thread."""
 
@@ -55,7 +59,7 @@ class Sender(ABC):
 
         Raises:
             TemporaryFailure: not now.
-            PermanentFailure: never.
+            PermanentFailure: never; RefusedHere: never by this one.
         """
 
     def close(self) -> None:  # noqa: B027 - most hold nothing open

@@ -20,7 +20,7 @@ from django.db import connection
 from django.utils import timezone
 
 from notifications import channels
-from notifications.channels.base import PermanentFailure, Sender, SenderAway, SendFailure
+from notifications.channels.base import PermanentFailure, RefusedHere, Sender, SenderAway, SendFailure
 from notifications.events import tell
 from notifications.models import Cause, Channel, Notification, Status
 from notifications.rendering import outgoing
@@ -33,8 +33,9 @@ RUN_S = 10
 CLAIM_S = 120
 SEND_S = 30  # the longest that one try takes
 _ONCE = frozenset({Channel.SMS})  # what costs money and has no name by which a second one is known
-SENDING = "sending"
+SENDING, HELD = "sending", "quiet_hours"  # reasons of what is queued
 _MAX_CLAIMS = 100  # one that every worker stumbles over, or dies of, ends here
+# How long it is tried, from its first try on, or from the end of the quiet hours that held it.
 _LIVES = {Channel.EMAIL: timedelta(hours=24), Channel.SMS: timedelta(hours=1), Channel.DEVICE: timedelta(minutes=10)}
 _LIFE = timedelta(hours=6)
 
@@ -115,8 +116,8 @@ class Desk:
                 logger.warning("left %d notifications to the next claim", len(claimed) - len(told))
                 records.leave(claimed[len(told) :])
                 break
-            if one.pk in waits:
-                records.mark(one, due_at=waits[one.pk], reason="quiet_hours")
+            if one.pk in waits and not _may_be_out(one):
+                records.mark(one, due_at=waits[one.pk], reason=HELD)
             else:
                 self._one(one, found[one.pk])
             told.append(one)
@@ -128,7 +129,7 @@ class Desk:
                 records.finish(one, Status.FAILED, "gave_up")
                 return
             reason = verdict.reason or self._admit(one, verdict)
-            if one.reason == SENDING and one.channel in _ONCE:
+            if _may_be_out(one):
                 records.finish(one, Status.FAILED, "unclear")
             elif reason:
                 records.finish(one, Status.REFUSED, reason)
@@ -144,6 +145,8 @@ class Desk:
         if not self._of(one.channel):
             return "no_sender"
         if one.judged_at is not None:
+            if one.reason == HELD:  # the night is no part of the time in which it is tried
+                one.judged_at = timezone.now()
             return ""
         try:
             limits.take_one(one)
@@ -172,12 +175,13 @@ class Desk:
             try:
                 vendor_id = sender.send(outgoing(one))
             except SendFailure as error:
-                failure = error
+                if failure is None or not isinstance(error, RefusedHere):  # what another may take later is not over
+                    failure = error
                 records.failed(one, sender.name, began, error)
                 if isinstance(error, SenderAway):
                     self._away.add(sender.name)
                     self._choice.failed(sender, error)
-                if isinstance(error, PermanentFailure):
+                if isinstance(error, PermanentFailure) and not isinstance(error, RefusedHere):
                     break
             else:
                 records.accepted(one, sender.name, began, vendor_id)
@@ -190,7 +194,7 @@ class Desk:
         life = _LIVES.get(Channel(one.channel), _LIFE)
         if isinstance(failure, PermanentFailure):
             records.finish(one, Status.FAILED, failure.code, failure.detail)
-        elif timezone.now() - one.created_at > life or one.claims > _MAX_CLAIMS:
+        elif timezone.now() - (one.judged_at or one.created_at) > life or one.claims > _MAX_CLAIMS:
             records.finish(one, Status.FAILED, "gave_up", failure.detail)
         else:
             records.postpone(one, failure)
@@ -201,3 +205,8 @@ class Desk:
             for sender in self._senders[channel]:
                 self._held.callback(sender.close)
         return self._senders[channel]
+
+
+def _may_be_out(one: Notification) -> bool:
+    """Say whether a worker was killed while it handed over what must not be sent twice."""
+    return one.reason == SENDING and one.channel in _ONCE

@@ -185,10 +185,12 @@ class TestFailures:
         outbox.deliver()
         assert (become(later).status, become(now).status) == ("queued", "sent")
 
-    def test_it_is_given_up_after_a_day(self, ask: Ask, mail_server: MailServer) -> None:
+    def test_it_is_given_up_a_day_after_its_first_try(self, ask: Ask, mail_server: MailServer) -> None:
         mail_server.answer = "451 try later"
         one = ask()
-        Notification.objects.filter(pk=one.pk).update(created_at=timezone.now() - timedelta(hours=25))
+        outbox.deliver()
+        assert become(one).status == "queued"
+        Notification.objects.filter(pk=one.pk).update(judged_at=timezone.now() - timedelta(hours=25), due_at=timezone.now())
         outbox.deliver()
         assert (become(one).status, one.reason) == ("failed", "gave_up")
 

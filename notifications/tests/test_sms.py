@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,8 +24,8 @@ from accounts.code_channels import CodeNotSent, Purpose
 from accounts.models import Account
 from billing.services import balance, give_credits
 from notifications.codes import SmsCodes
-from notifications.models import Notification
-from notifications.services import outbox
+from notifications.models import Notification, QuietHours
+from notifications.services import outbox, quiet
 from notifications.tests.conftest import Ask
 
 NUMBER = "+46701234567"
@@ -85,6 +86,16 @@ def receipt(key: str, status: str, token: str = "secret") -> int:
 def become(one: Notification) -> Notification:
     one.refresh_from_db()
     return one
+
+
+def due(one: Notification, **values: object) -> None:
+    Notification.objects.filter(pk=one.pk).update(due_at=timezone.now(), **values)
+
+
+def night(account: Account) -> None:
+    now = timezone.now()
+    starts, ends = ((now + timedelta(hours=hours)).time().replace(microsecond=0) for hours in (-1, 1))
+    quiet.set_hours(user=account.members.get(), starts=starts, ends=ends)
 
 
 class TestTwilio:
@@ -164,6 +175,37 @@ class TestTwilio:
         outbox.deliver()
         assert (become(one).status, one.reason, twilio.taken) == ("failed", "unclear", [])
 
+    @pytest.mark.parametrize("tried", [False, True], ids=["untried", "tried in the evening"])
+    def test_what_the_night_held_is_tried_on_in_the_morning(
+        self, ask: Ask, phone: str, twilio: Twilio, account: Account, tried: bool
+    ) -> None:
+        one, evening = ask(phone), timezone.now() - timedelta(hours=9)
+        twilio.error = (500, 0)
+        if tried:
+            outbox.deliver()
+            due(one, judged_at=evening)
+        night(account)
+        due(one, created_at=evening)
+        outbox.deliver()
+        assert (become(one).reason, len(one.attempts.all())) == ("quiet_hours", int(tried))
+        QuietHours.objects.all().delete()
+        for _ in range(2):
+            due(one)
+            outbox.deliver()
+            assert become(one).status == "queued"
+        due(one, judged_at=timezone.now() - timedelta(hours=1, seconds=1))
+        outbox.deliver()
+        assert (become(one).status, one.reason, balance(account)) == ("failed", "gave_up", 30)
+
+    def test_one_that_may_be_out_is_not_held_by_the_night_to_be_sent_again(
+        self, ask: Ask, phone: str, twilio: Twilio, account: Account
+    ) -> None:
+        one = ask(phone)
+        night(account)
+        due(one, reason=outbox.SENDING, judged_at=timezone.now())  # a worker was killed
+        outbox.deliver()
+        assert (become(one).status, one.reason, twilio.taken) == ("failed", "unclear", [])
+
     def test_a_number_that_nobody_confirmed_gets_nothing(self, ask: Ask, account: Account, twilio: Twilio) -> None:
         account.members.update(phone=NUMBER, phone_verified=False)
         one = ask(NUMBER)
@@ -209,3 +251,20 @@ def test_the_next_sender_is_asked_where_the_first_is_away(
     outbox.deliver()
     assert become(one).status == "sent"
     assert [(try_.sender, try_.outcome) for try_ in one.attempts.all()] == [("sns", "temporary"), ("twilio", "accepted")]
+
+
+def test_the_next_sender_is_asked_where_the_first_may_not_write_to_that_country(
+    ask: Ask, phone: str, twilio: Twilio, settings: Settings, account: Account
+) -> None:
+    settings.SENDERS = replace(
+        settings.SENDERS, sms=("twilio", "vonage"), vonage_host="127.0.0.1:9", vonage_key="k", vonage_secret="s"
+    )  # fmt: skip
+    twilio.error = (400, 21408)
+    one = ask(phone)
+    outbox.deliver()
+    assert [(try_.sender, try_.outcome) for try_ in one.attempts.all()] == [("twilio", "permanent"), ("vonage", "temporary")]
+    assert become(one).status == "queued"
+    settings.SENDERS = replace(settings.SENDERS, sms=("twilio",))
+    due(one)
+    outbox.deliver()
+    assert (become(one).status, balance(account)) == ("failed", 30)

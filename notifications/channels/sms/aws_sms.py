@@ -8,16 +8,19 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError, NoCredentialsError
 from django.conf import settings
 
-from notifications.channels.base import Outgoing, PermanentFailure, Sender, SenderAway, SendFailure, TemporaryFailure
+from notifications.channels.base import Outgoing, PermanentFailure, RefusedHere, Sender, SenderAway, SendFailure, TemporaryFailure
 from notifications.channels.sms import CHARACTERS, LIVES_S, once
 from notifications.models import Channel
 
-# Of the API's reasons (pinpoint-sms-voice-v2, SendTextMessage) those about the number.
+# Of the API's reasons (pinpoint-sms-voice-v2, SendTextMessage) about the number, and about what our account may do there.
 _STOPPED = "DESTINATION_PHONE_NUMBER_OPTED_OUT"
 _NUMBER = {
-    "DESTINATION_COUNTRY_BLOCKED", "COUNTRY_NOT_ENABLED", "INVALID_IDENTITY_FOR_DESTINATION_COUNTRY", "FIELD_VALIDATION_FAILED",
-    "INTERNATIONAL_SENDING_NOT_SUPPORTED", "DESTINATION_PHONE_NUMBER_NOT_VERIFIED", "INVALID_PARAMETER",
+    "DESTINATION_COUNTRY_BLOCKED", "FIELD_VALIDATION_FAILED", "INVALID_PARAMETER",
     "DESTINATION_COUNTRY_BLOCKED_BY_PROTECT_CONFIGURATION", "DESTINATION_PHONE_NUMBER_BLOCKED_BY_PROTECT_NUMBER_OVERRIDE",
+}  # fmt: skip
+_OURS = {
+    "COUNTRY_NOT_ENABLED", "INVALID_IDENTITY_FOR_DESTINATION_COUNTRY", "INTERNATIONAL_SENDING_NOT_SUPPORTED",
+    "DESTINATION_PHONE_NUMBER_NOT_VERIFIED",
 }  # fmt: skip
 _AWAY = {"ServiceQuotaExceededException", "ThrottlingException", "AccessDeniedException", "InternalServerException"}
 
@@ -60,4 +63,6 @@ def _failure(error: ClientError) -> SendFailure:
         return PermanentFailure("unsubscribed", said)
     if reason in _NUMBER:
         return PermanentFailure("refused_by_server", said)
+    if reason in _OURS:
+        return RefusedHere("refused_by_server", said)
     return SenderAway("server_away", said) if code in _AWAY else TemporaryFailure("refused_by_server", said)

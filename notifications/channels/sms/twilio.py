@@ -12,12 +12,14 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from notifications.channels.base import Outgoing, PermanentFailure, Sender, SenderAway, SendFailure, TemporaryFailure
+from notifications.channels.base import Outgoing, PermanentFailure, RefusedHere, Sender, SenderAway, SendFailure, TemporaryFailure
 from notifications.channels.sms import CHARACTERS, TIMEOUT_S, unless_sent
 from notifications.models import Channel
 
-# Of Twilio's error codes (twilio.com/docs/api/errors) those about the number: it is none, cannot get SMS, or has said STOP.
-_NUMBER = {21211, 21214, 21217, 21401, 21407, 21421, 21606, 21612, 21614, 21408, 60033}
+# Of Twilio's error codes (twilio.com/docs/api/errors) those about the number: it is none, cannot get SMS, or has said STOP; and
+# those about what our number there may do: the country is not enabled, it sends no SMS, it does not reach that number.
+_NUMBER = {21211, 21214, 21217, 21401, 21407, 21421, 21614, 60033}
+_OURS = {21408, 21606, 21612}
 _STOPPED = 21610
 
 
@@ -64,6 +66,8 @@ def _failure(error: TwilioRestException) -> SendFailure:
         return PermanentFailure("unsubscribed", said)
     if error.code in _NUMBER:
         return PermanentFailure("refused_by_server", said)
+    if error.code in _OURS:
+        return RefusedHere("refused_by_server", said)
     if error.status in {401, 403} or error.status >= 500 or error.status == 429:
         return SenderAway("server_away", said)
     return TemporaryFailure("refused_by_server", said)
