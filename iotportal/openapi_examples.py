@@ -103,6 +103,12 @@ WORDS: dict[str, Any] = {  # by "Component.field", or by field for all
     "NotificationDetail.credits": 1,
     "Notification.reason": "", "NotificationDetail.reason": "", "reason_text": "", "detail": "", "tries": 1,
     "Recipient.address": "alice@example.com", "NewRecipientRequest.address": "alice@example.com", "sender": "smtp",
+    "Webhook.name": "garage", "MadeWebhook.name": "garage", "NewWebhookRequest.name": "garage", "Service.name": "team",
+    "NewServiceRequest.name": "team", "Webhook.recipient": "webhook:garage", "MadeWebhook.recipient": "webhook:garage",
+    "Service.recipient": "apprise:team", "Webhook.host": "hooks.example.com", "MadeWebhook.host": "hooks.example.com",
+    "Service.host": "Telegram", "MadeWebhook.secret": "whsec_…", "NewWebhookRequest.url": "https://hooks.example.com/portal",
+    "NewServiceRequest.url": "tgram://123456789:abcdefg_hijklmnop/987654321", "Estimate.credits": 1, "pays_for": 10,
+    "Estimate.left": 0, "Estimate.country": "", "segments": None, "is_cut": False, "Estimate.reason": "",
     "took_ms": 84.2, "vendor_id": "", "NotificationDetail.attempts": [
         {"at": _MOMENT, "sender": "smtp", "outcome": "accepted", "took_ms": 84.2, "vendor_id": "", "detail": ""}],
     "disconnected_at": "2026-11-02T08:10:30Z", "ended_at": "2026-11-02T08:16:02Z", "until": "2026-11-03T08:15:30Z",

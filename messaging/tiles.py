@@ -397,28 +397,40 @@ def _moment(text: str) -> int:
 
 
 def recipient(post: Mapping[str, str]) -> str:
-    """Put a recipient together as the protocol spells it: an e-mail, a number with its country, or a device id."""
+    """Put a recipient together as it is spelled: an e-mail, a number with its country, a device id, `push:`, or `webhook:` or
+    `apprise:` with a name.
+    """
     match post.get("to"):
         case "sms":
-            digits = "".join(letter for letter in post.get("phone", "") if letter.isdigit() or letter == "+")
-            if digits.startswith("+"):
-                return digits
-            if not digits:
-                raise BadInput(phone="Which number?")
-            code = post.get("country", "")
-            if code not in {one.code for one in COUNTRIES}:
-                raise BadInput(phone="Choose the country, or start the number with +.")
-            keeps_zero = code in {"39", "378"}  # Italy and San Marino dial it from abroad too
-            return f"+{code}{digits if keeps_zero else digits.removeprefix('0')}"
+            return _number(post.get("phone", ""), post.get("country", ""))
         case "device":
             if not post.get("target"):
                 raise BadInput(target="Which device?")
             return post["target"]
+        case "push":
+            return "push:"
+        case "webhook":
+            if not post.get("named", "").startswith(("webhook:", "apprise:")):
+                raise BadInput(named="Which one?")
+            return post["named"]
         case _:
             email = post.get("email", "").strip()
             if "@" not in email:
                 raise BadInput(email="An e-mail address has an @." if email else "To whom?")
             return email
+
+
+def _number(phone: str, code: str) -> str:
+    """Put a phone number together; `code`: the digits of its country, where it does not start with +."""
+    digits = "".join(letter for letter in phone if letter.isdigit() or letter == "+")
+    if digits.startswith("+"):
+        return digits
+    if not digits:
+        raise BadInput(phone="Which number?")
+    if code not in {one.code for one in COUNTRIES}:
+        raise BadInput(phone="Choose the country, or start the number with +.")
+    keeps_zero = code in {"39", "378"}  # Italy and San Marino dial it from abroad too
+    return f"+{code}{digits if keeps_zero else digits.removeprefix('0')}"
 
 
 def _own(tile: Tile, post: Mapping[str, str]) -> Ask:

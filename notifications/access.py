@@ -11,7 +11,7 @@ from django.http import Http404
 from accounts.access import Action, role_may
 from accounts.models import Membership, User
 from devices.access import parse_device_id
-from notifications.models import Notification, Recipient, Rule
+from notifications.models import Channel, Notification, Recipient, Rule
 
 Row = TypeVar("Row", Notification, Recipient, Rule)
 
@@ -29,6 +29,11 @@ def access_notification(user: User, key: str, action: Action = Action.READ) -> N
 def access_recipient(user: User, key: str, action: Action = Action.READ) -> Recipient:
     """Return the recipient if `user` may do `action` in its account. Raises as `access_notification`."""
     return _access(Recipient.objects.select_related("account"), user, key, action)
+
+
+def access_named(user: User, key: str, channel: Channel, action: Action = Action.READ) -> Recipient:
+    """Return the webhook or other service if `user` may do `action` in its account. Raises as `access_notification`."""
+    return _access(Recipient.objects.filter(channel=channel).select_related("account"), user, key, action)
 
 
 def access_rule(user: User, key: str, action: Action = Action.READ) -> Rule:

@@ -218,6 +218,11 @@ class Recipient(models.Model):
         """The id as addresses spell it: 32 lower-case hex digits."""
         return self.id.hex
 
+    @property
+    def spelled(self) -> str:
+        """The recipient as devices name it."""
+        return f"{self.channel}:{self.address}" if self.channel in {Channel.WEBHOOK, Channel.APPRISE} else self.address
+
 
 class Browser(models.Model):
     """A browser that somebody lets the portal push to (W3C Push API); its push service takes what is encrypted to its keys."""

@@ -3,7 +3,7 @@
 from django.urls import path
 
 import devices.converters  # noqa: F401  # makes <device:…> known: 32 hex digits
-from notifications.views import log, named, preferences, push, receipts, recipients, rules, standard
+from notifications.views import costs, log, named, preferences, push, receipts, recipients, rules, standard
 
 app_name = "notifications"
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("notifications/recipients/", recipients.recipients, name="recipients"),
     path("notifications/recipients/<device:recipient_id>/remove/", recipients.remove, name="recipient_remove"),
     path("notifications/recipients/<device:recipient_id>/ask/", recipients.ask, name="recipient_ask"),
+    path("notifications/recipients/<device:recipient_id>/test/", recipients.test, name="recipient_test"),
     path("notifications/rules/", rules.rules, name="rules"),
     path("notifications/rules/new/", rules.new, name="rule_new"),
     path("notifications/rules/<device:rule_id>/", rules.edit, name="rule"),
@@ -28,6 +29,7 @@ urlpatterns = [
     path("notifications/confirm/<str:secret>/", recipients.confirm, name="confirm"),
     path("notifications/unsubscribe/<str:secret>/", recipients.unsubscribe, name="unsubscribe"),
     path("devices/<device:device_id>/notifications/default/", standard.save, name="default"),
+    path("devices/<device:device_id>/notifications/cost/", costs.cost, name="cost"),
     path("receipts/twilio/", receipts.twilio, name="twilio"),
     path("receipts/vonage/", receipts.vonage, name="vonage"),
     path("receipts/aws/", receipts.aws, name="aws"),

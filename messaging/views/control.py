@@ -39,7 +39,7 @@ from messaging.tiles import Outcome, Tile
 from messaging.traces import rail
 
 TARGETS = 200  # devices to choose from as a recipient
-TO_KINDS = {"email": "Email", "sms": "SMS", "device": "Device"}
+TO_KINDS = {"email": "Email", "sms": "SMS", "device": "Device", "push": "Push", "webhook": "Webhook"}
 
 
 @login_required
@@ -47,7 +47,7 @@ TO_KINDS = {"email": "Email", "sms": "SMS", "device": "Device"}
 @never_cache
 def control(request: AuthedRequest, device_id: str) -> HttpResponse:
     """Show a device and everything it can be asked."""
-    return _page(request, access_device(request.user, device_id))
+    return page_of(request, access_device(request.user, device_id))
 
 
 @login_required
@@ -60,7 +60,7 @@ def tile(request: AuthedRequest, device_id: str, name: str) -> HttpResponse:
         return redirect(f"{reverse('messaging:control', args=[device.hex])}#{name if found else ''}")
     if name == "restart" and not request.POST.get("sure"):
         return render(request, "messaging/restart.html", {"area": "devices", "device": device})
-    return _page(request, device, {name: ask(request, device, found, request.POST)})
+    return page_of(request, device, {name: ask(request, device, found, request.POST)})
 
 
 @login_required
@@ -77,7 +77,7 @@ def pin(request: AuthedRequest, device_id: str) -> HttpResponse:
         else:
             return redirect(f"{reverse('messaging:control', args=[device.hex])}#gpio")
     errors = "; ".join(str(text) for texts in form.errors.values() for text in texts)
-    return _page(request, device, {"pin-name": Outcome(status=400, text=errors, values=request.POST.dict())})
+    return page_of(request, device, {"pin-name": Outcome(status=400, text=errors, values=request.POST.dict())})
 
 
 def ask(request: AuthedRequest, device: Device, tile: Tile, post: QueryDict) -> Outcome:
@@ -111,7 +111,7 @@ def _failed(outcome: Outcome, problem: Problem, device: Device) -> Outcome:
     return outcome
 
 
-def _page(request: AuthedRequest, device: Device, outcomes: Mapping[str, Outcome] | None = None) -> HttpResponse:
+def page_of(request: AuthedRequest, device: Device, outcomes: Mapping[str, Outcome] | None = None) -> HttpResponse:
     """Render the page; `outcomes` are laid over what the bridge had written when it was read."""
     outcomes = outcomes or {}
     status = next((one.status for one in outcomes.values()), 200)

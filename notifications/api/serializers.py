@@ -8,11 +8,13 @@ from rest_framework import serializers
 
 from devices.api.serializers import DeviceIdField, HexField
 from iotportal.serializers import PageSerializer, StrictSerializer, TextField
+from notifications.api.owners import OF_ACCOUNT
 from notifications.models import ADDRESS_CHARACTERS, MESSAGE_CHARACTERS, Attempt, Channel, Notification, Recipient, Status
 from notifications.reasons import in_words
 from notifications.services.standard import CHARACTERS
 
-_RECIPIENT = "An e-mail address, a phone number that starts with +, a device id, push:, or webhook: or apprise: with a name."
+RECIPIENT = "An e-mail address, a phone number that starts with +, a device id, push:, or webhook: or apprise: with a name."
+IN_WHOSE_NAME = "In whose name: a device id. Without it, in the name of your own account."
 
 
 class AttemptSerializer(serializers.ModelSerializer[Attempt]):
@@ -73,9 +75,9 @@ class NotificationQuerySerializer(serializers.Serializer[Any]):
 class SendSerializer(StrictSerializer):
     """What to say to whom."""
 
-    recipient = TextField(max_length=ADDRESS_CHARACTERS, help_text=_RECIPIENT)
+    recipient = TextField(max_length=ADDRESS_CHARACTERS, help_text=RECIPIENT)
     message = TextField(max_length=MESSAGE_CHARACTERS)
-    device = TextField(required=False, help_text="In whose name: a device id. Without it, in the name of your own account.")
+    device = TextField(required=False, help_text=IN_WHOSE_NAME)
     key = serializers.RegexField(
         r"^[A-Za-z0-9_.-]{1,40}\Z",
         required=False,
@@ -98,11 +100,11 @@ class NewRecipientSerializer(StrictSerializer):
     """An e-mail address to ask whether it may be written to."""
 
     address = TextField(max_length=ADDRESS_CHARACTERS)
-    account = TextField(required=False, help_text="Whose devices want to write; your own account unless given.")
+    account = TextField(required=False, help_text=OF_ACCOUNT)
 
 
 class StandardSerializer(StrictSerializer):
     """To whom a device writes, and what, where it leaves them empty."""
 
-    recipient = TextField(allow_blank=True, max_length=ADDRESS_CHARACTERS, help_text=_RECIPIENT)
+    recipient = TextField(allow_blank=True, max_length=ADDRESS_CHARACTERS, help_text=RECIPIENT)
     message = TextField(allow_blank=True, max_length=CHARACTERS)

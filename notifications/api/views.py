@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from accounts.access import Action, access_account
+from accounts.access import Action
 from accounts.api.authentication import user_of
 from accounts.services import personal_account
 from devices.access import access_device, parse_device_id
@@ -28,6 +28,7 @@ from notifications import selectors, services
 from notifications.access import access_notification, access_recipient
 from notifications.addresses import BadRecipient
 from notifications.api import serializers as shapes
+from notifications.api.owners import owner
 from notifications.models import Cause, Notification, Recipient
 
 _FILTERS = ("device", "status", "channel", "text")
@@ -159,11 +160,8 @@ class RecipientListView(StrictQuery):
         """Ask an address by mail; it can be written to once somebody there has confirmed."""
         form = shapes.NewRecipientSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        user, named = user_of(request), form.validated_data.get("account")
-        account_id = parse_device_id(named) if named is not None else personal_account(user).pk
-        if account_id is None:
-            raise Problem(404, "not_found", "No such account.")
-        account = access_account(user, account_id, Action.MANAGE)
+        user = user_of(request)
+        account = owner(user, form.validated_data.get("account"))
         try:
             one = services.recipients.add(account=account, text=form.validated_data["address"], user=user)
         except services.recipients.RecipientRefused as error:

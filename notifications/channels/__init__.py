@@ -38,6 +38,12 @@ def senders(channel: str) -> list[Sender]:
     return []
 
 
+def is_set_up(channel: str) -> bool:
+    """Say whether there is a sender of a channel, without making one."""
+    conf = settings.SENDERS
+    return bool({Channel.EMAIL: conf.email, Channel.SMS: conf.sms}.get(Channel(channel), True))
+
+
 def _backend(name: str) -> str:
     return str(settings.EMAIL_BACKEND) if name == "smtp" else _BACKENDS.get(name, f"anymail.backends.{name}.EmailBackend")
 

@@ -4,6 +4,7 @@ from notifications.services import (
     alerts,
     browsers,
     consent,
+    estimates,
     intake,
     named,
     outbox,
@@ -16,6 +17,6 @@ from notifications.services import (
 )  # fmt: skip
 
 __all__ = [
-    "alerts", "browsers", "consent", "intake", "named", "outbox", "payments", "quiet", "receipts", "recipients", "rules",
-    "standard",
+    "alerts", "browsers", "consent", "estimates", "intake", "named", "outbox", "payments", "quiet", "receipts", "recipients",
+    "rules", "standard",
 ]  # fmt: skip

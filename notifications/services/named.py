@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Account, User
@@ -67,6 +68,11 @@ def add_service(*, account: Account, name: str, url: str, user: User) -> Recipie
     except apprise.NotAService as error:
         raise NamedRefused("url", str(error)) from error
     return _add(account, Channel.APPRISE, name, str(service.service_name)[:253], {"url": url.strip()}, user)
+
+
+def of_account(account_id: UUID) -> QuerySet[Recipient]:
+    """Return the webhooks and other services of an account."""
+    return Recipient.objects.filter(account=account_id, sealed__isnull=False)
 
 
 def _add(account: Account, channel: Channel, name: str, host: str, sealed: dict[str, str], user: User) -> Recipient:

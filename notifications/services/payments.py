@@ -5,6 +5,9 @@ Where so many cost one price together (10 mails for a credit), the first takes t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from uuid import UUID
+
 from django.db import transaction
 
 from accounts.models import Account
@@ -28,6 +31,15 @@ class CannotPay(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What one more would cost: `credits` that pay for `pays_for` of them together, or nothing while `left` are paid already."""
+
+    credits: int
+    pays_for: int
+    left: int
 
 
 def is_free(channel: str, *, own: bool) -> bool:
@@ -71,6 +83,17 @@ def _take(account: Account, channel: Channel, key: str, country: str) -> int:
     return credits
 
 
+def quote(*, account_id: UUID, channel: Channel, country: str = "") -> Quote:
+    """Return what `pay` would take for one. Raises CannotPay where there is no price."""
+    item = _ITEMS[channel]
+    if left := Lot.objects.filter(account=account_id, item=_lot_name(item, country)).values_list("left", flat=True).first():
+        return Quote(0, 1, left)
+    price, credits = price_of(item, country=country), cost(item, country=country)
+    if price is None or credits is None:
+        raise CannotPay("no_price")
+    return Quote(credits, price.per, 0)
+
+
 def _lot_name(item: str, country: str) -> str:
     return f"{item}:{country}" if country else item
 
@@ -95,7 +118,11 @@ def give_back(*, notification: Notification, country: str = "") -> None:
 def prices_in_words() -> list[str]:
     """Return what is paid for, as people are told before they send."""
     told = []
-    for channel, words in ((Channel.EMAIL, "Mail to others than your own people"), (Channel.SMS, "An SMS")):
+    kinds = (
+        (Channel.EMAIL, "Mail to others than your own people"), (Channel.SMS, "An SMS"),
+        (Channel.WEBHOOK, "A webhook or another service"),
+    )  # fmt: skip
+    for channel, words in kinds:
         price = price_of(_ITEMS[channel])
         if price is not None and price.credits:
             together = f" for {price.per}" if price.per > 1 else ""

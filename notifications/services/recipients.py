@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from hashlib import sha256
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
@@ -80,6 +81,19 @@ def ask(*, recipient: Recipient, user: User) -> Notification:
         raise RecipientRefused("It was asked a moment ago. Wait ten minutes.")
     transaction.on_commit(lambda: intake.announce([asked]))
     return asked
+
+
+def test(*, recipient: Recipient, user: User, key: str) -> Notification:
+    """Write to one now. `key`: names the request, so that a second click finds the first one's notification."""
+    source = f"recipient-test:{recipient.hex}:{sha256(key.encode(errors='replace')).hexdigest()[:32]}"
+    sent = intake.take(
+        account_id=recipient.account_id, cause=Cause.PERSON, source=source, user=user, recipient=recipient.spelled,
+        subject="It works", message=f"This is how {recipient.account.name} writes to {recipient.spelled}.",
+    )  # fmt: skip
+    if sent is None:
+        return Notification.objects.get(source=source)
+    intake.announce([sent])
+    return sent
 
 
 def confirm(*, account_id: UUID, channel: str, address: str) -> bool:

@@ -17,7 +17,7 @@ from iotportal.cursor import BadCursor
 from notifications import selectors
 from notifications.access import access_notification
 from notifications.forms import LogForm
-from notifications.services import intake
+from notifications.services import estimates, intake
 
 AREA = {"area": "notifications"}
 DEVICES = 200  # to choose from
@@ -48,7 +48,15 @@ def log(request: AuthedRequest) -> HttpResponse:
 def detail(request: AuthedRequest, notification_id: str) -> HttpResponse:
     """Show one: its text, its way, and each try."""
     one = access_notification(request.user, notification_id)
-    context = {**AREA, "one": one, "line": selectors.line(one), "attempts": one.attempts.all(), "key": get_random_string(12)}
+    again = estimates.row(account=one.account, recipient=one.recipient, message=one.message, device=one.device)
+    context = {
+        **AREA,
+        "one": one,
+        "line": selectors.line(one),
+        "attempts": one.attempts.all(),
+        "key": get_random_string(12),
+        "cost": estimates.sentences([again])[0],
+    }
     return render(request, "notifications/detail.html", context)
 
 

@@ -35,7 +35,7 @@ def add_webhook(request: AuthedRequest) -> HttpResponse:
             return render(
                 request,
                 "notifications/webhook_made.html",
-                {**AREA, "one": one, "spelled": f"webhook:{one.address}", "secret": secret},
+                {**AREA, "one": one, "secret": secret},
             )
     return render(request, "notifications/webhook.html", {**AREA, "form": form}, status=400 if form.errors else 200)
 
@@ -53,7 +53,7 @@ def add_service(request: AuthedRequest) -> HttpResponse:
         except named.NamedRefused as error:
             form.add_error(error.about, str(error))
         else:
-            messages.success(request, f"Added. Devices write to it as apprise:{one.address}.")
+            messages.success(request, f"Added. Devices write to it as {one.spelled}.")
             return redirect("notifications:recipients")
     return render(request, "notifications/service.html", {**AREA, "form": form}, status=400 if form.errors else 200)
 

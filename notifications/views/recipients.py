@@ -10,6 +10,7 @@ from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.crypto import get_random_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
@@ -46,14 +47,17 @@ def recipients(request: AuthedRequest) -> HttpResponse:
             return redirect("notifications:recipients")
     accounts = account_ids(request.user)
     manages = {one.pk for one in owners}
+    added = list(Recipient.objects.filter(account__in=accounts).select_related("account"))
+    costs = services.estimates.sentences([
+        services.estimates.row(account=one.account, recipient=one.spelled, message="") for one in added
+    ])  # fmt: skip
     context = {
         **AREA,
         "form": form,
         "owners": owners,
         "manages": manages,
-        "recipients": [
-            (one, one.account_id in manages) for one in Recipient.objects.filter(account__in=accounts).select_related("account")
-        ],
+        "recipients": [(one, one.account_id in manages, cost) for one, cost in zip(added, costs, strict=True)],
+        "key": get_random_string(12),
         "suppressed": Suppression.objects.filter(account__in=accounts).select_related("account"),
     }
     return render(request, "notifications/recipients.html", context, status=400 if form.errors else 200)
@@ -80,6 +84,15 @@ def ask(request: AuthedRequest, recipient_id: str) -> HttpResponse:
     else:
         messages.success(request, "Asked again.")
     return redirect("notifications:recipients")
+
+
+@login_required
+@require_POST
+def test(request: AuthedRequest, recipient_id: str) -> HttpResponse:
+    """Write to one now, and show what becomes of it."""
+    recipient = access_recipient(request.user, recipient_id, Action.MANAGE)
+    one = services.recipients.test(recipient=recipient, user=request.user, key=request.POST.get("key", "")[:24])
+    return redirect("notifications:detail", one.hex)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

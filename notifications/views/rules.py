@@ -30,12 +30,15 @@ AREA = {"area": "notifications"}
 def rules(request: AuthedRequest) -> HttpResponse:
     """Show the rules of all accounts."""
     manages = {one.account_id for one in memberships_of(request.user, Action.MANAGE)}
-    found = (
-        Rule.objects.filter(account__in=account_ids(request.user)).select_related("device").order_by("device__name", "created_at")
-    )
+    mine = Rule.objects.filter(account__in=account_ids(request.user)).select_related("device", "account")
+    found = list(mine.order_by("device__name", "created_at"))
+    costs = services.estimates.sentences([
+        services.estimates.row(account=one.account, recipient=one.recipient, message=one.message, device=one.device)
+        for one in found
+    ])  # fmt: skip
     context = {
         **AREA,
-        "rules": [(one, one.account_id in manages) for one in found],
+        "rules": [(one, one.account_id in manages, cost) for one, cost in zip(found, costs, strict=True)],
         "may_add": Device.objects.for_user(request.user, Action.MANAGE).exists(),
         "key": get_random_string(12),
     }

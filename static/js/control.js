@@ -237,6 +237,8 @@ function recipientOf(data) {
     return `+${country}${["39", "378"].includes(country) ? digits : digits.replace(/^0/, "")}`;
   }
   if (data.get("to") === "device") return data.get("target") || { target: ["Which device?"] };
+  if (data.get("to") === "push") return "push:";
+  if (data.get("to") === "webhook") return data.get("named") || { named: ["Which one?"] };
   const email = data.get("email").trim();
   return email.includes("@") ? email : { email: [email ? "An e-mail address has an @." : "To whom?"] };
 }
@@ -304,8 +306,8 @@ const TILES = {
     if (typeof recipient !== "string") return showErrors(form, recipient);
     const result = await busy(button, "Sending…", () => send(form.dataset.api, { recipient, message: data.get("message") }));
     if (!result.ok) {
-      const { recipient: wrong, ...errors } = result.problem.errors ?? {}; // one field of the protocol, three on the page
-      if (wrong) errors[{ email: "email", sms: "phone", device: "target" }[data.get("to")]] = wrong;
+      const { recipient: wrong, ...errors } = result.problem.errors ?? {}; // one field of the protocol, several on the page
+      if (wrong) errors[{ email: "email", sms: "phone", device: "target", webhook: "named" }[data.get("to")] ?? "push"] = wrong;
       return fail(form, { ...result.problem, errors });
     }
     say(form, "live", `The device raised it in ${words.ms(result.command.timeline.delivered)}.`);
@@ -522,4 +524,5 @@ document.addEventListener("click", (event) => {
   tab.setAttribute("aria-current", "true");
   form.elements.to.value = tab.dataset.to;
   for (const way of form.querySelectorAll("[data-way]")) way.hidden = way.dataset.way !== tab.dataset.to;
+  form.elements.to.dispatchEvent(new Event("change", { bubbles: true })); // what it costs is asked for anew
 });

@@ -34,6 +34,7 @@ BEYOND_SCHEMA = {
     "accounts_create", "accounts_rename", "invitations_create",
     "apis_get", "apis_set", "profiles_make", "profiles_save",
     "claims_make", "device_jobs_begin", "recipients_add", "notifications_send", "notification_default_set",
+    "notifications_estimate", "webhooks_add", "services_add",
 }  # fmt: skip
 # Methods that an address does not have are asked by the walk over all addresses, in tests/test_url_walk.py.
 config = schemathesis.Config.from_dict({"phases": {"coverage": {"unexpected-methods": []}}})

@@ -92,6 +92,11 @@ def fresh_recipient(people: People) -> UUID:
     return committed(lambda: Recipient.objects.create(account=people.portal.device.account, **recipient)).pk
 
 
+def fresh_named(people: People, channel: str) -> UUID:
+    about = {"channel": channel, "address": f"walrus{next(_numbers)}", "sealed": b"x", "confirmed_at": timezone.now()}
+    return committed(lambda: Recipient.objects.create(account=people.portal.device.account, **about)).pk
+
+
 def fresh_browser(people: People) -> UUID:
     about = {"name": "Walrus", "endpoint": f"https://push.example.com/{next(_numbers)}", "p256dh": "x", "auth": "x"}
     return committed(lambda: Browser.objects.create(user=people.portal.user, **about)).pk
@@ -149,6 +154,8 @@ PARTS: dict[str, Callable[[People], UUID | str]] = {
     "order_id": fresh_order,
     "notification_id": fresh_notification,
     "recipient_id": fresh_recipient,
+    "webhook_id": lambda people: fresh_named(people, "webhook"),
+    "service_id": lambda people: fresh_named(people, "apprise"),
     "browser_id": fresh_browser,
     "rule_id": fresh_rule,
     "login_id": fresh_login,

@@ -18,6 +18,7 @@ from vonage_sms.errors import PartialFailureError, SmsError
 from notifications.channels.base import Outgoing, PermanentFailure, Sender, SenderAway, SendFailure, TemporaryFailure
 from notifications.channels.sms import CHARACTERS, TIMEOUT_S, unless_sent
 from notifications.models import Channel
+from notifications.segments import is_plain
 
 # Of Vonage's SMS error codes (developer.vonage.com/en/messaging/sms/guides/troubleshooting-sms): what is about the number, and
 # what is about the account or Vonage itself.
@@ -64,7 +65,7 @@ class VonageSender(Sender):
     def _fields(self, message: Outgoing) -> dict[str, Any]:
         text = message.text[:CHARACTERS]
         fields = {"to": message.address.removeprefix("+"), "from_": self._from, "text": text, "client_ref": message.id.hex}
-        fields["type"] = "text" if text.isascii() else "unicode"
+        fields["type"] = "text" if is_plain(text) else "unicode"
         receipts = settings.PORTAL_URL + reverse("notifications:vonage")
         if len(receipts) <= _CALLBACK_CHARACTERS:  # or the one that stands in Vonage's dashboard
             fields["callback"] = receipts

@@ -1,0 +1,139 @@
+"""What a notification would cost, and whether it would go out, said before it is sent. Nothing is kept, counted or paid by that.
+
+The limits are not asked: they are about what else is sent until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from accounts.models import Account
+from billing.services import balance
+from devices.models import Device
+from iotportal.words import plural
+from notifications import channels, reasons
+from notifications.addresses import Address
+from notifications.channels.sms import CHARACTERS
+from notifications.models import Cause, Channel, Notification
+from notifications.rendering import outgoing
+from notifications.segments import parts
+from notifications.services import consent, intake, limits, payments
+from notifications.services.payments import CannotPay, Quote
+
+_FREE = Quote(credits=0, pays_for=1, left=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one notification would cost: `credits` for `pays_for` together, or nothing while `left` are paid already.
+
+    `reason`: a code of notifications.reasons for what would not be sent; "" if it would. `credits` is None where nobody knows.
+    """
+
+    channel: str
+    recipient: str  # in its normal form
+    reason: str
+    credits: int | None = None
+    pays_for: int = 1
+    left: int = 0
+    country: str = ""  # of an SMS, two letters
+    segments: int | None = None  # of an SMS
+    is_cut: bool = False  # an SMS that is longer than what is sent of it
+
+
+def estimate(*, account: Account, recipient: str, message: str, device: Device | None = None) -> Estimate:
+    """Return what it would cost to say `message` to `recipient`, in the name of a device or of the account itself."""
+    one = row(account=account, recipient=recipient, message=message, device=device)
+    return estimates([one])[one.pk]
+
+
+def row(*, account: Account, recipient: str, message: str, device: Device | None = None) -> Notification:
+    """Return a notification that is not to be kept, for `estimates`."""
+    one = intake.row(account_id=account.pk, cause=Cause.PERSON, source="", recipient=recipient, message=message)
+    one.account, one.device = account, device
+    return one
+
+
+def estimates(rows: Sequence[Notification]) -> dict[UUID, Estimate]:
+    """Return what each would cost, each by itself, with a few queries for all of them; their accounts and devices are loaded."""
+    verdicts, desk = consent.verdicts(rows), _Desk()
+    return {one.pk: _of(one, verdicts[one.pk], desk) for one in rows}
+
+
+class _Desk:
+    """What was asked of prices and credits while several are estimated: each thing once."""
+
+    def __init__(self) -> None:
+        self._quotes: dict[tuple[UUID, str, str], Quote | None] = {}
+        self._credits: dict[UUID, int] = {}
+
+    def quote(self, one: Notification, country: str) -> Quote | None:
+        """Return what it costs; None if it has no price."""
+        key = (one.account_id, one.channel, country)
+        if key not in self._quotes:
+            try:
+                self._quotes[key] = payments.quote(account_id=one.account_id, channel=Channel(one.channel), country=country)
+            except CannotPay:
+                self._quotes[key] = None
+        return self._quotes[key]
+
+    def credits(self, account: Account) -> int:
+        """Return how many credits an account has."""
+        if account.pk not in self._credits:
+            self._credits[account.pk] = balance(account)
+        return self._credits[account.pk]
+
+
+def _of(one: Notification, verdict: consent.Verdict, desk: _Desk) -> Estimate:
+    if not one.channel:
+        return Estimate("", one.recipient, "bad_recipient")
+    country, text = limits.country_of(one), outgoing(one).text if one.channel == Channel.SMS else ""
+    found = _FREE if payments.is_free(one.channel, own=verdict.own) else desk.quote(one, country)
+    return Estimate(
+        channel=one.channel,
+        recipient=one.recipient if one.channel == Channel.PUSH else Address(Channel(one.channel), one.address).spelled,
+        reason=_why_not(one, verdict, found, desk),
+        credits=found.credits if found else None,
+        pays_for=found.pays_for if found else 1,
+        left=found.left if found else 0,
+        country=country,
+        segments=parts(text[:CHARACTERS]) if one.channel == Channel.SMS else None,
+        is_cut=len(text) > CHARACTERS,
+    )
+
+
+def _why_not(one: Notification, verdict: consent.Verdict, quote: Quote | None, desk: _Desk) -> str:
+    if verdict.reason or not channels.is_set_up(one.channel):
+        return verdict.reason or "no_sender"
+    if quote is None:
+        return "no_price"
+    return "no_credits" if quote.credits > 0 and desk.credits(one.account) < quote.credits else ""
+
+
+def in_words(found: Estimate) -> tuple[str, str]:
+    """Return what people are told: the figure, and what there is to say of it."""
+    if found.reason and found.reason != "no_credits":
+        return "It would not be sent.", reasons.in_words(found.reason)
+    about = _about_sms(found) if found.channel == Channel.SMS else ""
+    if found.reason:
+        return f"It costs {plural(found.credits or 0, 'credit')}, and there are fewer.", about
+    if found.credits:
+        pay = "pays" if found.credits == 1 else "pay"
+        together = f", which {pay} for {found.pays_for} such" if found.pays_for > 1 else ""
+        return f"It costs {plural(found.credits, 'credit')}{together}.", about
+    paid = f"It costs nothing more: {found.left} such {'is' if found.left == 1 else 'are'} paid already."
+    return (paid if found.left else "It costs nothing."), about
+
+
+def sentences(rows: Sequence[Notification]) -> list[str]:
+    """Return what people are told of each."""
+    found = estimates(rows)
+    return [" ".join(in_words(found[one.pk])).strip() for one in rows]
+
+
+def _about_sms(found: Estimate) -> str:
+    where = f" to {found.country}" if found.country else ""
+    cut = f" It is cut after {CHARACTERS} characters." if found.is_cut else ""
+    return f"An SMS of {plural(found.segments or 1, 'part')}{where}.{cut}"
