@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client
 from pytest_django import Settings
+from rest_framework.test import APIClient
 
 from accounts.models import Account, ApiToken, Role
 from billing.services import give_credits
@@ -78,11 +79,8 @@ def test_the_page_tests_one_once_however_often_the_button_is_pressed(client: Cli
 def test_others_and_those_who_may_not_manage_get_nothing(account: Account) -> None:
     one, _ = named.add_webhook(account=account, name="garage", url=URL, user=account.members.get())
     place = f"/api/v1/webhooks/{one.hex}"
-    operator = make_member(account, "otto", Role.OPERATOR)
-    stranger, reader = caller(make_account("bob")), caller(account, ApiToken.Scope.READ)
-    by_role = caller(account)
-    by_role.credentials()
-    by_role.force_login(operator)
+    stranger, reader, by_role = caller(make_account("bob")), caller(account, ApiToken.Scope.READ), APIClient()
+    by_role.force_login(make_member(account, "otto", Role.OPERATOR))
     body = {"name": "barn", "url": URL, "account": account.pk.hex}
     assert stranger.get("/api/v1/webhooks").json() == []
     for api, statuses in ((stranger, (404, 404, 404, 404)), (reader, (200, 403, 403, 403)), (by_role, (200, 403, 403, 403))):
