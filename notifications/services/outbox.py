@@ -166,7 +166,7 @@ class Desk:
         failure: SendFailure | None = None
         for sender in self._choice.order(self._of(one.channel), limits.country_of(one)):
             if sender.name in self._away:
-                failure = failure or SenderAway("server_away")
+                failure = SenderAway("server_away") if failure is None or isinstance(failure, RefusedHere) else failure
                 continue
             began = time.monotonic()
             # Should we be killed now, the next one knows that it may be out; whose claim is over sends nothing.
