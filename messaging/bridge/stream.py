@@ -29,7 +29,7 @@ from messaging.bridge.source import Deliver, Incoming, SourceLost
 from messaging.gateway.amqp import connection_parameters
 from messaging.rabbitmq import management, presence
 from messaging.rabbitmq.config import stream_arguments
-from messaging.rabbitmq.names import EVENT_QUEUE, EVENTS, STREAM, TOPICS, to_topic
+from messaging.rabbitmq.names import EVENT_QUEUE, EVENTS, STREAM, TOPICS, is_dead_letter, to_topic
 
 logger = logging.getLogger(__name__)
 
@@ -233,8 +233,8 @@ class _Link:
     def _heard(self, _channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
         headers: dict[str, Any] = dict(properties.headers or {})
         offset = headers.pop("x-stream-offset")
-        if offset < self._offset:
-            self._channel.basic_ack(method.delivery_tag)  # RabbitMQ sends whole chunks
+        if offset < self._offset or is_dead_letter(headers):  # RabbitMQ sends whole chunks; and nobody may have said it
+            self._channel.basic_ack(method.delivery_tag)
             return
         self._last = delivery = offset + 1
         with self._lock:

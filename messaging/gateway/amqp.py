@@ -24,7 +24,7 @@ from pika.credentials import ExternalCredentials
 from messaging.gateway.kept import HANDSHAKE_S, Answer, KeptTransport
 from messaging.gateway.transport import BrokerUnavailable
 from messaging.protocol import topics
-from messaging.rabbitmq.names import TOPICS, VHOST, to_routing_key, to_topic
+from messaging.rabbitmq.names import TOPICS, VHOST, is_dead_letter, to_routing_key, to_topic
 
 logger = logging.getLogger(__name__)
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs each attempt to connect at length; we say what matters
@@ -116,7 +116,9 @@ class _Link:
     def _is_ready(self) -> None:
         _agree(self.ready)
 
-    def _heard(self, _channel: Channel, method: Any, _properties: Any, body: bytes) -> None:
+    def _heard(self, _channel: Channel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
+        if is_dead_letter(properties.headers):
+            return
         try:
             self._on_answer(to_topic(method.routing_key), body)
         except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from django.utils.crypto import salted_hmac
 
@@ -46,6 +47,11 @@ def to_routing_key(topic: str) -> str:
 
 
 _SWAPPED = str.maketrans("./", "/.")
+
+
+def is_dead_letter(headers: Mapping[str, object] | None) -> bool:
+    """Say whether a queue threw this message away: with its queue a device names where that goes, and we are not asked."""
+    return "x-death" in (headers or {})
 
 
 def manager_password() -> str:

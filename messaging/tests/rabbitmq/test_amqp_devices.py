@@ -19,6 +19,7 @@ from devices.models import Device
 from devices.services import issue_secret, register_device
 from devices.tests.factories import make_account, make_device
 from messaging.gateway.admission import Caller
+from messaging.gateway.amqp import _Link
 from messaging.models import Presence
 from messaging.rabbitmq.names import STREAM, device_queue
 from messaging.tests.gateway.world import until
@@ -80,11 +81,23 @@ async def test_every_kind_of_command_is_answered(world: RabbitWorld, pump: AmqpD
     assert presence.protocol.startswith("AMQP")
 
 
+def parameters_of(device: Device, rabbit: RunningRabbit) -> pika.ConnectionParameters:
+    tls = pika.SSLOptions(client_context(rabbit.pki, files_of(device)), "localhost")
+    return pika.ConnectionParameters("localhost", rabbit.ports.amqps, "/", ExternalCredentials(), ssl_options=tls)
+
+
+async def test_what_a_queue_threw_away_is_nobodys_answer() -> None:
+    heard: list[str] = []
+    link = _Link(lambda topic, _payload: heard.append(topic))
+    method = pika.spec.Basic.Deliver(routing_key="server.x.get_status")
+    for headers in ({"x-death": [{"reason": "rejected"}]}, None):
+        link._heard(None, method, pika.BasicProperties(headers=headers), b"{}")
+    assert heard == ["server/x/get_status"]
+
+
 def test_an_amqp_device_touches_nothing_of_others(rabbit: RunningRabbit) -> None:
     mine, other = make_device(make_account("bob")), make_device(make_account("carol"))
-    context = client_context(rabbit.pki, files_of(mine))
-    tls = pika.SSLOptions(context, "localhost")
-    parameters = pika.ConnectionParameters("localhost", rabbit.ports.amqps, "/", ExternalCredentials(), ssl_options=tls)
+    parameters = parameters_of(mine, rabbit)
     own = device_queue(mine.hex)
 
     def attempt(what: str, *arguments: object, **more: object) -> int:
@@ -108,6 +121,7 @@ def test_an_amqp_device_touches_nothing_of_others(rabbit: RunningRabbit) -> None
     assert attempt("basic_publish", "amq.topic", f"server.{other.hex}.get_status", b"{}") == 403
     assert attempt("basic_publish", "amq.topic", f"{other.hex}.set_gpio", b"{}") == 403
     assert attempt("basic_publish", "", device_queue(other.hex), b"{}") == 403
-    plain = pika.ConnectionParameters("localhost", rabbit.ports.amqps, "/", PlainCredentials(mine.hex, ""), ssl_options=tls)
+    plain = parameters_of(mine, rabbit)
+    plain.credentials = PlainCredentials(mine.hex, "")
     with pytest.raises(AMQPError):
         pika.BlockingConnection(plain)
