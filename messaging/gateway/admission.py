@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 # KEYS: none are known before the token is read, so they are made here; a Valkey cluster needs hash tags first (docs/scaling.md).
 # ARGV: 1 token hash or "" | 2 user id or "" | 3 device | 4 api | 5 minute | 6 commands a minute | 7 "1" to take the lane
 #       8 lane owner | 9 lease ms | 10 now (Unix seconds) | 11 look-ups a minute
+#       12 ms: an access entry that ends sooner is in the reply, to be renewed
 # An account's month is in its access entry, with the moment at which it ends: from then on the entry is none.
 ADMIT = Script("""
 local user, scope = ARGV[2], 'control'
@@ -93,7 +94,8 @@ if ARGV[7] == '1' and lane_kind ~= 'none' then
     lane = '1'
   end
 end
-return {'ok', user, profile, account, lane, lane_kind, month}
+local left = redis.call('PTTL', access_key)
+return {'ok', user, profile, account, lane, lane_kind, month, left < tonumber(ARGV[12]) and access or ''}
 """)
 
 # KEYS: lane. ARGV: owner. Only the owner opens a lane.
@@ -117,11 +119,22 @@ local count = redis.call('INCR', KEYS[1])
 if count == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return count
 """)
-SCRIPTS = (ADMIT, RELEASE, HOLD, COUNT)
+# KEYS: access entry. ARGV: what it was when the database was asked | "1": the database says the same | for how many seconds more.
+# Only what is still as it was is touched: a change that came meanwhile has buried it.
+RENEW = Script("""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '1' then return redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+return redis.call('DEL', KEYS[1])
+""")
+SCRIPTS = (ADMIT, RELEASE, HOLD, COUNT, RENEW)
 
 # Devices that one user may ask for in vain in a minute; a look-up that finds its device does not count.
 LOOKS_PER_MINUTE = 1_000
 
+
+# Who has this long left is asked about anew beside a command that needs it, so that a device in use never waits for the database.
+RENEW_MS = 20_000
+MOST_RENEWALS = 500  # at once, in a process; who is one too many is looked up when its entry has ended
 
 # Token, access and profile may each have to be looked up, and each may be buried again meanwhile by a change.
 ROUNDS = 7
@@ -236,6 +249,7 @@ async def admit(
             lease_ms,
             int(now),
             LOOKS_PER_MINUTE,
+            RENEW_MS,
         )
         try:
             answer = valkey.run(ADMIT, (), arguments)
@@ -246,6 +260,8 @@ async def admit(
                 raise
             admission = _granted(reply)
             if admission is not None:
+                if reply[-1]:
+                    _begin_renewal(valkey, admission.user_id, device, reply[-1].decode())
                 return admission
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 await _learn(valkey, caller, device, [part.decode() for part in reply])
@@ -261,7 +277,7 @@ def _granted(reply: list[bytes]) -> Admission | None:
     """Return what the script's reply grants, if it grants anything."""
     if reply[0] != b"ok":
         return None
-    _, user, profile, account, lane, lane_kind, month = reply
+    _, user, profile, account, lane, lane_kind, month, _ = reply
     return Admission(int(user), profile.decode(), account.decode(), month.decode(), lane == b"1", lane_kind.decode())
 
 
@@ -303,6 +319,27 @@ async def _learn(valkey: Valkey, caller: Caller, device: str, reply: list[str]) 
             raise _used_up(account)
         case [reason, *_]:
             raise _refusal(reason)
+
+
+_renewals: dict[str, asyncio.Task[None]] = {}
+
+
+def _begin_renewal(valkey: Valkey, user: int, device: str, entry: str) -> None:
+    """Have an access entry asked about before it ends, unless that is under way."""
+    key = cache.access_key(user, device)
+    if key in _renewals or len(_renewals) >= MOST_RENEWALS:
+        return
+    task = _renewals[key] = asyncio.get_running_loop().create_task(_renew(valkey, user, device, entry))
+    task.add_done_callback(lambda _: _renewals.pop(key))
+
+
+async def _renew(valkey: Valkey, user: int, device: str, entry: str) -> None:
+    """Let an entry live on if the database still says the same, else drop it; the next command looks it up then."""
+    try:
+        same = await _look_up_again(user, device) == entry
+        await valkey.run(RENEW, (cache.access_key(user, device),), (entry, "1" if same else "0", cache.TTL_S))
+    except (ValkeyUnavailable, OperationalError, InterfaceError) as error:
+        logger.info("an access entry was not renewed: %s", error)  # it ends by itself
 
 
 # Look-ups of tokens under way. Of many who come with one token at once, one asks and is counted: a good token that is not kept
@@ -370,6 +407,7 @@ async def _fill(valkey: Valkey, key: str, entry: str | None, *, buried: bool) ->
 
 # Look-ups have threads of their own: a view that sends a command blocks the one that Django gave its request.
 _LOOKUPS = ThreadPoolExecutor(4, "admission")
+_RENEWALS = ThreadPoolExecutor(1, "renewals")  # nobody waits for them
 
 
 def _token_entry(token_hash: str) -> str | None:
@@ -433,3 +471,4 @@ _look_up_token = database_sync_to_async(_token_entry, thread_sensitive=False, ex
 _look_up_profile = database_sync_to_async(_profile_entry, thread_sensitive=False, executor=_LOOKUPS)
 _find_profile = database_sync_to_async(profile_store.find, thread_sensitive=False, executor=_LOOKUPS)
 _look_up_access = database_sync_to_async(_access_entry, thread_sensitive=False, executor=_LOOKUPS)
+_look_up_again = database_sync_to_async(_access_entry, thread_sensitive=False, executor=_RENEWALS)

@@ -107,6 +107,57 @@ def devices_asked(monkeypatch: pytest.MonkeyPatch) -> Spy:
     return spy
 
 
+# --- an access in use is asked about before it ends -------------------------------------------------------------------------
+
+
+async def renewed() -> None:
+    """Wait for the renewals under way."""
+    await asyncio.gather(*admission._renewals.values())
+
+
+async def _end_soon(world: World, gateway: Gateway, device: str) -> str:
+    """Have an access kept that ends soon; returns its key."""
+    key = cache.access_key(world.user.pk, device)
+    await gateway.send(Caller(world.user.pk), device, "get_gpio", PIN)
+    await renewed()  # after a registration an entry has a burial's seconds
+    await sync_to_async(cache.client().pexpire)(key, admission.RENEW_MS - 1)
+    return key
+
+
+async def test_an_access_that_is_used_is_renewed_beside_the_command(world: World, devices_asked: Spy) -> None:
+    device, gateway = await world.device(), await world.gateway()
+    key = await _end_soon(world, gateway, device.device.hex)
+    await gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", PIN)
+    await renewed()
+    assert await sync_to_async(cache.client().pttl)(key) > admission.RENEW_MS
+    assert devices_asked.count == 1
+
+
+async def test_an_access_that_the_database_does_not_know_any_more_is_not_renewed(world: World) -> None:
+    device, gateway = await world.device(), await world.gateway()
+    key = await _end_soon(world, gateway, device.device.hex)
+    await sync_to_async(lambda: world.user.memberships.all()._raw_delete("default"))()  # past every signal: nothing is buried
+    await gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", PIN)
+    await renewed()
+    assert await sync_to_async(cache.client().get)(key) is None
+    assert (await refused(gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", PIN))).status == 404
+
+
+async def test_a_change_that_comes_during_a_renewal_is_not_overwritten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, gateway = await world.device(), await world.gateway()
+    key, look_up = await _end_soon(world, gateway, device.device.hex), admission._look_up_again
+
+    async def changed_meanwhile(*arguments: Any) -> Any:
+        found = await look_up(*arguments)
+        await sync_to_async(cache.bury)([key])
+        return found
+
+    monkeypatch.setattr(admission, "_look_up_again", changed_meanwhile)
+    await gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", PIN)
+    await renewed()
+    assert await sync_to_async(cache.client().get)(key) == cache.BURIED
+
+
 # --- callers who leave ------------------------------------------------------------------------------------------------------
 
 
