@@ -28,6 +28,14 @@ def memberships_of(user: User, action: Action = Action.READ) -> QuerySet[Members
     )
 
 
+def known_memberships(user: User) -> list[Membership]:
+    """Return all memberships of `user` as `memberships_of`; asked once per user object, which lives as long as its request."""
+    known: list[Membership] | None = user.__dict__.get("_memberships")
+    if known is None:
+        known = user.__dict__["_memberships"] = list(memberships_of(user))
+    return known
+
+
 def members_of(account: Account) -> QuerySet[Membership]:
     """Return the members of an account with their users: owners first, then by user name."""
     return account.memberships.select_related("user").annotate(rank=_RANK).order_by("-rank", Lower("user__username"))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Value
+from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Lower
 from django.http import Http404
 
@@ -64,13 +64,12 @@ def access_device(user: User, device_id: UUID | str, action: Action = Action.REA
         PermissionDenied: the user may see it, but not do this.
     """
     key = parse_device_id(device_id) if isinstance(device_id, str) else device_id
-    device = Device.objects.live().select_related("account").filter(pk=key).first() if key else None
-    if device is None:
+    role = Membership.objects.filter(user=user, account_id=OuterRef("account_id")).values("role")
+    live: QuerySet[Device] = Device.objects.live().select_related("account", "own_profile")
+    device = live.annotate(role=Subquery(role)).filter(pk=key).first() if key else None
+    if device is None or device.role is None:
         raise Http404("No such device.")
-    role = Membership.objects.filter(user=user, account_id=device.account_id).values_list("role", flat=True).first()
-    if role is None:
-        raise Http404("No such device.")
-    if not role_may(role, action):
+    if not role_may(device.role, action):
         raise PermissionDenied("Your role in this account does not allow that.")
     return device
 

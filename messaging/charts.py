@@ -13,9 +13,10 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from iotportal.words import ms, seconds
+from messaging.figures import Bucket, Figures
 from messaging.models import PresenceState
 from messaging.presence import DAY, WEEK, Report, Span, Uptime
-from messaging.selectors import RECENT_POINTS, Bucket, Figures, RoundTrips
+from messaging.selectors import RECENT_POINTS, RoundTrips
 
 SPARK_WIDTH, SPARK_HEIGHT = 152, 30
 

@@ -8,7 +8,7 @@ from devices.selectors import DeviceList, DevicePage
 from messaging.charts import spark, strips
 from messaging.forms import OfflineLimitForm
 from messaging.presence import report, watching
-from messaging.selectors import MessageFilter, RoundTrips, history_rows, messages, recent_round_trips
+from messaging.selectors import RoundTrips, feed_rows, recent_round_trips
 from messaging.timeline import timeline
 
 FEED = 12
@@ -21,7 +21,7 @@ def fill_device_list(listed: DeviceList) -> None:
     for line in listed.lines:
         line.trips = spark(trips.get(line.device.pk, RoundTrips()))
     if listed.total:
-        listed.feed = history_rows(listed.user, messages(listed.user, MessageFilter(), limit=FEED).rows)
+        listed.feed = feed_rows(listed.user, FEED)
         listed.silent_since = watching(timezone.now()).silent_since
 
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 import base64
 import binascii
 import heapq
-import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -23,8 +22,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from accounts.access import Action, roles_for
 from accounts.models import User
+from accounts.selectors import known_memberships
 from devices.models import Device
 from messaging.models import Command, Direction, Message, Outcome
 
@@ -122,11 +121,7 @@ class Count:
 
 def account_ids(user: User) -> list[UUID]:
     """Return the accounts whose history the user may read; asked once per user object, which lives as long as its request."""
-    known: list[UUID] | None = user.__dict__.get("_history_accounts")
-    if known is None:
-        known = list(user.memberships.filter(role__in=roles_for(Action.READ)).values_list("account_id", flat=True))
-        user.__dict__["_history_accounts"] = known
-    return known
+    return [one.account_id for one in known_memberships(user)]
 
 
 def history_device(user: User, device_id: UUID) -> Device | None:
@@ -158,10 +153,16 @@ def commands(
     return _page(Command, user, wanted, cursor, limit, scan or SCAN, _models(Command))
 
 
+def newest(model: type[Model], user: User, wanted: MessageFilter, *, limit: int, scan: int) -> list[Model]:
+    """Return the newest of the user's rows, looking at `scan` of them at most: a page that is not gone on from."""
+    found = [_models(model)(*scope.page("DESC", limit, scan)) for scope in scopes(model, user, wanted)]
+    return list(islice(heapq.merge(*found, key=_key, reverse=True), limit))
+
+
 def count_messages(user: User, wanted: MessageFilter) -> Count:
     """Count the messages of a filter, up to `COUNT` and looking at `SCAN` at most."""
     total, looked_at_all = 0, True
-    for scope in _scopes(Message, user, wanted):
+    for scope in scopes(Message, user, wanted):
         sql, params = scope.inner("DESC", SCAN if scope.narrow else COUNT + 1)
         sql = f"SELECT count(*), count(*) FILTER (WHERE {scope.outer}) FROM ({sql}) m"  # noqa: S608  # made of constants
         with connection.cursor() as db:
@@ -177,7 +178,7 @@ def count_messages(user: User, wanted: MessageFilter) -> Count:
 def first_message(user: User, wanted: MessageFilter) -> datetime | None:
     """Return when the oldest message of the filter's device (or of all) passed."""
     times = []
-    for scope in _scopes(Message, user, MessageFilter(device_id=wanted.device_id)):
+    for scope in scopes(Message, user, MessageFilter(device_id=wanted.device_id)):
         sql, params = scope.inner("ASC", 1)
         times += [row.time for row in Message.objects.raw(sql, params)]
     return min(times, default=None)
@@ -185,14 +186,14 @@ def first_message(user: User, wanted: MessageFilter) -> datetime | None:
 
 def last_message(user: User, device_id: UUID | None = None) -> Message | None:
     """Return the newest message of all, or of one device: what an empty page can point to."""
-    return next(iter(messages(user, MessageFilter(device_id=device_id), limit=1).rows), None)
+    return next(iter(newest(Message, user, MessageFilter(device_id=device_id), limit=1, scan=1)), None)
 
 
 # --- how a page is read ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Scope:
+class Scope:
     """The rows of one index: of one device, or of one account."""
 
     table: str
@@ -203,6 +204,7 @@ class _Scope:
 
     @property
     def narrow(self) -> bool:
+        """Whether rows of the index range are left out."""
         return self.outer != "TRUE"
 
     def inner(self, order: str, limit: int) -> tuple[str, _Params]:
@@ -219,7 +221,8 @@ class _Scope:
         return sql, params
 
 
-def _scopes(model: type[Message | Command], user: User, wanted: MessageFilter, cursor: Cursor | None = None) -> list[_Scope]:
+def scopes(model: type[Message | Command], user: User, wanted: MessageFilter, cursor: Cursor | None = None) -> list[Scope]:
+    """Return where the rows of a filter are: of the device that it names, else of each account that the user may read."""
     where: list[str] = ["TRUE"]
     params: _Params = []
     if wanted.since:
@@ -239,7 +242,7 @@ def _scopes(model: type[Message | Command], user: User, wanted: MessageFilter, c
         starts: list[tuple[str, _Params]] = [("device_id = %s AND account_id = ANY(%s)", [wanted.device_id, accounts])]
     else:
         starts = [("account_id = %s", [account]) for account in accounts]
-    return [_Scope(table, f"{start} AND {rest}", [*first, *params], outer, outer_params) for start, first in starts]
+    return [Scope(table, f"{start} AND {rest}", [*first, *params], outer, outer_params) for start, first in starts]
 
 
 def _row_by_row(model: type[Message | Command], wanted: MessageFilter) -> tuple[str, _Params]:
@@ -287,7 +290,7 @@ def _page(
     order = "ASC" if backwards else "DESC"
     found: list[list[Row]] = []
     stops: list[Cursor] = []
-    for scope in _scopes(model, user, wanted, place):
+    for scope in scopes(model, user, wanted, place):
         rows = read(*scope.page(order, limit + 1, scan))
         found.append(rows)
         if scope.narrow and len(rows) <= limit and (stop := _end_of_scan(scope, order, scan)):
@@ -295,7 +298,7 @@ def _page(
     return _cut(found, stops, place, limit)
 
 
-def _end_of_scan(scope: _Scope, order: str, scan: int) -> Cursor | None:
+def _end_of_scan(scope: Scope, order: str, scan: int) -> Cursor | None:
     """Return the place at which a scan had looked at `scan` rows, or None where it saw them all."""
     sql = f"SELECT time, id FROM {scope.table} WHERE {scope.where} ORDER BY time {order}, id {order} OFFSET %s LIMIT 1"  # noqa: S608
     with connection.cursor() as db:
@@ -417,8 +420,16 @@ def commands_around(messages: Sequence[Message]) -> list[Command]:
 
 def history_rows(user: User, messages: Sequence[Message]) -> list[HistoryRow]:
     """Return the rows of a page of the user's messages: paired, and with their devices."""
-    rows = pair(messages, commands_around(messages))
-    devices = device_names(user, (message.device_id for message in messages))
+    return _named(user, pair(messages, commands_around(messages)))
+
+
+def feed_rows(user: User, limit: int) -> list[HistoryRow]:
+    """Return the newest of the user's messages with their devices; what became of a question is not asked."""
+    return _named(user, [HistoryRow(message) for message in newest(Message, user, MessageFilter(), limit=limit, scan=limit)])
+
+
+def _named(user: User, rows: list[HistoryRow]) -> list[HistoryRow]:
+    devices = device_names(user, (row.message.device_id for row in rows))
     for row in rows:
         row.device = devices.get(row.message.device_id)
     return rows
@@ -468,117 +479,3 @@ def recent_round_trips(device_ids: Sequence[UUID], now: datetime) -> dict[UUID, 
     with connection.cursor() as db:
         db.execute(sql, [now - RECENT, RECENT_POINTS, list(device_ids)])
         return {row[0]: RoundTrips(tuple(row[1])) for row in db.fetchall()}
-
-
-# --- figures of a range ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """What happened in one step of a chart; times in ms."""
-
-    to: int = 0
-    from_: int = 0
-    silent: int = 0
-    p50: float | None = None
-    p95: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The figures of [since, until): in all, and in equal steps of `step`. `cut`: only the newest messages were counted."""
-
-    since: datetime
-    until: datetime
-    step: timedelta
-    buckets: list[Bucket]
-    messages: int
-    p50: float | None
-    p95: float | None
-    silent: int
-    cut: bool
-
-    @property
-    def count(self) -> Count:
-        """How many messages the range has."""
-        return Count(self.messages, at_least=self.cut)
-
-
-# Steps that people can read off an axis, in seconds.
-_NICE_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
-_STEPS = 72
-
-
-def _nice_step(span: timedelta) -> timedelta:
-    """Return the step that cuts `span` into `_STEPS` at most."""
-    least = span.total_seconds() / _STEPS
-    return timedelta(seconds=next((step for step in _NICE_STEPS if step >= least), math.ceil(least / 604800) * 604800))
-
-
-def figures(user: User, wanted: MessageFilter, *, since: datetime, until: datetime) -> Figures:
-    """Count messages and round trips of [since, until) in readable steps, or of its newest `COUNT` messages if it has more."""
-    asked = replace(wanted, since=since, until=until)
-    starts = [start for scope in _scopes(Message, user, asked) if (start := _end_of_scan(scope, "DESC", COUNT))]
-    if starts:
-        since = max(start.time for start in starts)
-        asked = replace(asked, since=since)
-    step = _nice_step(until - since)
-    traffic: dict[int, list[int]] = {}
-    for scope in _scopes(Message, user, asked):
-        for bucket, to, from_ in _traffic(scope, since, step):
-            mine = traffic.setdefault(bucket, [0, 0])
-            mine[0] += to
-            mine[1] += from_
-    trips, (silent, p50, p95) = _trips(_scopes(Command, user, asked), since, step)
-    buckets = [_bucket(traffic.get(index), trips.get(index)) for index in range(max(1, math.ceil((until - since) / step)))]
-    total = sum(to + from_ for to, from_ in traffic.values())
-    return Figures(since, until, step, buckets, total, p50, p95, silent, bool(starts))
-
-
-def _bucket(traffic: list[int] | None, trips: tuple[int, float | None, float | None] | None) -> Bucket:
-    to, from_ = traffic or (0, 0)
-    silent, p50, p95 = trips or (0, None, None)
-    return Bucket(to, from_, silent, p50, p95)
-
-
-def _steps(since: datetime, step: timedelta) -> tuple[str, _Params]:
-    return "floor(extract(epoch FROM time - %s) / %s)::int", [since, step.total_seconds()]
-
-
-def _traffic(scope: _Scope, since: datetime, step: timedelta) -> list[tuple[int, int, int]]:
-    bucket, bucket_params = _steps(since, step)
-    sql, params = scope.inner("DESC", COUNT)
-    sql = f"""
-        SELECT {bucket}, count(*) FILTER (WHERE direction = 'to'), count(*) FILTER (WHERE direction = 'from')
-        FROM ({sql}) m WHERE {scope.outer} GROUP BY 1
-    """  # noqa: S608  # made of constants
-    with connection.cursor() as db:
-        db.execute(sql, [*bucket_params, *params, *scope.outer_params])
-        return list(db.fetchall())
-
-
-_Trips = tuple[int, float | None, float | None]
-
-
-def _trips(scopes: list[_Scope], since: datetime, step: timedelta) -> tuple[dict[int, _Trips], _Trips]:
-    """Return silent, p50 and p95 of each step and of all."""
-    if not scopes:
-        return {}, (0, None, None)
-    bucket, bucket_params = _steps(since, step)
-    parts: list[str] = []
-    params: _Params = []
-    for scope in scopes:
-        sql, inner_params = scope.inner("DESC", COUNT)
-        parts.append(f"(SELECT time, outcome, coalesce(delivered_ms, answered_ms) AS ms FROM ({sql}) m WHERE {scope.outer})")  # noqa: S608
-        params += [*inner_params, *scope.outer_params]
-    sql = f"""
-        SELECT {bucket}, count(*) FILTER (WHERE outcome = 'timeout'),
-               percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY ms) FILTER (WHERE outcome = 'answered')
-        FROM ({" UNION ALL ".join(parts)}) c GROUP BY GROUPING SETS ((1), ())
-    """  # noqa: S608  # made of constants
-    with connection.cursor() as db:
-        db.execute(sql, [*bucket_params, *params])
-        rows = db.fetchall()
-    found = {row[0]: (row[1], *(row[2] or (None, None))) for row in rows}
-    whole = found.pop(None, (0, None, None))
-    return found, whole

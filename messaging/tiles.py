@@ -24,7 +24,7 @@ from messaging import own_tiles
 from messaging.dialling import COUNTRIES
 from messaging.gateway.core import CommandResult
 from messaging.models import Direction, Message, Reading
-from messaging.selectors import MessageFilter, messages
+from messaging.selectors import MessageFilter, newest
 
 CONSOLE_LINES = 60
 LOOK_BACK = 2000  # messages or commands of the device that are looked through for a tile's past
@@ -315,8 +315,8 @@ class ConsoleLine:
 def console(user: User, device: Device, tile: Tile) -> list[ConsoleLine]:
     """Return what went to and came from the UART, oldest first."""
     api = tile.set or tile.apis[0]
-    page = messages(user, MessageFilter(device_id=device.pk, api=api.name), limit=CONSOLE_LINES, scan=LOOK_BACK)
-    return [console_line(message) for message in reversed(page.rows)]
+    wanted = MessageFilter(device_id=device.pk, api=api.name)
+    return [console_line(one) for one in reversed(newest(Message, user, wanted, limit=CONSOLE_LINES, scan=LOOK_BACK))]
 
 
 def console_line(message: Message) -> ConsoleLine:

@@ -224,25 +224,3 @@ def test_a_claim_parts_names_commands_and_round_trips(alice: User, account: Acco
         page = selectors.messages(user, MessageFilter()).rows
         assert {command.account_id for command in selectors.commands_around(page)} == {owner.pk}
         assert {row.device and row.device.name for row in selectors.history_rows(user, page)} == {name}
-
-
-def test_its_figures_count_what_the_pages_show(alice: User, pump: Device) -> None:
-    until = now()
-    for minute in range(60):
-        exchange(pump, "get_gpio", '{"number": 4}', '{"number": 4, "value": 0}', until - timedelta(minutes=minute, seconds=30))
-    exchange(pump, "set_gpio", '{"number": 4, "value": 1}', None, until - timedelta(minutes=10, seconds=20))
-    figures = selectors.figures(alice, MessageFilter(), since=until - timedelta(hours=1), until=until)
-    assert (figures.messages, figures.silent, figures.p50, figures.cut) == (121, 1, 38.4, False)
-    assert (figures.step, len(figures.buckets)) == (timedelta(minutes=1), 60)
-    assert sum(one.to + one.from_ for one in figures.buckets) == 121
-    one_api = selectors.figures(alice, MessageFilter(api="set_gpio"), since=until - timedelta(hours=1), until=until)
-    assert (one_api.messages, one_api.silent, one_api.p50) == (1, 1, None)
-
-
-def test_its_figures_begin_where_counting_stopped(alice: User, pump: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selectors, "COUNT", 10)
-    until = now()
-    many(pump, 30, until - timedelta(seconds=60), timedelta(seconds=2))
-    figures = selectors.figures(alice, MessageFilter(), since=until - timedelta(hours=1), until=until)
-    assert (figures.messages, figures.cut) == (10, True)
-    assert figures.since == until - timedelta(seconds=20)

@@ -33,7 +33,7 @@ from messaging.gateway.core import CommandResult
 from messaging.models import Command, Presence, Reading
 from messaging.models import Outcome as CommandOutcome
 from messaging.presence import known
-from messaging.selectors import MessageFilter, RoundTrips, commands, recent_round_trips
+from messaging.selectors import MessageFilter, RoundTrips, newest, recent_round_trips
 from messaging.services.commands import send_command
 from messaging.tiles import Outcome, Tile
 from messaging.traces import rail
@@ -226,11 +226,10 @@ def _as_command(device: Device, user_id: int, result: CommandResult) -> Command:
 def _last_restart(request: AuthedRequest, device: Device, tile: Tile) -> dict[str, object] | None:
     """Return when the device was last restarted and how long it was away, where that is known."""
     api = tile.set or tile.apis[0]
-    last = next(
-        iter(commands(request.user, MessageFilter(device_id=device.pk, api=api.name), limit=1, scan=tiles.LOOK_BACK).rows), None
-    )
-    if last is None:
+    found = newest(Command, request.user, MessageFilter(device_id=device.pk, api=api.name), limit=1, scan=tiles.LOOK_BACK)
+    if not found:
         return None
+    last = found[0]
     presence = getattr(device, "presence", None)
     gone, back = (presence.disconnected_at, presence.connected_at) if presence else (None, None)
     away = (back - gone).total_seconds() if gone and back and last.time <= gone < back else None

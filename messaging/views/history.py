@@ -17,8 +17,9 @@ from accounts.models import User
 from devices.profiles import all_profiles
 from messaging import selectors
 from messaging.charts import charts
+from messaging.figures import Figures, figures
 from messaging.forms import RANGE_WORDS, HistoryForm
-from messaging.selectors import Figures, MessageFilter
+from messaging.selectors import MessageFilter
 
 PAGE_SIZE = 50
 
@@ -41,15 +42,15 @@ def history(request: AuthedRequest) -> HttpResponse:
     except selectors.BadCursor:  # a link that somebody cut off: the first page is what it can show
         page, cursor, status = selectors.messages(request.user, wanted, None, PAGE_SIZE), None, 400
     rows = selectors.history_rows(request.user, page.rows)
-    figures = _figures(request.user, wanted, now)
+    found = _figures(request.user, wanted, now)
     context |= {
         "devices": form.devices(),
         "range": form.range_key,
         "page": page,
         "rows": rows,
-        "count": figures.count if figures else selectors.Count(0),
-        "figures": figures,
-        "charts": charts(figures) if figures and figures.messages else None,
+        "count": found.count if found else selectors.Count(0),
+        "figures": found,
+        "charts": charts(found) if found and found.messages else None,
         "tail": not cursor and not wanted.until,
         "said": _said(form),
         "range_label": RANGE_WORDS.get(form.range_key, "").lower(),
@@ -70,9 +71,7 @@ def _figures(user: User, wanted: MessageFilter, now: datetime) -> Figures | None
     since = wanted.since or selectors.first_message(user, wanted)
     if since is None:
         return None
-    return selectors.figures(
-        user, replace(wanted, since=None, until=None), since=min(since, until - timedelta(seconds=1)), until=until
-    )
+    return figures(user, replace(wanted, since=None, until=None), since=min(since, until - timedelta(seconds=1)), until=until)
 
 
 def _said(form: HistoryForm) -> str:
