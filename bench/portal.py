@@ -51,7 +51,7 @@ class Portal:
     """The processes; `kill` ends one as a crash does, `start_…` starts it again."""
 
     def __init__(self, pool: str = "threads") -> None:
-        self._pool = pool
+        self.pool = pool
         self.state = State(Path(tempfile.mkdtemp(prefix="iotportal-bench-")).resolve())
         self.processes: dict[str, tuple[subprocess.Popen[bytes], Child]] = {}
         self.env: dict[str, str] = {}
@@ -96,13 +96,13 @@ class Portal:
             "VALKEY_URL": valkey.url(self._valkey_port, password),
             **self.more_settings(),
         }
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("setup_pki", "--name", "localhost", "--name", "127.0.0.1", "--verbosity", "0")
         os.environ.update(self.env)
         import django
 
         django.setup()
         logging.getLogger().setLevel(logging.WARNING)  # a line per device would hide the table
+        self.manage("migrate")
+        self.manage("setup_pki", "--name", "localhost", "--name", "127.0.0.1")
         self.start_broker()
 
     def more_settings(self) -> dict[str, str]:
@@ -110,8 +110,10 @@ class Portal:
         return {}
 
     def manage(self, *arguments: str) -> None:
-        """Run `manage.py`."""
-        subprocess.run([sys.executable, "manage.py", *arguments], env=self.env, cwd=ROOT, check=True)
+        """Run one of the portal's commands, in this process: another would read everything once more."""
+        from django.core.management import call_command
+
+        call_command(*arguments, verbosity=0)
 
     # --- processes -------------------------------------------------------------------------------------------------------
 
@@ -142,7 +144,7 @@ class Portal:
 
     def start_worker(self, *, name: str = "worker", wait: bool = True) -> None:
         """Start a Celery worker with the bridge, and wait until the bridge has caught up."""
-        worker = ("-m", "celery", "-A", "iotportal", "worker", "-P", self._pool, "-c", "4", "-Q", "celery,bridge")
+        worker = ("-m", "celery", "-A", "iotportal", "worker", "-P", self.pool, "-c", "4", "-Q", "celery,bridge")
         self._start_django(name, *worker, "-l", "INFO", "-n", f"{name}@bench", PORTAL_BRIDGE="1")
         if wait:
             link = self.valkey()

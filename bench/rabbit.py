@@ -46,7 +46,7 @@ class RabbitPortal(FleetPortal):
         """Write RabbitMQ's configuration and start it, with who it asks."""
         where = {"management": self.ports.management, "metrics": self.ports.metrics}
         words = [word for name, port in where.items() for word in (f"--{name}", str(port))]
-        self.manage("broker_config", str(rabbitmq.folder(self.state)), *words, "--verbosity", "0")
+        self.manage("broker_config", str(rabbitmq.folder(self.state)), *words)
         names, self._server = rabbitmq.children(self.state, self.ports)
         self._start(names)
         wait_until(lambda: not is_free(_LOCAL, self.ports.names), "epmd's start")
@@ -95,6 +95,14 @@ class RabbitPortal(FleetPortal):
     def start_bridge(self, name: str) -> None:
         """Start one; returns at once."""
         self.start_process(name, "-n", f"{name}@bench", kind="bridge")
+
+    def writing_bridge(self) -> str | None:
+        """Return which of the bridges writes, if one does yet."""
+        for name in ("bridge-1", "bridge-2"):
+            said = self.log(name)
+            if said.rfind("connected to the broker") > said.rfind("standing by"):
+                return name
+        return None
 
     def transport(self) -> AmqpTransport:
         """Return the gateway's own way."""

@@ -1,11 +1,11 @@
 """Kill what the bridge depends on while messages pour in, and count what is lost or doubled.
 
-    .venv/bin/python -m bench.faults [--messages 20000] [--devices 20] [--rate 2000] [--kills 8] [--only worker,postgres]
+    .venv/bin/python -m bench.faults [--messages 20000] [--devices 20] [--rate 2000] [--kills 8] [--only worker,postgres:solo]
 
 Each row of the table is one run: devices say numbered messages with QoS 1 over mutual TLS, gateways leave records of finished
 commands, and meanwhile processes are killed with SIGKILL at random moments and started again. Then every message must be in
-the history exactly once. `caught` counts deliveries that came again and that the journal knew. Exit status 1 if anything was
-lost or doubled.
+the history exactly once. `caught` counts deliveries that came again and that the journal knew. A fault may name the worker's pool
+that it strikes in place of that of --pool: threads or solo. Exit status 1 if anything was lost or doubled.
 """
 
 from __future__ import annotations
@@ -116,6 +116,20 @@ def run(portal: Portal, devices: list[str], fault: Callable[[Portal], None], opt
     return Result(
         options.messages, lost, doubled, len(commands.left), commands_lost, commands_doubled, caught, kills, round(back_s, 1)
     )
+
+
+def ready(portal: Portal, pool: str, *, standby: bool) -> None:
+    """Have one worker with this pool, and another beside it that stands by or none."""
+    unwanted = {"standby"} if pool == portal.pool else {"standby", "worker"}
+    for name in unwanted & portal.processes.keys():
+        portal.stop(name)
+    portal.pool = pool
+    if "worker" not in portal.processes:
+        portal.valkey().delete("bridge:alive")  # the word of the one before
+        portal.start_worker()
+    if standby:
+        portal.start_worker(name="standby", wait=False)
+        wait_until(lambda: "standing by" in portal.log("standby"), "the stand-by")
 
 
 def moments(options: argparse.Namespace) -> Iterator[int]:
@@ -229,20 +243,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--pool", default="threads", choices=["threads", "solo"])
     options = parser.parse_args()
-    chosen = [FAULTS[name] for name in options.only.split(",")]
     results: dict[str, Result] = {}
     with Portal(options.pool) as portal, told_why(portal):
         logging.disable(logging.WARNING)
         devices = portal.register(options.devices)
-        portal.start_worker()
-        print(f"{'killed':12}  kills  messages  lost  doubled  caught  commands  lost  doubled  back in s", flush=True)
-        for number, fault in enumerate(chosen):
-            if fault is takeover:
-                portal.start_worker(name="standby", wait=False)
-                wait_until(lambda: "standing by" in portal.log("standby"), "the stand-by")
-            one = results[fault.__name__] = run(portal, devices, fault, options, first=10**9 * (number + 1))
+        print(f"{'killed':16}  kills  messages  lost  doubled  caught  commands  lost  doubled  back in s", flush=True)
+        for number, name in enumerate(options.only.split(",")):
+            fault, pool = FAULTS[name.partition(":")[0]], name.partition(":")[2] or options.pool
+            ready(portal, pool, standby=fault is takeover)
+            one = results[name] = run(portal, devices, fault, options, first=10**9 * (number + 1))
             print(
-                f"{fault.__name__:12}  {one.kills:5}  {one.messages:8}  {one.lost:4}  {one.doubled:7}  {one.caught:6}"
+                f"{name:16}  {one.kills:5}  {one.messages:8}  {one.lost:4}  {one.doubled:7}  {one.caught:6}"
                 f"  {one.commands:8}  {one.commands_lost:4}  {one.commands_doubled:7}  {one.back_s:9}",
                 flush=True,
             )

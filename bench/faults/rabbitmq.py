@@ -1,6 +1,7 @@
 """Kill each part of the production stack under load and count what became of every command and message.
 
     .venv/bin/python -m bench.faults.rabbitmq [--commands 250] [--messages 250] [--kills 3] [--every 8] [--only web,bridge]
+    .venv/bin/python -m bench.faults.rabbitmq --short
 
 RabbitMQ, nginx, two web processes, two bridges, PostgreSQL with fsync, Valkey. Callers send commands through nginx's TLS port to
 simulated devices, and other devices say numbered messages over mutual TLS, each published once and never again. Meanwhile a part
@@ -13,6 +14,9 @@ is killed with SIGKILL and started again at once, several times. Then:
   a message said since is in the history.
 
 Exit status 1 if anything was lost, doubled, wrong or silent, or was back later than 10 s.
+
+`--short` kills each part once, one after the other under the same few hundred commands and messages, in a minute. It asks for the
+same counts, but for no speed: it runs among tests on machines that have much else to do.
 """
 
 from __future__ import annotations
@@ -39,9 +43,11 @@ from messaging.gateway.mqtt import MqttTransport
 from messaging.gateway.transport import BrokerUnavailable
 
 TIMEOUT_S = 5.0  # of a command, unless the caller says
-GRACE_S = 2.0
-BACK_S = 10.0
 GIVE_UP_S = 60.0
+SHORT = {
+    "commands": 20.0, "messages": 40.0, "devices": 4, "kills": 1, "every": 0.0, "together": True,
+    "grace": 30.0, "back": GIVE_UP_S, "quiet": 1.5,
+}  # fmt: skip
 NEWEST = """
 SELECT max(substring(payload FROM '[0-9]+')::bigint) FROM (
   SELECT payload FROM messaging_message WHERE direction = 'from' AND api = 'write_uart' ORDER BY time DESC, id DESC LIMIT 200
@@ -66,13 +72,11 @@ def web(portal: RabbitPortal, number: int) -> None:
 
 def bridge(portal: RabbitPortal, number: int) -> None:
     """The bridge that writes dies, the other takes over; the dead one comes back as the stand-by."""
-    for name in ("bridge-1", "bridge-2"):
-        said = portal.log(name)
-        if said.rfind("connected to the broker") > said.rfind("standing by"):
-            portal.kill(name)
-            portal.start_bridge(name)
-            return
-    raise RuntimeError("no bridge writes")
+    name = portal.writing_bridge()
+    if name is None:
+        raise RuntimeError("no bridge writes")
+    portal.kill(name)
+    portal.start_bridge(name)
 
 
 def rabbit(portal: RabbitPortal, number: int) -> None:
@@ -99,7 +103,8 @@ def auth(portal: RabbitPortal, number: int) -> None:
     portal.start_process("broker-auth")
 
 
-FAULTS: dict[str, Callable[[RabbitPortal, int], None]] = {
+Fault = Callable[[RabbitPortal, int], None]
+FAULTS: dict[str, Fault] = {
     "web": web, "bridge": bridge, "rabbitmq": rabbit, "postgres": postgres, "valkey": valkey, "broker-auth": auth,
 }  # fmt: skip
 TAKEN_OVER = (web, bridge, auth)  # whose work another process does meanwhile, or nobody needs at once
@@ -184,7 +189,7 @@ class Line:
             self._streams = None
 
 
-async def call(line: Line, device: str, rate: float, told: Told, stop: asyncio.Event) -> None:
+async def call(line: Line, device: str, rate: float, grace_s: float, told: Told, stop: asyncio.Event) -> None:
     """Set pins of a device until `stop`, and judge what comes."""
     count, due = 0, time.monotonic()
     while not stop.is_set():
@@ -193,7 +198,7 @@ async def call(line: Line, device: str, rate: float, told: Told, stop: asyncio.E
         count += 1
         began = time.monotonic()
         try:
-            status, body = await asyncio.wait_for(line.put(device, count % 32, count % 2), TIMEOUT_S + GRACE_S)
+            status, body = await asyncio.wait_for(line.put(device, count % 32, count % 2), TIMEOUT_S + grace_s)
         except TimeoutError:
             told.silent += 1
             line.close()
@@ -231,27 +236,25 @@ class Result:
     command_back_s: float
     history_back_s: float
 
-    @property
-    def good(self) -> bool:
-        """Whether all is as it must be."""
+    def is_good(self, back_s: float) -> bool:
+        """Say whether all is as it must be, and was back in time."""
         counted = self.messages_lost + self.messages_doubled + self.commands_lost + self.commands_doubled
-        return not (counted or self.told.wrong or self.told.silent) and max(self.command_back_s, self.history_back_s) <= BACK_S
+        return not (counted or self.told.wrong or self.told.silent) and max(self.command_back_s, self.history_back_s) <= back_s
 
 
-async def run(
-    portal: RabbitPortal, fault: Callable[[RabbitPortal, int], None], work: Work, options: argparse.Namespace
-) -> Result:
-    """Let all work, kill and start again, let it settle, count."""
+async def run(portal: RabbitPortal, faults: list[Fault], work: Work, options: argparse.Namespace) -> Result:
+    """Let all work, kill and start again one after the other, let it settle, count."""
     told, stop = Told(), asyncio.Event()
     first = work.next_number()
     tasks = [asyncio.create_task(speak(work.speakers, options.messages, first, told, stop))]
     rate = options.commands / len(work.devices)
     tasks += [
-        asyncio.create_task(call(line, device, rate, told, stop)) for line, device in zip(work.lines, work.devices, strict=True)
+        asyncio.create_task(call(line, device, rate, options.grace, told, stop))
+        for line, device in zip(work.lines, work.devices, strict=True)
     ]
     await asyncio.sleep(2)
     command_back_s = history_back_s = 0.0
-    for number in range(options.kills):
+    for number, fault in enumerate(faults):
         killed = time.monotonic()
         await asyncio.to_thread(fault, portal, number)
         restored = killed if fault in TAKEN_OVER else time.monotonic()
@@ -262,7 +265,7 @@ async def run(
         await asyncio.sleep(max(1.0, options.every - (time.monotonic() - restored)))
     stop.set()
     await asyncio.gather(*tasks)
-    await asyncio.to_thread(settle, portal, told)
+    await asyncio.to_thread(settle, portal, options.quiet)
     return count(portal, told, first, command_back_s, history_back_s)
 
 
@@ -293,10 +296,10 @@ async def has_written(portal: RabbitPortal, mark: int) -> bool:
     return await asyncio.to_thread(ask)
 
 
-def settle(portal: RabbitPortal, told: Told) -> None:
-    """Wait until nothing has been added to the history for 5 s, and no command waits for the bridge (for 30 s)."""
+def settle(portal: RabbitPortal, enough_s: float) -> None:
+    """Wait until nothing has been added to the history for a while, and no command waits for the bridge (for 30 s)."""
     before, since = -1, time.monotonic()
-    while (quiet_s := time.monotonic() - since) < 5 or (quiet_s < 30 and waiting(portal)):
+    while (quiet_s := time.monotonic() - since) < enough_s or (quiet_s < 30 and waiting(portal)):
         with portal.database() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT (SELECT count(*) FROM messaging_message) + (SELECT count(*) FROM messaging_command)")
             (rows,) = cursor.fetchone()
@@ -392,11 +395,14 @@ async def matrix(portal: RabbitPortal, work: Work, options: argparse.Namespace) 
     print(TITLES, flush=True)
     good = True
     logging.getLogger("messaging").setLevel(logging.ERROR)  # each of the devices would say that it was cut off
-    for name in options.only.split(","):
+    rows = {name: [FAULTS[name]] * options.kills for name in options.only.split(",")}
+    if options.together:
+        rows = {"each": [fault for faults in rows.values() for fault in faults]}
+    for name, faults in rows.items():
         await work.all_back()
-        one = await run(portal, FAULTS[name], work, options)
-        print(row(name, one, options.kills), flush=True)
-        good &= one.good
+        one = await run(portal, faults, work, options)
+        print(row(name, one, len(faults)), flush=True)
+        good &= one.is_good(options.back)
     await work.end()
     return good
 
@@ -410,18 +416,25 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--every", type=float, default=8, metavar="SECONDS")
     parser.add_argument("--only", default=",".join(FAULTS))
+    parser.add_argument("--together", action="store_true", help="strike one after the other under the same load, in one row")
+    parser.add_argument("--grace", type=float, default=2, metavar="SECONDS", help="how late an answer may come")
+    parser.add_argument("--back", type=float, default=10, metavar="SECONDS", help="how soon all must work again")
+    parser.add_argument("--quiet", type=float, default=5, metavar="SECONDS", help="without a new row, before they are counted")
+    parser.add_argument("--short", action="store_true", help="all of it in a minute")
+    if parser.parse_known_args()[0].short:
+        parser.set_defaults(**SHORT)
     options = parser.parse_args()
     if rabbitmq.program() is None or nginx.program() is None:
         print("RabbitMQ and nginx must be installed (Debian: apt install rabbitmq-server nginx-light).", file=sys.stderr)
         return 2
     with RabbitPortal() as portal:
         spoken = portal.register(options.devices)
-        portal.start_bridge("bridge-1")
-        wait_until(lambda: "connected to the broker" in portal.log("bridge-1"), "the bridge")
-        portal.start_bridge("bridge-2")
+        for name in ("bridge-1", "bridge-2"):
+            portal.start_bridge(name)
         portal.start_process("tasks")
         portal.start_webs(2)
         devices = portal.start_simulators(options.devices)
+        wait_until(portal.writing_bridge, "the bridge")
         good = asyncio.run(matrix(portal, Work(portal, devices, spoken), options))
         if not good:
             for name in ("bridge-1", "bridge-2", "web-1"):
