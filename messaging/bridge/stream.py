@@ -9,6 +9,7 @@ after the commit.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import threading
 import time
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 WINDOW = 2_000
 MAX_EVENTS = 100_000  # comings and goings that wait for a bridge; what is dropped, the list of open connections tells
 LIST_FIRST_S, LIST_EVERY_S = 0.5, 30.0  # when the list of open connections is looked at
+SLOW_LIST_S = 5.0
 STOP_S = 5.0
 NOT_FOUND = 404
 MOVE = """
@@ -145,6 +147,7 @@ class _Link:
         self._event_channel: BlockingChannel = self._connection.channel()
         self._offset = self._last = 0
         self._is_new = False
+        self._ended: set[str] = set()  # connections whose end was told since the last list: the next may lag behind
         self._lock = threading.Lock()
         self._over = False
         self._thread: threading.Thread | None = None
@@ -177,7 +180,7 @@ class _Link:
             events.queue_bind(EVENT_QUEUE, EVENTS, "connection.*")
             events.basic_qos(prefetch_count=WINDOW)
             events.basic_consume(EVENT_QUEUE, self._told)
-            self._connection.call_later(LIST_FIRST_S, self._list)
+            self._connection.call_later(LIST_FIRST_S, self._ask)
         except (AMQPError, OSError) as error:
             raise SourceLost(str(error) or type(error).__name__) from error
         self._thread = threading.Thread(target=self._read, name="stream", daemon=True)
@@ -244,21 +247,38 @@ class _Link:
     def _told(self, _channel: BlockingChannel, method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
         """Take an event; it stands where the stream is, so that the position does not move by it."""
         topic, payload = presence.read_event(method.routing_key, properties.headers or {})
+        if topic != presence.IGNORED:
+            note = self._ended.add if topic == presence.CLOSED else self._ended.discard
+            note(json.loads(payload)["name"])
         message = Incoming(uuid7(), topic, payload, self._last, link=self._number)
         with self._lock:
             self._events[message.id] = method.delivery_tag
         self._deliver(message)
 
+    def _ask(self) -> None:
+        """Ask who is connected now, in a thread of its own: of thousands RabbitMQ takes seconds to tell."""
+        threading.Thread(target=self._list, name="open connections", daemon=True).start()
+
     def _list(self) -> None:
-        """Hand over who is connected now, in a message without an offset."""
-        began = time.monotonic()
+        asked, began, listed = time.time(), time.monotonic(), None
         try:
-            payload = presence.read_list(management.connections(), alone=self._is_new)
+            listed = presence.read_list(management.connections(), asked)
         except management.ManagementUnavailable as error:
             logger.warning("RabbitMQ does not say who is connected: %s", error)
-        else:
+        except Exception:
+            logger.exception("the list of open connections could not be read")
+        if (took_s := time.monotonic() - began) > SLOW_LIST_S:
+            logger.warning("it took RabbitMQ %.1f s to say who is connected", took_s)
+        with contextlib.suppress(AMQPError):  # a link that has ended meanwhile wants no answer
+            self._connection.add_callback_threadsafe(lambda: self._listed(listed))
+
+    def _listed(self, listed: presence.OpenList | None) -> None:
+        """Hand over who was connected, in a message without an offset; nobody whose end was told meanwhile is among them."""
+        if self._over:
+            return
+        if listed is not None:
+            payload = listed.payload(self._ended, alone=self._is_new)
             self._is_new = False
             self._deliver(Incoming(uuid7(), presence.OPEN, payload, self._last, link=self._number))
-        if time.monotonic() - began > 1.0:
-            logger.warning("it took RabbitMQ %.1f s to say who is connected", time.monotonic() - began)
-        self._connection.call_later(LIST_EVERY_S, self._list)
+        self._ended.clear()
+        self._connection.call_later(LIST_EVERY_S, self._ask)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -66,14 +66,27 @@ def read_event(key: str, event: Mapping[str, Any]) -> tuple[str, bytes]:
     return _PREFIX + device, json.dumps(_connected(name, event)).encode()
 
 
-def read_list(connections: list[dict[str, Any]], *, alone: bool = False) -> bytes:
-    """Return the payload of an OPEN message: what the management interface says of all open connections.
+@dataclass(frozen=True, slots=True)
+class OpenList:
+    """What the management interface says of all open connections: name -> device and its event. `asked`: when (Unix time)."""
 
-    `alone`: nothing else tells of the youngest either, for they were made before anybody listened to events.
-    """
-    told = {one["name"]: [_text(one.get("user")), _connected(one["name"], one)] for one in connections}
-    listed = {name: one for name, one in told.items() if is_device_id(str(one[0]))}
-    return json.dumps({"at": time.time(), "settle": 0.0 if alone else SETTLE_S, "open": listed}).encode()
+    asked: float
+    open: dict[str, tuple[str, dict[str, Any]]]
+
+    def payload(self, ended: Container[str] = (), *, alone: bool = False) -> bytes:
+        """Return the payload of an OPEN message.
+
+        `ended`: connections whose end was told, which the list may not know yet. `alone`: nothing else tells of the youngest
+        either, for they were made before anybody listened to events.
+        """
+        still = {name: one for name, one in self.open.items() if name not in ended}
+        return json.dumps({"at": self.asked, "settle": 0.0 if alone else SETTLE_S, "open": still}).encode()
+
+
+def read_list(connections: list[dict[str, Any]], asked: float) -> OpenList:
+    """Return what the management interface answered to a question of Unix time `asked`, as far as it is about devices."""
+    told = {one["name"]: (_text(one.get("user")), _connected(one["name"], one)) for one in connections}
+    return OpenList(asked, {name: one for name, one in told.items() if is_device_id(one[0])})
 
 
 def _connected(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
