@@ -30,6 +30,11 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
         _database = name, django_db_blocker
 
 
+def as_migrated() -> str:
+    """Return the name of a database to copy for a portal of one's own: as the migrations made it where `django_db_setup` ran."""
+    return _database[0] + _COPY if _database is not None else "template1"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Make the database anew if the test is of another kind than the one before."""

@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="package")
-def portal() -> Iterator[Portal]:
+def portal(django_db_setup: None) -> Iterator[Portal]:
     """Return the whole running portal."""
     portal = Portal()
     yield portal

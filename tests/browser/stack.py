@@ -27,6 +27,7 @@ from playwright.sync_api import BrowserContext
 from iotportal.embedded import children
 from iotportal.embedded.children import Child
 from iotportal.embedded.ports import free_port
+from iotportal.embedded.pytest_database import as_migrated
 from iotportal.embedded.stack import listens, page_answers
 from iotportal.embedded.throwaway import ThrowawayServers
 
@@ -69,7 +70,7 @@ class Portal:
             raise
 
     def _begin(self) -> None:
-        self._sql(f"CREATE DATABASE {self._database}")
+        self._sql(f'CREATE DATABASE {self._database} TEMPLATE "{as_migrated()}"')
         valkey = self._servers.start_valkey()
         self._env = {
             **os.environ,  # with the secrets of the tests

@@ -22,21 +22,41 @@ from tests.embedded.running import Run, ports
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]
 
 
+class Home:
+    """A state folder whose portal runs whenever a test wants it; a test may end it in its own way."""
+
+    def __init__(self, state: Path) -> None:
+        self.state, self.ports = state, ports()
+        self._run: Run | None = None
+
+    def running(self) -> Run:
+        if self._run is None:
+            self._run = Run(self.state, **self.ports)
+        return self._run.ready().complete()
+
+    def left(self) -> None:
+        """Have the next test that wants it start it again."""
+        if self._run is not None:
+            self._run.__exit__()
+            self._run = None
+
+
 @pytest.fixture(scope="module")
-def state() -> Iterator[Path]:
+def home() -> Iterator[Home]:
     with tempfile.TemporaryDirectory(prefix="iotportal-run-") as folder:
-        yield Path(folder)
+        home = Home(Path(folder))
+        yield home
+        home.left()
 
 
-@pytest.fixture(scope="module")
-def chosen() -> dict[str, str]:
-    return ports()
+@pytest.fixture
+def portal(home: Home) -> Run:
+    return home.running()
 
 
-@pytest.fixture(scope="module")
-def portal(state: Path, chosen: dict[str, str]) -> Iterator[Run]:
-    with Run(state, **chosen) as run:
-        yield run.ready().complete()
+@pytest.fixture
+def chosen(home: Home) -> dict[str, str]:
+    return home.ports
 
 
 def test_its_first_page_mail_page_and_broker_answer(portal: Run, chosen: dict[str, str]) -> None:
@@ -107,26 +127,27 @@ def test_management_commands_reach_the_running_portal(portal: Run) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_it_survives_kill_9_keeps_its_data_and_stops_in_order() -> None:
-    with tempfile.TemporaryDirectory(prefix="iotportal-run-") as folder:
-        state, chosen = Path(folder), ports()
-        with Run(state, **chosen) as first:
-            first.ready().complete()
-            pids = first.pids()
-            first.process.kill()
-            first.process.wait()
-            wait_for(lambda: not any(map(runs, pids.values())), "the orphans to end")
-            secret = (state / "secrets/secret-key").read_text()
+def test_it_survives_kill_9_and_keeps_its_data(home: Home, portal: Run) -> None:
+    pids, secret = portal.pids(), (home.state / "secrets/secret-key").read_text()
+    portal.process.kill()
+    portal.process.wait()
+    wait_for(lambda: not any(map(runs, pids.values())), "the orphans to end")
+    home.left()
+    first_run = home.state / "log/first-run.log"
+    before = len(lines(first_run))
+    home.running()
+    assert (home.state / "secrets/secret-key").read_text() == secret
+    assert any("demo" in line and "there" in line for line in lines(first_run)[before:])
 
-        with Run(state, **chosen) as second:
-            second.ready().complete()
-            assert (state / "secrets/secret-key").read_text() == secret
-            assert any("demo" in line and "there" in line for line in lines(state / "log/first-run.log"))
-            pids = second.pids()
-            second.process.send_signal(signal.SIGINT)
-            assert second.process.wait(15) == 0
-            assert not any(map(runs, pids.values()))
-            assert "database system is shut down" in (state / "log/postgres.log").read_text()
-        stopped = [line.split()[-2] for line in lines(state / "log/supervisor.log") if line.endswith(" stopped")]
-        order = [stopped.index(name) for name in ("devices", "web", "broker", "postgres")]
-        assert order == sorted(order)
+
+def test_it_stops_in_order(home: Home, portal: Run) -> None:
+    pids, log = portal.pids(), home.state / "log/supervisor.log"
+    before = len(lines(log))
+    portal.process.send_signal(signal.SIGINT)
+    assert portal.process.wait(15) == 0
+    assert not any(map(runs, pids.values()))
+    home.left()
+    assert "database system is shut down" in (home.state / "log/postgres.log").read_text()
+    stopped = [line.split()[-2] for line in lines(log)[before:] if line.endswith(" stopped")]
+    order = [stopped.index(name) for name in ("devices", "web", "broker", "postgres")]
+    assert order == sorted(order)

@@ -20,7 +20,7 @@ CAME, GOODBYE, BROKER = "connected", "goodbye", "broker"
 
 
 @pytest.fixture(scope="module")
-def portal() -> Iterator[Portal]:
+def portal(django_db_setup: None) -> Iterator[Portal]:
     portal = Portal()
     yield portal
     portal.stop()
