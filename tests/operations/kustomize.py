@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,9 @@ def patched(resources: list[Resource], patch: Resource, target: dict[str, str]) 
     return [merged(resource, change) if meant(resource) else resource for resource in resources]
 
 
+@cache
 def built(folder: Path) -> list[Resource]:
-    """The resources of a kustomization, without what its generators make."""
+    """The resources of a kustomization, without what its generators make; not to be changed."""
     plan = yaml.safe_load((folder / "kustomization.yaml").read_text())
     resources: list[Resource] = []
     for name in plan["resources"]:
