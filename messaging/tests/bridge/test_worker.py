@@ -30,7 +30,7 @@ def test_nothing_is_lost_or_doubled_when_processes_are_killed() -> None:
     # Its own servers and settings: nothing of this test run's.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PORTAL_", "DATABASE_", "VALKEY_"))}
     command = [sys.executable, "-m", "bench.faults", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.strip()}
     for fault in faults:
