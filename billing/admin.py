@@ -24,7 +24,7 @@ from accounts.admin import Acting, ReadOnlyAdmin, Refused, Shelf, asks_why
 from accounts.admin.base import ModelAdmin, NarrowLookups, TabularInline, WhyForm
 from accounts.admin.organisations import AccountAdmin
 from accounts.models import Account
-from billing import payment_admin, services
+from billing import payment_admin, promo_admin, services
 from billing.models import Entry, LedgerAccount, Package, Plan, Posting, Price
 
 _SHOWN = 20
@@ -107,7 +107,7 @@ def credits_of_account(account: Account) -> Shelf:
 # Money is a superuser's, or of whoever was given this permission.
 AccountAdmin.act_permission = "billing.move_credits"
 AccountAdmin.actions = (give_credits, correct_credits)  # type: ignore[misc]  # the class's own, which has none yet
-AccountAdmin.shelves += [credits_of_account, payment_admin.orders_of_account]
+AccountAdmin.shelves += [credits_of_account, payment_admin.orders_of_account, promo_admin.redemptions_of_account]
 
 
 @admin.register(LedgerAccount)

@@ -22,5 +22,5 @@ class BillingConfig(AppConfig):
         operators.need(
             "billing.view_ledgeraccount", "billing.view_entry", "billing.view_posting", "billing.view_plan", "billing.view_price",
             "billing.view_package", "billing.view_order", "billing.view_paymenttransaction", "billing.view_paymentnotice",
-            "billing.view_vatrate",
+            "billing.view_vatrate", "billing.view_promocode", "billing.view_promoredemption",
         )  # fmt: skip

@@ -6,6 +6,7 @@ from django import forms
 
 from billing.models import Package, VatRate
 from billing.services import low_balance, packages
+from billing.services.promo_codes import MAX_TYPED
 
 
 class BuyForm(forms.Form):
@@ -29,3 +30,9 @@ class LowBalanceForm(forms.Form):
     """When an account's people are told that its credits run low."""
 
     below = forms.IntegerField(min_value=0, max_value=low_balance.MOST, label="Credits")
+
+
+class PromoCodeForm(forms.Form):
+    """A promo code, as it was read or heard."""
+
+    code = forms.CharField(max_length=MAX_TYPED, label="Code", error_messages={"required": "Type the code."})

@@ -6,7 +6,7 @@ an account of the operator:
 
     credits        what an owner has to use up; never below zero
     debts          what an owner used and then got the money back for; never above zero, and the next purchase pays it first
-    promotions     gifts come from here
+    promotions     gifts and what promo codes bring come from here
     purchases      bought credits come from here
     revenue        used credits go here
     refunds        credits that are taken back, as their price was paid back, go here
@@ -29,6 +29,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from accounts.models import Account
 from billing import money
@@ -84,6 +85,7 @@ class Entry(models.Model):
         PURCHASE = "purchase"
         SPEND = "spend"
         GIFT = "gift"
+        PROMOTION = "promotion"
         REFUND = "refund"
         CORRECTION = "correction"
         REVERSAL = "reversal"
@@ -102,7 +104,7 @@ class Entry(models.Model):
         permissions: ClassVar = [("move_credits", "Can give, correct and reverse credits")]
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(cause__in=["purchase", "spend", "gift", "refund", "correction", "reversal"]),
+                condition=Q(cause__in=["purchase", "spend", "gift", "promotion", "refund", "correction", "reversal"]),
                 name="entry_cause_known",
             ),
             models.CheckConstraint(condition=~Q(idempotency_key=""), name="entry_key_given"),
@@ -340,6 +342,7 @@ class Order(models.Model):
     provider = models.CharField(max_length=16, choices=Provider, editable=False)
     reference = models.CharField(max_length=64, blank=True, default="", editable=False)  # the provider's own id of the order
     credits = models.IntegerField(editable=False)
+    bonus_credits = models.IntegerField(default=0, db_default=0, editable=False)  # more of them by a promo code, once it is paid
     price_minor = models.IntegerField(editable=False)  # what is paid, tax included
     currency = models.CharField(max_length=3, editable=False)
     country = models.CharField(max_length=2, blank=True, default="", editable=False)
@@ -361,11 +364,19 @@ class Order(models.Model):
                 name="order_status_known",
             ),
             models.UniqueConstraint(fields=["provider", "reference"], condition=~Q(reference=""), name="order_reference_once"),
+            models.CheckConstraint(
+                condition=Q(bonus_credits=0) | Q(bonus_credits__gte=1, paid_at__isnull=False), name="order_bonus_once_paid"
+            ),
         ]
         indexes: ClassVar = [models.Index(fields=["account", "-id"], name="order_of_account")]
 
     def __str__(self) -> str:
         return f"{self.credits:,} credits for {self.price}"
+
+    @property
+    def all_credits(self) -> int:
+        """The credits that were bought, and those that a promo code brought with them."""
+        return self.credits + self.bonus_credits
 
     @property
     def price(self) -> str:
@@ -471,3 +482,87 @@ class Receipt(models.Model):
 
     def __str__(self) -> str:
         return f"Receipt {self.number}"
+
+
+# --- promo codes -----------------------------------------------------------------------------------------------------------
+
+
+class PromoCode(models.Model):
+    """A code that brings credits at once, or so many percent more with the next package; so often, and in its time.
+
+    `used` moves under the row's lock, in the transaction of the redemption that it counts.
+    """
+
+    code = models.CharField(max_length=32, unique=True)  # as it is compared: capital letters and digits
+    credits = models.IntegerField(default=0, help_text="What it brings at once; 0 for one that brings more with a package")
+    percent = models.IntegerField("percent more", default=0, help_text="Of the next package's credits, on top of them")
+    starts_at = models.DateTimeField("valid from", default=timezone.now, help_text="UTC")
+    ends_at = models.DateTimeField("valid until", null=True, blank=True, help_text="UTC. Empty: until you say otherwise")
+    max_uses = models.IntegerField("uses in all", null=True, blank=True, help_text="Empty: as many as there are accounts")
+    max_uses_per_account = models.SmallIntegerField("uses per account", default=1)
+    first_purchase_only = models.BooleanField(default=False, help_text="Only for accounts that have not bought credits yet")
+    used = models.IntegerField(default=0, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(code__regex=r"^[0-9A-Z]{4,32}$"), name="promocode_is_compared"),
+            models.CheckConstraint(
+                condition=Q(credits__range=(1, 1_000_000), percent=0) | Q(credits=0, percent__range=(1, 100)),
+                name="promocode_brings_one_thing",
+                violation_error_message="Either credits, up to 1,000,000, or 1 to 100 percent more.",
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_at=None) | Q(ends_at__gt=models.F("starts_at")),
+                name="promocode_has_a_time",
+                violation_error_message="It ends before it begins.",
+            ),
+            models.CheckConstraint(
+                condition=Q(used__gte=0) & (Q(max_uses=None) | Q(max_uses__gte=1, used__lte=models.F("max_uses"))),
+                name="promocode_not_overused",
+                violation_error_message="At least 1, and not fewer than there were already.",
+            ),
+            models.CheckConstraint(
+                condition=Q(max_uses_per_account__range=(1, 1000)),
+                name="promocode_uses_per_account_known",
+                violation_error_message="Uses per account are 1 to 1,000.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class PromoRedemption(models.Model):
+    """A use of a code by an account, with what it was promised then.
+
+    Credits are there with it. What brings more with a package waits, one an account, for the next order that is paid.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    promo_code = models.ForeignKey(PromoCode, on_delete=models.PROTECT, related_name="redemptions", editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="promo_redemptions", editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+", editable=False)
+    number = models.SmallIntegerField(editable=False)  # which of the account's uses of this code
+    credits = models.IntegerField(editable=False)
+    percent = models.IntegerField(editable=False)
+    entry = models.OneToOneField(Entry, on_delete=models.PROTECT, null=True, related_name="promo_redemption", editable=False)
+    order = models.OneToOneField(Order, on_delete=models.PROTECT, null=True, related_name="promo_redemption", editable=False)
+    redeemed_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["promo_code", "account", "number"], name="promoredemption_once"),
+            models.UniqueConstraint(fields=["account"], condition=Q(entry=None), name="promoredemption_one_waits"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="promoredemption_numbered_from_one"),
+            models.CheckConstraint(
+                condition=Q(credits__gte=1, percent=0, entry__isnull=False, order=None)
+                | Q(credits=0, percent__gte=1, entry=None, order=None)
+                | Q(credits=0, percent__gte=1, entry__isnull=False, order__isnull=False),
+                name="promoredemption_brought_or_waits",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.promo_code_id} {self.credits or f'{self.percent} %'}"

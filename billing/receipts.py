@@ -47,6 +47,8 @@ def receipt_pdf(order: Order, *, issued: str) -> bytes:
     if order.tax_basis_points:
         rate = f"{order.tax_name} {money.percent(order.tax_basis_points)}, {order.country}"
         rows.append((rate, money.words(order.tax_minor, order.currency)))
+    if order.bonus_credits:
+        rows.append((f"{order.bonus_credits:,} credits more, by a promo code", money.words(0, order.currency)))
     for what, amount in rows:
         _amount(pdf, what, amount)
     pdf.line(20, pdf.get_y(), 20 + _WIDTH, pdf.get_y())

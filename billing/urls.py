@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import buying, notices, subscription
+from billing.views import buying, notices, promo_codes, subscription
 
 app_name = "billing"
 
@@ -17,6 +17,7 @@ urlpatterns = [
     path(f"{_ORDER}receipt/", subscription.receipt, name="receipt"),
     path(f"{_ORDER}receipt.pdf", subscription.receipt_file, name="receipt_file"),
     path(f"{_ACCOUNT}buy/", buying.buy, name="buy"),
+    path(f"{_ACCOUNT}promo-code/", promo_codes.redeem, name="redeem"),
     path(_ORDER, buying.order, name="order"),
     path(f"{_ORDER}pay/", buying.pay, name="pay"),
     path(f"{_ORDER}return/", buying.returned, name="returned"),

@@ -97,6 +97,8 @@ WORDS: dict[str, Any] = {  # by "Component.field", or by field for all
     "price": "12.50",
     "amount": "12.50", "tax": "2.50", "country": "SE", "credits": 1000, "receipt": 1042, "reference": "8MC585209K746392H",
     "approval_url": "https://www.sandbox.paypal.com/cgi-bin/webscr?cmd=_xclick", "package": 1, "debt": 0, "left": 98_796,
+    "bonus_credits": 0, "percent": 0, "PromoRedemption.credits": 500, "PromoRedemption.order": None,
+    "PromoRedemption.code": "SUMMER2026", "PromoCodeRequestRequest.code": "SUMMER-2026",
     "messages": 412, "Owner.messages": {"period": "2026-11", "used": 1204, "limit": 100_000},
     "subject": "Pump: The tank is full.", "Notification.status": "sent", "NotificationDetail.status": "sent",
     "Notification.credits": 1,

@@ -126,7 +126,7 @@ class PaymentView(SignedInView):
         said = {
             Order.Status.OPEN: "PayPal has not confirmed the payment yet.",
             Order.Status.PENDING: "PayPal has the payment, but not the money yet.",
-            Order.Status.PAID: f"{order.credits:,} credits added.",
+            Order.Status.PAID: f"{order.all_credits:,} credits added.",
         }
         message = said.get(Order.Status(order.status), f"{order.get_status_display()}.")
         return answer(message, payment_status=order.status, credits=balance(order.account))

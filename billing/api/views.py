@@ -89,6 +89,7 @@ class OrderSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(format="hex")
     status = serializers.CharField(help_text="open, pending, paid, partly_refunded, refunded, disputed or failed.")
     credits = serializers.IntegerField()
+    bonus_credits = serializers.IntegerField(help_text="More of them by a promo code, once it is paid.")
     currency = serializers.CharField()
     price = serializers.SerializerMethodField(help_text="What is paid, tax included, as text.")
     tax = serializers.SerializerMethodField(help_text="The tax in the price.")
@@ -130,8 +131,8 @@ class NewOrderSerializer(StrictSerializer):
     country = TextField(required=False, default="", max_length=2, help_text="Two letters, for the tax in the price.")
 
 
-class _Billing(StrictQuery):
-    """What the views here share."""
+class Billing(StrictQuery):
+    """What the views of an account's bills share."""
 
     required_action = Action.BILLING
 
@@ -140,7 +141,7 @@ class _Billing(StrictQuery):
         return access_account(user_of(self.request), _id(account_id, "account"), Action.BILLING)
 
 
-class PackagesView(_Billing):
+class PackagesView(Billing):
     """What can be bought."""
 
     name = "Packages"
@@ -153,7 +154,7 @@ class PackagesView(_Billing):
         return Response({"results": PackageSerializer(services.packages(), many=True).data})
 
 
-class SubscriptionView(_Billing):
+class SubscriptionView(Billing):
     """What an account has and has used."""
 
     name = "Subscription"
@@ -183,7 +184,7 @@ class SubscriptionView(_Billing):
         return Response(SubscriptionSerializer(body).data)
 
 
-class OrdersView(_Billing):
+class OrdersView(Billing):
     """An account's orders."""
 
     name = "Orders"
@@ -220,7 +221,7 @@ class OrdersView(_Billing):
         return Response(MadeOrderSerializer(_with(made, url)).data, status=status.HTTP_201_CREATED)
 
 
-class OrderView(_Billing):
+class OrderView(Billing):
     """One order."""
 
     name = "One order"

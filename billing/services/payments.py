@@ -19,6 +19,7 @@ from django.utils import timezone
 from billing import hooks, money
 from billing.models import CREDITS, Entry, LedgerAccount, Order, PaymentTransaction, Posting, Receipt
 from billing.providers import NotForUs, Report
+from billing.services import promo_codes
 from billing.services.counter import forget_counters
 from billing.services.ledger import Leg, credits_of, operator_account, post_entry
 
@@ -104,15 +105,15 @@ def _settle(order: Order) -> None:
     payment = next((one for one in ended if one.kind == Kind.PAYMENT), None)
     if payment is not None:
         if payment.entry is None:
-            _bring(order, payment, order.credits)
+            _bring_bought(order, payment)
             order.paid_at = timezone.now()
             _issue_receipt(order)
         unsettled = [one for one in ended if one.entry is None]
-        due = order.credits - _credits_for(order, _returned(ended)) - _moved(order)
+        due = order.all_credits - _credits_for(order, _returned(ended)) - _moved(order)
         if unsettled and due:
             _move(order, unsettled[-1], due)
     order.status = _status(order, ended, paid=payment is not None)
-    order.save(update_fields=["status", "paid_at"])
+    order.save(update_fields=["status", "paid_at", "bonus_credits"])
     hooks.order_changed(order)
     transaction.on_commit(partial(forget_counters, order.account_id), robust=True)
 
@@ -131,7 +132,7 @@ def _moved(order: Order) -> int:
 
 def _credits_for(order: Order, minor: int) -> int:
     """Return how many of the order's credits go with a part of its price; a begun one stays with the buyer."""
-    return order.credits * min(max(minor, 0), order.price_minor) // order.price_minor
+    return order.all_credits * min(max(minor, 0), order.price_minor) // order.price_minor
 
 
 def _status(order: Order, ended: list[PaymentTransaction], *, paid: bool) -> Order.Status:
@@ -155,12 +156,24 @@ def _move(order: Order, one: PaymentTransaction, credits: int) -> None:
         _take(order, one, -credits)
 
 
-def _bring(order: Order, one: PaymentTransaction, credits: int) -> None:
-    """Give credits: what the owner is in debt with first, the rest to use."""
+def _bring_bought(order: Order, payment: PaymentTransaction) -> None:
+    """Give the credits of a package, and what a promo code that waited for it brings more."""
+    _held(order)  # a code that is redeemed at this moment was so before this, or waits for the next package
+    redeemed = promo_codes.take_waiting(order)
+    if redeemed is not None:
+        order.bonus_credits = promo_codes.bonus(order.credits, redeemed.percent)
+    _bring(order, payment, order.credits, order.bonus_credits)
+    if redeemed is not None and payment.entry is not None:
+        promo_codes.spend_on(order, redeemed, payment.entry)
+
+
+def _bring(order: Order, one: PaymentTransaction, credits: int, bonus: int = 0) -> None:
+    """Give credits: what the owner is in debt with first, the rest to use. `bonus`: how many more by a promo code."""
     mine, debts = _held(order)
-    paid_off = min(credits, -debts.balance)
-    legs = [Leg(debts, paid_off), Leg(mine, credits - paid_off), Leg(operator_account(LedgerAccount.Kind.PURCHASES), -credits)]
-    _post(one, Entry.Cause.PURCHASE, legs)
+    paid_off = min(credits + bonus, -debts.balance)
+    purchases, promotions = LedgerAccount.Kind.PURCHASES, LedgerAccount.Kind.PROMOTIONS
+    came_from = [Leg(operator_account(purchases), -credits), *([Leg(operator_account(promotions), -bonus)] if bonus else [])]
+    _post(one, Entry.Cause.PURCHASE, [Leg(debts, paid_off), Leg(mine, credits + bonus - paid_off), *came_from])
 
 
 def _take(order: Order, one: PaymentTransaction, credits: int) -> None:

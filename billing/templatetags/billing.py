@@ -13,7 +13,7 @@ from accounts.access import Action, role_may
 from accounts.models import Account, Membership, User
 from billing import money, providers, services
 from billing.models import Entry, Order, Package
-from billing.services import counter
+from billing.services import counter, promo_codes
 
 register = template.Library()
 
@@ -53,6 +53,12 @@ def each(package: Package) -> str:
 
 
 @register.filter
+def bonus(package: Package, percent: int) -> str:
+    """Say how many credits more a package brings with a promo code."""
+    return f"+{promo_codes.bonus(package.credits, percent):,}"
+
+
+@register.filter
 def net(order: Order) -> str:
     """Write the price of an order without the tax in it."""
     return money.words(order.price_minor - order.tax_minor, order.currency)
@@ -83,6 +89,7 @@ def movement(entry: Entry) -> str:
         Entry.Cause.PURCHASE: "Bought",
         Entry.Cause.SPEND: "Used",
         Entry.Cause.GIFT: "Given by the operator",
+        Entry.Cause.PROMOTION: "Promo code",
         Entry.Cause.REFUND: "Taken back, for the money was",
         Entry.Cause.CORRECTION: "Corrected by the operator",
         Entry.Cause.REVERSAL: "Undone by the operator",

@@ -10,7 +10,18 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from accounts.models import Account
-from billing.models import Entry, LedgerAccount, Order, Package, PaymentNotice, Plan, Price, VatRate
+from billing.models import (
+    Entry,
+    LedgerAccount,
+    Order,
+    Package,
+    PaymentNotice,
+    Plan,
+    Price,
+    PromoCode,
+    PromoRedemption,
+    VatRate,
+)
 from billing.services import Leg, credits_of, give_credits, operator_account, post_entry
 
 TABLES = ("billing_posting", "billing_entry", "billing_ledgeraccount")
@@ -71,11 +82,13 @@ def fill_billing() -> None:
     Package.objects.get_or_create(credits=500, currency="USD", price_minor=500)
     VatRate.objects.create(country="SE", basis_points=2500)
     PaymentNotice.objects.create(provider="paypal_standard", body=b"a=1&b=2")
+    PromoCode.objects.create(code="FILLED", percent=10)
 
 
 def forget_billing() -> None:
     """Take away what `fill_billing` made."""
     forget_ledger()
+    PromoCode.objects.filter(code="FILLED").delete()
     VatRate.objects.all().delete()
     Plan.objects.filter(starts_at__year=2098).delete()
 
@@ -85,6 +98,13 @@ def make_order(account: Account) -> Order:
     return Order.objects.create(account=account, provider="paypal_standard", credits=500, price_minor=500, currency="USD")
 
 
+def make_redemption(account: Account) -> PromoRedemption:
+    """Have a redemption of the code that `fill_billing` made, which waits for a package."""
+    code = PromoCode.objects.get(code="FILLED")
+    over = {"credits": 0, "percent": code.percent}
+    return PromoRedemption.objects.get_or_create(promo_code=code, account=account, number=1, defaults=over)[0]
+
+
 def forget_ledger() -> None:
     """Empty the ledger, which the test's own end may not."""
     with unguarded(), connection.cursor() as db:
@@ -92,6 +112,7 @@ def forget_ledger() -> None:
 
 
 def forget_orders() -> None:
-    """Take all orders and notices away."""
+    """Take all orders, redemptions and notices away."""
+    PromoRedemption.objects.all().delete()
     PaymentNotice.objects.all().delete()
     Order.objects.all().delete()

@@ -14,11 +14,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import Action, access_account
 from accounts.http import AREA, AuthedRequest, too_many
 from accounts.limits import Limit
+from accounts.models import Account
 from billing import providers, services
-from billing.forms import BuyForm
+from billing.forms import BuyForm, PromoCodeForm
 from billing.models import Order
 from billing.providers import ProviderError
-from billing.services import orders
+from billing.services import orders, promo_codes
 
 ORDERS = Limit("order", "30/h/key")
 _UNDER_WAY = {Order.Status.OPEN, Order.Status.PENDING}
@@ -45,14 +46,22 @@ def buy(request: AuthedRequest, account_id: UUID) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             return redirect("billing:order", order.pk)
+    return buy_page(request, account, form)
+
+
+def buy_page(request: AuthedRequest, account: Account, form: BuyForm, promo_form: PromoCodeForm | None = None) -> HttpResponse:
+    """Show the packages, with what is wrong with a form that was sent."""
     context = {
         **AREA,
         "account": account,
         "form": form,
         "balance": services.balance(account),
         "for_sale": providers.current() is not None,
+        "promo_form": promo_form or PromoCodeForm(),
+        "waiting": promo_codes.waiting(account),
+        "at_packages": True,
     }
-    return render(request, "billing/buy.html", context, status=400 if form.errors else 200)
+    return render(request, "billing/buy.html", context, status=400 if form.errors or promo_form else 200)
 
 
 @login_required
@@ -100,5 +109,14 @@ def cancelled(request: AuthedRequest, order_id: UUID) -> HttpResponse:
 def _page(request: AuthedRequest, order: Order, *, status: int = 200, **more: object) -> HttpResponse:
     waiting = bool(more.get("came_back")) and order.status in _UNDER_WAY
     balance = services.balance(order.account)
-    context = {**AREA, "order": order, "account": order.account, "balance": balance, "waiting": waiting, **more}
+    redeemed = promo_codes.waiting(order.account) if order.paid_at is None else None
+    context = {
+        **AREA,
+        "order": order,
+        "account": order.account,
+        "balance": balance,
+        "waiting": waiting,
+        "promo": redeemed,
+        **more,
+    }
     return render(request, "billing/order.html", context, status=status)

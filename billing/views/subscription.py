@@ -18,9 +18,9 @@ from accounts.access import Action, access_membership, role_may
 from accounts.http import AREA, AuthedRequest
 from billing import money, providers, services
 from billing.charts import usage_chart
-from billing.forms import LowBalanceForm
+from billing.forms import LowBalanceForm, PromoCodeForm
 from billing.models import Order
-from billing.services import low_balance, orders, statements, usage
+from billing.services import low_balance, orders, promo_codes, statements, usage
 from iotportal.csv_text import csv_lines
 
 _MOVEMENTS, _PAGE = 20, 25
@@ -31,7 +31,7 @@ _MOVEMENTS, _PAGE = 20, 25
 @never_cache
 def subscription(request: AuthedRequest, account_id: UUID) -> HttpResponse:
     """Show the kind of subscription, what is used and left this month, day by day, what things cost, and what moved credits."""
-    return _subscription(request, account_id)
+    return subscription_page(request, account_id)
 
 
 @login_required
@@ -42,13 +42,20 @@ def tell_below(request: AuthedRequest, account_id: UUID) -> HttpResponse:
     account = access_membership(request.user, account_id, Action.BILLING).account
     form = LowBalanceForm(request.POST)
     if not form.is_valid():
-        return _subscription(request, account_id, low_form=form)
+        return subscription_page(request, account_id, low_form=form)
     low_balance.set_threshold(account=account, below=form.cleaned_data["below"])
     messages.success(request, "Saved.")
     return redirect("billing:subscription", account.pk)
 
 
-def _subscription(request: AuthedRequest, account_id: UUID, low_form: LowBalanceForm | None = None) -> HttpResponse:
+def subscription_page(
+    request: AuthedRequest,
+    account_id: UUID,
+    *,
+    low_form: LowBalanceForm | None = None,
+    promo_form: PromoCodeForm | None = None,
+) -> HttpResponse:
+    """Show the subscription, with what is wrong with a form of it that was sent."""
     membership = access_membership(request.user, account_id)
     account, may_buy = membership.account, role_may(membership.role, Action.BILLING)
     found = services.subscription(account.pk, time_zone=account.time_zone)
@@ -63,9 +70,11 @@ def _subscription(request: AuthedRequest, account_id: UUID, low_form: LowBalance
         "movements": statements.movements(account)[:_MOVEMENTS] if may_buy else None,
         "may_buy": may_buy,
         "for_sale": providers.current() is not None,
+        "promo_form": promo_form or PromoCodeForm(),
+        "waiting": promo_codes.waiting(account) if may_buy else None,
         "low_form": low_form or LowBalanceForm(initial={"below": low_balance.threshold(account)}),
     }
-    return render(request, "billing/subscription.html", context, status=400 if low_form else 200)
+    return render(request, "billing/subscription.html", context, status=400 if low_form or promo_form else 200)
 
 
 @login_required
@@ -84,7 +93,20 @@ def payments(request: AuthedRequest, account_id: UUID) -> HttpResponse:
 def payments_csv(request: AuthedRequest, account_id: UUID) -> HttpResponse:
     """Send all orders as a table."""
     account = access_membership(request.user, account_id, Action.BILLING).account
-    head = ["order", "made", "status", "credits", "currency", "price", "tax", "tax rate", "country", "paid", "receipt"]
+    head = [
+        "order",
+        "made",
+        "status",
+        "credits",
+        "currency",
+        "price",
+        "tax",
+        "tax rate",
+        "country",
+        "paid",
+        "receipt",
+        "bonus credits",
+    ]
     rows = (_row(one) for one in orders.orders_of(account).iterator(500))
     response = HttpResponse(csv_lines([head, *rows]), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="payments.csv"'
@@ -105,6 +127,7 @@ def _row(order: Order) -> list[object]:
         order.country,
         order.paid_at.astimezone(UTC).isoformat(timespec="seconds") if order.paid_at else "",
         receipt.number if receipt else "",
+        order.bonus_credits,
     ]
 
 

@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from accounts.api import organisations
 from accounts.api.sessions import SessionsView, SessionView
 from accounts.api.tokens import TokensView, TokenView
+from billing.api import promo_codes
 from billing.api import views as billing
 from devices.api import certificates, claims, jobs
 from devices.api.profile_views import DeviceProfileView, ProfileListView, ProfileView
@@ -35,6 +36,7 @@ urlpatterns = [
     path(f"{_ACCOUNT}/subscription", billing.SubscriptionView.as_view(), name="subscription"),
     path(f"{_ACCOUNT}/orders", billing.OrdersView.as_view(), name="orders"),
     path(f"{_ACCOUNT}/orders/<str:order_id>", billing.OrderView.as_view(), name="order"),
+    path(f"{_ACCOUNT}/promo-codes", promo_codes.PromoCodesView.as_view(), name="promo-codes"),
     path("v1/packages", billing.PackagesView.as_view(), name="packages"),
     path("v1/invitations", organisations.ReceivedListView.as_view(), name="received-invitations"),
     path("v1/invitations/<str:invitation_id>", organisations.ReceivedView.as_view(), name="received-invitation"),

@@ -15,6 +15,7 @@ TABLE: dict[str, Row] = {
     BILLING + "payments.csv": page(GET="404 403 403 200"),
     ORDER + "receipt/": page(GET="404 403 403 404"),  # it is not paid
     ORDER + "receipt.pdf": page(GET="404 403 403 404"),
+    BILLING + "promo-code/": page(POST="404 403 403 400"),
     BILLING + "buy/": page(GET="404 403 403 200", POST="404 403 403 400"),
     ORDER: page(GET="404 403 403 200"),
     ORDER + "pay/": page(POST="404 403 403 503"),
@@ -24,6 +25,7 @@ TABLE: dict[str, Row] = {
     "payments/paypal/webhook/": door(POST="404"),
     "api/v1/packages": api(GET="200"),
     API_ACCOUNT + "/subscription": api(GET="404 403 403 200"),
+    API_ACCOUNT + "/promo-codes": api(GET="404 403 403 200", POST="404 403 403 400"),
     API_ACCOUNT + "/orders": api(GET="404 403 403 200", POST="404 403 403 400"),
     API_ACCOUNT + "/orders/<str:order_id>": api(GET="404 403 403 404"),  # it is another account's
 }

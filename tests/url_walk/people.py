@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts.models import Account, ApiToken, Invitation, Membership, Role, User
 from accounts.services import create_token, log_in
 from accounts.services.sessions import session_id
-from billing.tests.helpers import make_order
+from billing.tests.helpers import make_order, make_redemption
 from devices.models import Certificate, DeviceJob
 from devices.profile_documents import blank, with_api
 from devices.services import make_profile
@@ -207,6 +207,8 @@ def admin_object(people: People, pattern: str) -> str:
         return str(people.portal.device.pk)  # the walk deletes others, and what is deleted stays in the list
     if found[2] == "order":
         return str(fresh_order(people))
+    if found[2] == "promoredemption":
+        return str(committed(lambda: make_redemption(people.portal.device.account)).pk)
     return str(apps.get_model(found[1], found[2])._default_manager.order_by("pk")[0].pk)
 
 

@@ -31,6 +31,8 @@ ADMIN = {
     "billing/plan": "add change delete",
     "billing/package": "add change delete",
     "billing/vatrate": "add change delete",
+    "billing/promocode": "add change delete",
+    "billing/promoredemption": "",
     "billing/order": "",
     "billing/paymentnotice": "",
     "devices/device": "change delete",
