@@ -428,7 +428,14 @@ class PaymentTransaction(models.Model):
 
 
 class PaymentNotice(models.Model):
-    """What came in as a message of the provider, as it came, with what the provider said of it and what became of it."""
+    """What came in as a message of the provider, as it came, with what the provider said of it and what became of it.
+
+    A buyer who is back with the name of a payment is one too, of the kind `return`: `answer` is what the provider told about it.
+    """
+
+    class Kind(models.TextChoices):
+        NOTICE = "notice", "Notice"
+        RETURN = "return", "Buyer's return"
 
     class Verification(models.TextChoices):
         OPEN = "open", "Not asked yet"
@@ -444,10 +451,12 @@ class PaymentNotice(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     provider = models.CharField(max_length=16, choices=Provider, editable=False)
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.NOTICE, db_default=Kind.NOTICE, editable=False)
     received_at = models.DateTimeField(db_default=Now(), editable=False)
     address = models.GenericIPAddressField(null=True, editable=False)
     headers = models.JSONField(default=dict, editable=False)  # those that the verification needs
     body = models.BinaryField(editable=False)
+    answer = models.BinaryField(null=True, editable=False)
     verification = models.CharField(max_length=8, choices=Verification, default=Verification.OPEN, editable=False)
     outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.OPEN, editable=False)
     why = models.CharField(max_length=300, blank=True, default="", editable=False)
@@ -459,6 +468,9 @@ class PaymentNotice(models.Model):
             models.CheckConstraint(
                 condition=~Q(outcome="applied") | Q(verification="verified", order__isnull=False),
                 name="notice_applied_if_verified",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="notice", answer=None) | Q(kind="return", order__isnull=False), name="notice_kind_known"
             ),
         ]
         indexes: ClassVar = [models.Index(fields=["id"], condition=Q(outcome="open"), name="notice_open")]

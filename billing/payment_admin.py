@@ -94,24 +94,32 @@ class PaymentNoticeAdmin(ReadOnlyAdmin, ModelAdmin):
     """What came in as a message of a payment provider, word for word. It names buyers: for eyes that need it."""
 
     lookups = ("order",)
-    list_display = ("received_at", "provider", "verification", "outcome", "why", "order", "address")
-    list_filter = ("outcome", "verification", "provider")
+    list_display = ("received_at", "provider", "kind", "verification", "outcome", "why", "order", "address")
+    list_filter = ("outcome", "verification", "kind", "provider")
     list_select_related = ("order",)
     search_fields = ("=id", "=order__id", "why")
     date_hierarchy = "received_at"
     show_full_result_count = False
-    fields = ("id", "received_at", "provider", "address", "verification", "outcome", "why", "order", "headers", "text")
+    fields = (
+        "id", "received_at", "provider", "kind", "address", "verification", "outcome", "why", "order", "headers", "text",
+        "answer_text",
+    )  # fmt: skip
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PaymentNotice]:
         """Leave the text of many where it is."""
         found: QuerySet[PaymentNotice] = super().get_queryset(request)
-        return found if request.resolver_match and request.resolver_match.kwargs else found.defer("body", "headers")
+        return found if request.resolver_match and request.resolver_match.kwargs else found.defer("body", "answer", "headers")
 
     @admin.display(description="as it came")
     def text(self, notice: PaymentNotice) -> str:
         """Show what was sent, one field a line."""
         return bytes(notice.body).decode("ascii", "backslashreplace").replace("&", "\n&")
+
+    @admin.display(description="PayPal's answer to a return")
+    def answer_text(self, notice: PaymentNotice) -> str:
+        """Show what was answered, as it came."""
+        return bytes(notice.answer or b"").decode("ascii", "backslashreplace")
 
 
 @admin.register(VatRate)

@@ -309,6 +309,7 @@ PAYPAL_URL = env.text("PORTAL_PAYPAL_URL", "").rstrip("/")  # of a PayPal that i
 PAYPAL_RECEIVER = env.text("PORTAL_PAYPAL_RECEIVER", "")  # who is to be paid: PayPal's merchant id, or the primary address there
 PAYPAL_CLIENT_ID = env.text("PORTAL_PAYPAL_CLIENT_ID", "")  # of an app at PayPal, for Orders v2
 PAYPAL_CLIENT_SECRET = env.secret("PORTAL_PAYPAL_CLIENT_SECRET", "")
+PAYPAL_PDT_TOKEN = env.secret("PORTAL_PAYPAL_PDT_TOKEN", "")  # the identity token of Payments Standard; empty: IPN alone
 PAYPAL_WEBHOOK_ID = env.text("PORTAL_PAYPAL_WEBHOOK_ID", "")
 NOTICE_DAYS = env.integer(
     "PORTAL_NOTICE_DAYS", 400, minimum=30, maximum=5_000

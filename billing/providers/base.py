@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,6 +84,14 @@ class PaymentProvider(Protocol):
         """Carry out what the buyer approved, where the provider leaves that to us; returns what it says at once, if anything.
 
         It is done once however often it is asked for. Raises ProviderError.
+        """
+        ...
+
+    def returned_with(self, query: Mapping[str, str]) -> str:
+        """Return the payment that a buyer's way back names, if this provider can be asked about it; empty: it cannot.
+
+        The name is the buyer's word. A notice of the kind `return` asks about it: `verify` gets the provider's `answer`, `read`
+        reads that.
         """
         ...
 

@@ -7,6 +7,7 @@ The calls go through PayPal's own SDK. A webhook is verified by asking PayPal, a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -67,6 +68,10 @@ class PayPalOrders:
         if not captures or captures[0].get("status") not in _CAPTURES:
             return None
         return _report(captures[0], Kind.PAYMENT, _CAPTURES[captures[0]["status"]], order_id=order.pk.hex)
+
+    def returned_with(self, query: Mapping[str, str]) -> str:
+        """Nothing: who is back has the order captured (`complete`), and that says what there is to know."""
+        return ""
 
     def refund(self, payment: PaymentTransaction, amount_minor: int, *, key: str) -> Report | None:
         """Have PayPal pay a part or all of a capture back."""

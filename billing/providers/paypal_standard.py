@@ -1,15 +1,22 @@
 """PayPal Payments Standard: the buyer is sent to PayPal with the order in the address, and PayPal tells us by an IPN.
 
+With Payment Data Transfer (PDT) the buyer's way back names the payment too, and PayPal, asked about it with our identity token,
+tells the same as the IPN; whichever is first counts.
+
 The fields of the address pass through the buyer's hands, so nothing is believed for having been in it: what the IPN says is held
 against the stored order. django-paypal makes the fields and knows PayPal's addresses and words. Its own view of IPNs is not used:
-it lets the message choose where it is verified (`test_ipn`), stores it only after that, and waits for PayPal without end.
+it lets the message choose where it is verified (`test_ipn`), stores it only after that, and waits for PayPal without end. Nor is
+its PDT: it stores the answer in the same way, and drops a field with an equals sign in it.
 
-Source of the fields: PayPal, "IPN and PDT variables"; of the post-back: PayPal, "Implement an IPN listener".
+Source of the fields: PayPal, "IPN and PDT variables"; of the post-back: PayPal, "Implement an IPN listener"; of PDT: PayPal,
+"Payment Data Transfer".
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
 from django.conf import settings
@@ -37,6 +44,8 @@ _MEANS: dict[str, tuple[PaymentTransaction.Kind, PaymentTransaction.Status]] = {
     words.ST_PP_REVERSED: (Kind.REVERSAL, Status.COMPLETED),
     words.ST_PP_CANCELED_REVERSAL: (Kind.REINSTATEMENT, Status.COMPLETED),
 }
+_PAYMENT_ID = re.compile(r"[0-9A-Za-z]{1,64}", re.ASCII)
+_MAX_ANSWER = 32 * 1024  # bytes; one has about 1 kB
 _SALE = "web_accept"  # the txn_type of a "Buy now" button; a refund has none, or its payment's
 
 
@@ -61,7 +70,7 @@ class PayPalStandard:
             "custom": order.pk.hex,
             "invoice": order.pk.hex,  # PayPal takes each once: a second payment of one order is stopped there already
             "no_note": "1",
-            "rm": "1",  # back with GET and without data: what counts comes by IPN
+            "rm": "1",  # back with GET and without data, but for the name of the payment where PDT is on
             "return": ways.back,
             "cancel_return": ways.cancel,
             "notify_url": ways.notify,
@@ -74,25 +83,32 @@ class PayPalStandard:
         """PayPal carries out what is approved by itself, and says so by an IPN."""
         return None
 
+    def returned_with(self, query: Mapping[str, str]) -> str:
+        """Return the transaction that the way back names, where there is a token to ask about it with."""
+        return query.get("tx", "") if settings.PAYPAL_PDT_TOKEN else ""
+
     def refund(self, payment: PaymentTransaction, amount_minor: int, *, key: str) -> Report | None:
         """Payments Standard has no way to ask for it: the operator refunds on PayPal's pages, and an IPN says so."""
         return None
 
     def verify(self, notice: PaymentNotice) -> bool:
-        """Send the notice back to PayPal, byte for byte, and hear whether it is PayPal's."""
+        """Send the notice back to PayPal, byte for byte, and hear whether it is PayPal's; for a return, what it knows of it."""
+        if notice.kind == PaymentNotice.Kind.RETURN:
+            return _look_up(notice)
         response = paypal.ask(
             "POST",
             paypal.postback_url(),
             data=b"cmd=_notify-validate&" + bytes(notice.body),
-            headers={"Content-Type": "application/x-www-form-urlencoded", "User-Agent": f"IoT-Portal/{settings.VERSION}"},
+            headers=_headers(),
         )
         if response.content not in {b"VERIFIED", b"INVALID"}:
             raise ProviderUnavailable("PayPal's answer was neither VERIFIED nor INVALID.")
         return response.content == b"VERIFIED"
 
     def read(self, notice: PaymentNotice) -> Report:
-        """Return what an IPN says."""
-        fields = _fields(bytes(notice.body))
+        """Return what an IPN says, or PayPal's answer to a return."""
+        returned = notice.kind == PaymentNotice.Kind.RETURN
+        fields = _answered(notice) if returned else _fields(bytes(notice.body))
         _require_ours(fields)
         status = fields.get("payment_status", "")
         if status not in _MEANS:
@@ -100,6 +116,8 @@ class PayPalStandard:
         kind, became = _MEANS[status]
         if kind == Kind.PAYMENT and fields.get("txn_type") != _SALE:
             raise NotForUs(f"{fields.get('txn_type', '')[:40]!r} is no sale.", rejected=True)
+        if kind != Kind.PAYMENT and returned:  # it has the payment's own id: a refund has another, which only its IPN tells
+            raise NotForUs(f"What follows from {status!r} comes by IPN.", rejected=False)
         amount = fields.get("mc_gross", "")
         return Report(
             order_id=fields.get("custom", ""),
@@ -111,6 +129,41 @@ class PayPalStandard:
             parent=fields.get("parent_txn_id", ""),
             reason=(fields.get("pending_reason") or fields.get("reason_code") or "")[:64],
         )
+
+
+def _headers() -> dict[str, str]:
+    return {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": f"IoT-Portal/{settings.VERSION}"}
+
+
+def _look_up(notice: PaymentNotice) -> bool:
+    """Ask PayPal about the payment that a return names, and keep the answer with it; whether PayPal knows it as ours.
+
+    Raises:
+        ProviderUnavailable: it does not say.
+    """
+    payment = _fields(bytes(notice.body)).get("tx", "")
+    if not _PAYMENT_ID.fullmatch(payment):
+        return False
+    asked = {"cmd": "_notify-synch", "tx": payment, "at": settings.PAYPAL_PDT_TOKEN}
+    response = paypal.ask("POST", paypal.postback_url(), data=urlencode(asked), headers=_headers())
+    said = response.content.partition(b"\n")[0].strip()
+    if response.status_code != 200 or said not in {b"SUCCESS", b"FAIL"} or len(response.content) > _MAX_ANSWER:
+        raise ProviderUnavailable("PayPal's answer was neither SUCCESS nor FAIL.")
+    notice.answer = response.content
+    return said == b"SUCCESS"
+
+
+def _answered(notice: PaymentNotice) -> dict[str, str]:
+    """Read PayPal's answer: a line that says SUCCESS, then a field a line, encoded as in a form.
+
+    Raises:
+        NotForUs: it is about another payment than that which was asked about, or a field is there twice.
+    """
+    lines = bytes(notice.answer or b"").splitlines()[1:]
+    fields = _fields(b"&".join(line.strip() for line in lines))
+    if fields.get("txn_id") != _fields(bytes(notice.body)).get("tx"):
+        raise NotForUs("PayPal told about another payment than that which was asked about.", rejected=True)
+    return fields
 
 
 def _fields(body: bytes) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from time import monotonic
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
@@ -23,6 +24,11 @@ from billing.services.payments import apply_report
 logger = logging.getLogger(__name__)
 
 Verification, Outcome = PaymentNotice.Verification, PaymentNotice.Outcome
+_REFUSED = {
+    PaymentNotice.Kind.NOTICE: "The provider says that it did not send this.",
+    PaymentNotice.Kind.RETURN: "The provider knows no such payment to us.",
+}
+_NAME = 100  # characters of a payment's name; a provider's has at most 64
 MAX_BYTES = 32 * 1024  # an IPN has about 2 kB, a webhook 4
 _LEFT_OPEN = timedelta(seconds=30)  # for so long, whoever received a notice may still be at it
 _GIVEN_UP = timedelta(days=4)  # until when a provider itself repeats a notice
@@ -41,23 +47,45 @@ def receive_notice(*, provider: str, body: bytes, headers: dict[str, str], addre
     return process_notice(notice)
 
 
+def receive_return(*, order: Order, payment: str, address: str | None) -> PaymentNotice | None:
+    """Ask the provider about the payment that a buyer is back with, and do what follows from it as from a notice.
+
+    Each is asked about once for an order; None if it was. What the provider does not know as a payment of this order brings
+    nothing, and is kept like a notice that does not agree.
+
+    Raises:
+        ProviderUnavailable: it does not answer now; it is kept, and looked at again.
+    """
+    body = urlencode({"tx": payment[:_NAME]}).encode()
+    returns = PaymentNotice.objects.filter(order=order, kind=PaymentNotice.Kind.RETURN)
+    if returns.filter(body=body).exists():
+        return None
+    notice = PaymentNotice.objects.create(
+        provider=order.provider, kind=PaymentNotice.Kind.RETURN, body=body, order=order, address=address
+    )
+    return process_notice(notice)
+
+
 def process_notice(notice: PaymentNotice) -> PaymentNotice:
     """Verify a notice and do what follows from it; what is done already is not done again. Raises ProviderUnavailable."""
     provider = providers.provider_named(notice.provider)
     if notice.verification == Verification.OPEN:
         notice.verification = Verification.VERIFIED if provider.verify(notice) else Verification.REFUSED
         if notice.verification == Verification.REFUSED:
-            _end(notice, Outcome.REJECTED, "The provider says that it did not send this.")
+            _end(notice, Outcome.REJECTED, _REFUSED[PaymentNotice.Kind(notice.kind)])
             return notice
-        notice.save(update_fields=["verification"])
+        notice.save(update_fields=["verification", "answer"])
     try:
         report = provider.read(notice)
         with transaction.atomic():
             if PaymentNotice.objects.select_for_update().get(pk=notice.pk).outcome != Outcome.OPEN:
                 notice.refresh_from_db()  # another looked at it meanwhile
                 return notice
-            notice.order = _order_of(notice.provider, report)
-            applied = apply_report(notice.order, report)
+            order = _order_of(notice.provider, report)
+            if notice.order_id not in {None, order.pk}:
+                raise NotForUs("It pays another order than that which the buyer is back at.", rejected=True)
+            notice.order = order
+            applied = apply_report(order, report)
             _end(notice, Outcome.APPLIED if applied else Outcome.REPEATED, f"{report.kind} {report.reference}: {report.status}")
     except NotForUs as error:
         _end(notice, Outcome.REJECTED if error.rejected else Outcome.IGNORED, str(error))
@@ -113,6 +141,6 @@ def _order_of(provider: str, report: Report) -> Order:
 
 def _end(notice: PaymentNotice, outcome: PaymentNotice.Outcome, why: str) -> None:
     notice.outcome, notice.why = outcome, why[:300]
-    notice.save(update_fields=["verification", "outcome", "why", "order"])
+    notice.save(update_fields=["verification", "answer", "outcome", "why", "order"])
     if outcome == Outcome.REJECTED:
         logger.warning("notice %s of %s rejected: %s", notice.pk, notice.provider, why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from uuid import UUID
 
@@ -91,6 +92,13 @@ def complete_payment(order: Order) -> Order:
                     apply_report(order, report)
                 order.refresh_from_db()
     return order
+
+
+def returned_with(order: Order, query: Mapping[str, str]) -> str:
+    """Return the payment that a buyer's way back names, as long as that could still pay the order; empty: none."""
+    if order.paid_at is not None:
+        return ""
+    return providers.provider_named(order.provider).returned_with(query)
 
 
 def begin_payment(order: Order, *, site: str = "") -> str:

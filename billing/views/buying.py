@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from uuid import UUID
 
+from allauth.account.adapter import get_adapter
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -19,9 +20,10 @@ from billing import providers, services
 from billing.forms import BuyForm, PromoCodeForm
 from billing.models import Order
 from billing.providers import ProviderError
-from billing.services import orders, promo_codes
+from billing.services import notices, orders, promo_codes
 
 ORDERS = Limit("order", "30/h/key")
+RETURNS = Limit("payment_return", "30/h/key")  # each asks PayPal; beyond it the IPN tells
 _UNDER_WAY = {Order.Status.OPEN, Order.Status.PENDING}
 
 
@@ -93,6 +95,12 @@ def pay(request: AuthedRequest, order_id: UUID) -> HttpResponse:
 def returned(request: AuthedRequest, order_id: UUID) -> HttpResponse:
     """Wait for what the provider says of the payment, and then show the new balance."""
     found = orders.access_order(request.user, order_id)
+    payment = orders.returned_with(found, request.GET)
+    if payment:
+        if RETURNS.allow(str(request.user.pk)):
+            with suppress(ProviderError):  # it is kept, and a job asks again
+                notices.receive_return(order=found, payment=payment, address=get_adapter(request).get_client_ip(request))
+        return redirect("billing:returned", found.pk)  # what is asked about once need not stay in the address
     with suppress(ProviderError):  # the page asks again
         found = orders.complete_payment(found)
     return _page(request, found, came_back=True)

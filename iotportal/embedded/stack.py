@@ -128,6 +128,7 @@ def environment(state: State, config: Config, inherited: Mapping[str, str]) -> d
             "PORTAL_PAYMENTS": "paypal_standard",
             "PORTAL_PAYPAL_URL": config.paypal_url,
             "PORTAL_PAYPAL_RECEIVER": "seller@example.com",
+            "PORTAL_PAYPAL_PDT_TOKEN": "SANDBOX-IDENTITY-TOKEN",
             "PORTAL_PAYPAL_CLIENT_ID": "sandbox",
             "PORTAL_PAYPAL_WEBHOOK_ID": "WH-SANDBOX",
             "PORTAL_SELLER": "IoT Portal on this machine|Nobody pays here",

@@ -19,10 +19,11 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.5, help="seconds from Continue to the notice")
     parser.add_argument("--repeat", type=int, default=1, help="how many times each notice is sent")
     parser.add_argument("--reorder", action="store_true", help="say pending after completed")
+    parser.add_argument("--no-pdt", action="store_true", help="the way back does not name the payment")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     manner = Manner(delay_s=options.delay, times=options.repeat, backwards=options.reorder)
-    app = PayPal(World(), options.portal, manner, url=f"http://127.0.0.1:{options.port}")
+    app = PayPal(World(), options.portal, manner, url=f"http://127.0.0.1:{options.port}", pdt=not options.no_pdt)
     uvicorn.run(app, host="127.0.0.1", port=options.port, access_log=False, lifespan="off", log_level="warning")
 
 

@@ -14,6 +14,7 @@ _AFTERWARDS = {
 }
 _HOW = {"": "is completed", "Pending": "is pending (eCheck)", "Denied": "is denied", "forged": "is forged, in five ways"}
 _DELAYS = {"": "a few", "0": "0", "5": "5", "30": "30"}
+_BACKS = {"": "names the payment (PDT)", "plain": "names nothing"}
 _TIMES = {"1": "once", "2": "twice", "5": "five times"}
 
 
@@ -35,6 +36,7 @@ def approve(sale: Sale) -> bytes:
 <label>The payment {_choice("how", _HOW)}</label>
 <label>The notice comes after {_choice("delay", _DELAYS)} seconds</label>
 <label>and {_choice("times", _TIMES)}</label>
+<label>The way back {_choice("back", _BACKS)}</label>
 </details></form>
 <p class="hint">Nobody pays here: this PayPal runs on your machine, beside the portal. <a href="/">All its sales</a></p>""",
     )

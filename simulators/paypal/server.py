@@ -4,6 +4,7 @@
     POST /sales/TOKEN                    what the buyer, or who plays PayPal, decides
     /v1/…, /v2/…, /checkoutnow           Orders v2 (`rest`)
     POST /cgi-bin/webscr                 cmd=_notify-validate&…: VERIFIED or INVALID
+                                         cmd=_notify-synch, tx, at: SUCCESS and what is known of a payment, or FAIL
     GET  /                               all sales, to play PayPal with
 
 Only for 127.0.0.1: whoever can press Continue here makes credits.
@@ -20,13 +21,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 
 from simulators.paypal import pages
 from simulators.paypal.rest import Event, Rest
-from simulators.paypal.world import Sale, World, new_id
+from simulators.paypal.world import IDENTITY_TOKEN, Sale, World, new_id
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +63,9 @@ class Manner:
 class PayPal:
     """This PayPal as an ASGI application. `portals` are the addresses of the one shop that it knows."""
 
-    def __init__(self, world: World, portals: Sequence[str], manner: Manner, *, url: str = "") -> None:
+    def __init__(self, world: World, portals: Sequence[str], manner: Manner, *, url: str = "", pdt: bool = True) -> None:
         self._world = world
+        self._pdt = pdt
         self.rest = Rest(world, url)
         self._portals = [one.rstrip("/") for one in portals]
         self._sites = [one for one in self._portals if "[" not in one]  # a policy cannot name an address of IPv6
@@ -118,6 +120,9 @@ class PayPal:
             known = self._world.is_ours(body.removeprefix(_VALIDATE))
             return Answer(200, b"VERIFIED" if known else b"INVALID", "text/plain")
         fields = _form(body if writes else scope["query_string"])
+        if writes and fields.get("cmd") == "_notify-synch":
+            allowed = self._pdt and fields.get("at") == IDENTITY_TOKEN
+            return Answer(200, self._world.details(fields.get("tx", "")) if allowed else b"FAIL\nError: 4002", "text/plain")
         if fields.get("cmd") != "_xclick" or not fields.get("business") or not _is_amount(fields.get("amount", "")):
             return Answer(400, pages.note("The button is not one of PayPal's."))
         ways = [fields.get(name, "") for name in ("return", "cancel_return", "notify_url")]
@@ -142,12 +147,21 @@ class PayPal:
                     backwards=self._manner.backwards,
                 )
                 self._send(sale, self._notices(sale, form.get("how", "")), manner)
-            return Answer(303, location=sale.fields["return"])
+            return Answer(303, location=self._way_back(sale, form))
         bodies = self._afterwards(sale, what)
         if bodies is None:
             return Answer(400, pages.note("That cannot be done with this sale."))
         self._send(sale, bodies, Manner(delay_s=0))
         return Answer(303, location="/")
+
+    def _way_back(self, sale: Sale, form: dict[str, str]) -> str:
+        """Return where a buyer goes from here: with PDT the address names the payment."""
+        back = sale.fields["return"]
+        if not self._pdt or form.get("back") == "plain" or sale.status not in {"Completed", "Pending"}:
+            return back
+        names = {"tx": sale.txn_id, "st": sale.status, "amt": str(sale.amount), "cc": sale.currency}
+        custom, number = sale.fields.get("custom", ""), sale.fields.get("item_number", "")
+        return f"{back}{'&' if '?' in back else '?'}{urlencode({**names, 'cm': custom, 'item_number': number})}"
 
     def _decided_rest(self, sale: Sale, what: str) -> Answer:
         """Do what a button says to a sale of Orders v2; the capture comes from the portal."""

@@ -12,13 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LETTERS = string.ascii_uppercase + string.digits
 _PACIFIC = timezone(timedelta(hours=-8))
 _KEPT = 1000
 RECEIVER_ID = "SANDBOXSELLER"
+IDENTITY_TOKEN = "SANDBOX-IDENTITY-TOKEN"  # of the one shop, for PDT
+_CHARSET = "windows-1252"
+_OF_NOTICES = {"notify_version", "verify_sign", "test_ipn", "ipn_track_id"}  # what IPNs have and PDT has not
 
 
 def new_id(length: int = 17) -> str:
@@ -75,8 +78,19 @@ class World:
     def payment(self, sale: Sale, status: str = "Completed", **changes: str) -> bytes:
         """Return the IPN that tells of the payment; `changes` are of its fields."""
         sale.status = status
-        more = {"pending_reason": "echeck", "payment_type": "echeck"} if status == "Pending" else {"payment_type": "instant"}
-        return self._notice(sale, {"txn_id": sale.txn_id, "txn_type": "web_accept", "payment_status": status, **more, **changes})
+        about = {"txn_id": sale.txn_id, "txn_type": "web_accept", "payment_status": status, **_paid_by(status)}
+        return self._notice(sale, {**about, **changes})
+
+    def details(self, txn_id: str) -> bytes:
+        """Return what is told of a payment to the shop that asks for it by its id (PDT), as the real one words it."""
+        sale = next((one for one in self.sales.values() if one.txn_id == txn_id and one.status and not one.rest), None)
+        if sale is None:
+            return b"FAIL\nError: 4003"
+        about = {"txn_id": sale.txn_id, "txn_type": "web_accept", "payment_status": sale.status, **_paid_by(sale.status)}
+        fields = {name: value for name, value in _fields(sale, about).items() if name not in _OF_NOTICES}
+        return "\n".join(
+            ["SUCCESS", *(f"{name}={quote_plus(value, encoding=_CHARSET)}" for name, value in fields.items()), ""]
+        ).encode()
 
     def refund(self, sale: Sale, amount: Decimal | None = None, **changes: str) -> bytes:
         """Return the IPN of a refund, of all of it or of a part."""
@@ -107,37 +121,45 @@ class World:
         )
 
     def _notice(self, sale: Sale, more: Mapping[str, str]) -> bytes:
-        business = sale.fields.get("business", "")
-        body = {
-            "mc_gross": str(sale.amount),
-            "protection_eligibility": "Ineligible",
-            "payer_id": "BUYER23456789",
-            "payment_date": _pacific(datetime.now(UTC)),
-            "charset": "windows-1252",
-            "first_name": "Zoë",
-            "last_name": "Buyer",
-            "mc_fee": "0.47",
-            "notify_version": "3.9",
-            "custom": sale.fields.get("custom", ""),
-            "invoice": sale.fields.get("invoice", ""),
-            "payer_status": "verified",
-            "business": business,
-            "quantity": sale.fields.get("quantity", "1"),
-            "verify_sign": secrets.token_urlsafe(42),
-            "payer_email": "buyer@example.com",
-            "receiver_email": business if "@" in business else "seller@example.com",
-            "receiver_id": RECEIVER_ID if "@" in business else business,
-            "item_name": sale.fields.get("item_name", ""),
-            "item_number": sale.fields.get("item_number", ""),
-            "mc_currency": sale.currency,
-            "residence_country": "US",
-            "test_ipn": "1",
-            "ipn_track_id": secrets.token_hex(7)[:13],
-            **more,
-        }
-        notice = self.send(urlencode(body, encoding="windows-1252", errors="replace").encode())
+        notice = self.send(urlencode(_fields(sale, more), encoding=_CHARSET, errors="replace").encode())
         sale.notices.append(notice)
         return notice
+
+
+def _paid_by(status: str) -> dict[str, str]:
+    return {"pending_reason": "echeck", "payment_type": "echeck"} if status == "Pending" else {"payment_type": "instant"}
+
+
+def _fields(sale: Sale, more: Mapping[str, str]) -> dict[str, str]:
+    """Return all that there is to tell of a sale."""
+    business = sale.fields.get("business", "")
+    return {
+        "mc_gross": str(sale.amount),
+        "protection_eligibility": "Ineligible",
+        "payer_id": "BUYER23456789",
+        "payment_date": _pacific(datetime.now(UTC)),
+        "charset": _CHARSET,
+        "first_name": "Zoë",
+        "last_name": "Buyer",
+        "mc_fee": "0.47",
+        "notify_version": "3.9",
+        "custom": sale.fields.get("custom", ""),
+        "invoice": sale.fields.get("invoice", ""),
+        "payer_status": "verified",
+        "business": business,
+        "quantity": sale.fields.get("quantity", "1"),
+        "verify_sign": secrets.token_urlsafe(42),
+        "payer_email": "buyer@example.com",
+        "receiver_email": business if "@" in business else "seller@example.com",
+        "receiver_id": RECEIVER_ID if "@" in business else business,
+        "item_name": sale.fields.get("item_name", ""),
+        "item_number": sale.fields.get("item_number", ""),
+        "mc_currency": sale.currency,
+        "residence_country": "US",
+        "test_ipn": "1",
+        "ipn_track_id": secrets.token_hex(7)[:13],
+        **more,
+    }
 
 
 def _pacific(at: datetime) -> str:
