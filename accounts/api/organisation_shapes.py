@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.api.serializers import MembershipSerializer
+from accounts.api.serializers import MembershipSerializer, TimeZoneField
 from accounts.models import Account, Role
 from accounts.services.organisations import NAME_LENGTH
 from accounts.validators import validate_plain_address
@@ -48,6 +48,7 @@ class OwningAccountSerializer(MembershipSerializer):
     id = IdField(source="account_id")
     name = serializers.CharField(source="account.name")
     kind = serializers.ChoiceField(choices=Account.Kind.choices, source="account.kind")
+    time_zone = serializers.CharField(source="account.time_zone", help_text="In which its months of free messages begin.")
     created_at = serializers.DateTimeField(source="account.created_at")
 
 
@@ -61,6 +62,19 @@ class OrganisationRequestSerializer(StrictSerializer):
     """What an organisation is called."""
 
     name = NameField(help_text="What its members and those you invite will read.")
+
+
+class OrganisationChangesSerializer(StrictSerializer):
+    """What to change of an organisation; what is left out stays."""
+
+    name = NameField(required=False, help_text="What its members and those you invite will read.")
+    time_zone = TimeZoneField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse to change nothing."""
+        if not attrs:
+            raise serializers.ValidationError({"name": ["Give a name or a time zone."]})
+        return attrs
 
 
 # --- members ---------------------------------------------------------------------------------------------------------------

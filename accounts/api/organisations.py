@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from django.db import transaction
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -159,19 +160,23 @@ class AccountView(_View):
 
     @extend_schema(
         operation_id="accounts_rename",
-        summary="Rename an organisation",
+        summary="Change an organisation",
         tags=["accounts"],
         parameters=[ACCOUNT_ID],
-        request=shapes.OrganisationRequestSerializer,
+        request=shapes.OrganisationChangesSerializer,
         responses={200: shapes.OwningAccountSerializer, **problems(409)},
     )
     def patch(self, request: Request, account_id: str) -> Response:
-        """Give the organisation another name; takes an admin."""
+        """Give the organisation another name or time zone; takes an admin. What is left out stays."""
         mine = self.membership(account_id, Action.MANAGE)
-        form = shapes.OrganisationRequestSerializer(data=request.data)
+        form = shapes.OrganisationChangesSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        with as_problems():
-            services.rename_organisation(account=mine.account, by=self.user, name=form.validated_data["name"])
+        changes = form.validated_data
+        with as_problems(), transaction.atomic():
+            if "name" in changes:
+                services.rename_organisation(account=mine.account, by=self.user, name=changes["name"])
+            if "time_zone" in changes:
+                services.set_time_zone(account=mine.account, by=self.user, time_zone=changes["time_zone"])
         return Response(shapes.OwningAccountSerializer(self.membership(account_id)).data)
 
     @extend_schema(

@@ -23,12 +23,26 @@ class UserSerializer(serializers.ModelSerializer[User]):
         extra_kwargs: ClassVar = {"delete_at": {"help_text": "When the account is to be deleted; null: never."}}
 
 
+class TimeZoneField(TextField):
+    """One of the time zones that people choose from."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"max_length": 64, "help_text": 'As the tz database names it: "Europe/Stockholm".', **options})
+
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse what is no name of one."""
+        value = super().to_internal_value(data)
+        if value not in dict(time_zones()):
+            raise serializers.ValidationError("There is no such time zone.")
+        return value
+
+
 class ProfileSerializer(StrictSerializer):
     """What you can change about yourself; what is left out stays."""
 
     first_name = TextField(max_length=150, validators=[validate_visible_text], required=False)
     last_name = TextField(max_length=150, validators=[validate_visible_text], required=False)
-    time_zone = TextField(max_length=64, required=False, help_text='As the tz database names it: "Europe/Stockholm".')
+    time_zone = TimeZoneField(required=False)
     language = TextField(max_length=12, required=False, help_text="One of those that the portal has.")
     theme = ChoiceField(choices=["", "light", "dark"], required=False, help_text="Empty: as the system.")
 
@@ -39,12 +53,6 @@ class ProfileSerializer(StrictSerializer):
     def validate_last_name(self, value: str) -> str:
         """Refuse blanks."""
         return _named(value)
-
-    def validate_time_zone(self, value: str) -> str:
-        """Take those that people choose from."""
-        if value not in dict(time_zones()):
-            raise serializers.ValidationError("There is no such time zone.")
-        return value
 
     def validate_language(self, value: str) -> str:
         """Take those that the portal has."""

@@ -69,6 +69,19 @@ def test_an_organisation_is_renamed(ask: Program, works: Account) -> None:
     assert ask("PATCH", path(works), {"name": "Canal"})[1]["name"] == "Canal"
 
 
+def test_the_time_zone_of_an_organisation_is_read_and_set(ask: Program, alice: User, works: Account) -> None:
+    assert ask("GET", path(works))[1]["time_zone"] == "UTC"
+    changed = ask("PATCH", path(works), {"time_zone": "Asia/Tokyo"})[1]
+    assert (changed["time_zone"], changed["name"]) == ("Asia/Tokyo", works.name)
+    both = ask("PATCH", path(works), {"name": "Canal", "time_zone": "Europe/Stockholm"})[1]
+    assert (both["name"], both["time_zone"]) == ("Canal", "Europe/Stockholm")
+    for wrong in ("Moon/Base", "", "utc", "../../etc/passwd", 5, None, ["UTC"]):
+        assert ask("PATCH", path(works), {"name": "Sea", "time_zone": wrong})[0] == 400
+    assert ask("PATCH", path(personal_account(alice)), {"time_zone": "Asia/Tokyo"})[1]["code"] == "personal_account"
+    works.refresh_from_db()
+    assert (works.name, works.time_zone) == ("Canal", "Europe/Stockholm")
+
+
 def test_a_personal_account_stays_as_it_is(ask: Program, alice: User) -> None:
     mine = personal_account(alice)
     member = ("members", alice.uuid.hex)
