@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
+from uuid import UUID
 
-from celery import shared_task
+from celery import Task, shared_task
 
+from accounts.models import Account
+from billing.providers import ProviderUnavailable
 from billing.services import metering, notices, usage, verification
+from billing.services import top_up as top_ups
 from billing.services.emulator_time import charge_emulator_time as charge_open_time
 
 logger = logging.getLogger(__name__)
@@ -54,3 +59,17 @@ def forget_refused_notices() -> None:
     gone, old = notices.forget_refused_notices(), notices.forget_old_notices()
     if gone or old:
         logger.info("%d notices that were no provider's are gone, and %d that are done with", gone, old)
+
+
+@shared_task(bind=True, max_retries=11)
+def top_up(self: Task[Any, None], *, account_id: str, entry_id: str) -> None:
+    """Have an account charged that agreed to it; a provider that does not answer is asked again, after 1, 2, 4 … seconds."""
+    account = Account.objects.filter(pk=UUID(account_id)).first()
+    if account is None:
+        return
+    try:
+        order = top_ups.top_up(account=account, entry_id=UUID(entry_id))
+    except ProviderUnavailable as error:
+        raise self.retry(exc=error, countdown=min(2**self.request.retries, 300)) from None
+    if order is not None:
+        logger.info("account %s: order %s is %s", account.pk, order.pk, order.status)

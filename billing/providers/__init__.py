@@ -5,7 +5,16 @@ from __future__ import annotations
 from django.conf import settings
 
 from billing.models import Provider
-from billing.providers.base import NotForUs, PaymentProvider, ProviderError, ProviderUnavailable, Report, Ways
+from billing.providers.base import (
+    ChargesByConsent,
+    Consent,
+    NotForUs,
+    PaymentProvider,
+    ProviderError,
+    ProviderUnavailable,
+    Report,
+    Ways,
+)
 from billing.providers.paypal_orders import PayPalOrders
 from billing.providers.paypal_standard import PayPalStandard
 
@@ -26,6 +35,8 @@ def current() -> PaymentProvider | None:
 
 
 __all__ = [
+    "ChargesByConsent",
+    "Consent",
     "NotForUs",
     "PaymentProvider",
     "ProviderError",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from accounts.models import Account, User
 from billing.models import Order, PaymentNotice, PaymentTransaction, Provider
 
 
@@ -108,4 +109,40 @@ class PaymentProvider(Protocol):
 
     def read(self, notice: PaymentNotice) -> Report:
         """Return what a verified notice says. Raises NotForUs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What somebody agreed to once: that this package is charged again when an account's credits run low."""
+
+    buyer: User
+    package_id: int
+    country: str = ""
+
+
+class ChargesByConsent(Protocol):
+    """What a provider can do besides that charges without the buyer being there. None of the portal's own can: see
+    `services.top_up`, where one is registered.
+    """
+
+    name: Provider
+
+    def consent_of(self, account: Account) -> Consent | None:
+        """Return the consent that an account gave and has not withdrawn; asks nobody outside."""
+        ...
+
+    def charge(self, order: Order, *, key: str) -> Report:
+        """Charge the price of a stored order by the consent of its account.
+
+        Once for a `key`, however often it is asked for, and with the same report then. Its status says what came of it:
+
+            completed   the money is ours: the credits are there
+            pending     it will be or not: a notice of the provider, which names the order, tells the rest
+            failed      it is refused for good: the order ends so, and the next fall of the balance may try again
+
+        Raises:
+            ProviderUnavailable: nobody knows what came of it; it is asked again with the same key.
+            ProviderError: it charges nothing; the order stays unpaid.
+        """
         ...

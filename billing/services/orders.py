@@ -16,9 +16,10 @@ from accounts.access import Action, access_account, hold_account
 from accounts.models import Account, User
 from billing import providers
 from billing.models import Order, Package, VatRate
-from billing.providers import NotForUs, Ways
+from billing.providers import ChargesByConsent, NotForUs, PaymentProvider, Ways
 from billing.services.ledger import BillingError, credits_of
 from billing.services.payments import apply_report
+from iotportal.uuid7 import uuid7
 
 _PAYABLE = {Order.Status.OPEN, Order.Status.FAILED}
 
@@ -31,14 +32,25 @@ class NotPayable(BillingError):
     """The order is paid, or its payment is under way."""
 
 
-def place_order(*, account: Account, buyer: User, package_id: int, country: str = "") -> Order:
+def place_order(
+    *,
+    account: Account,
+    buyer: User,
+    package_id: int,
+    country: str = "",
+    provider: PaymentProvider | ChargesByConsent | None = None,
+    order_id: UUID | None = None,
+) -> Order:
     """Make and store an order of a package at its price of now, which includes the tax of `country` (two letters).
+
+    `provider`: who takes the money, the current one if nobody is named. `order_id`: its id, by which whoever asks twice finds the
+    one that is there.
 
     Raises:
         NothingForSale: nothing can be bought, or not that.
         Http404: the account is closed.
     """
-    provider = providers.current()
+    provider = provider or providers.current()
     package = Package.objects.filter(pk=package_id, offered=True).first()
     if provider is None or package is None:
         raise NothingForSale("That cannot be bought here right now.")
@@ -46,17 +58,18 @@ def place_order(*, account: Account, buyer: User, package_id: int, country: str 
     with transaction.atomic():
         hold_account(account)
         credits_of(account)  # open, so that what is paid late finds it even where nobody is left
-        return Order.objects.create(
-            account=account,
-            buyer=buyer,
-            provider=provider.name,
-            credits=package.credits,
-            price_minor=package.price_minor,
-            currency=package.currency,
-            country=rate.country if rate else "",
-            tax_name=rate.name if rate else "",
-            tax_basis_points=rate.basis_points if rate else 0,
-        )
+        about = {
+            "account": account,
+            "buyer": buyer,
+            "provider": provider.name,
+            "credits": package.credits,
+            "price_minor": package.price_minor,
+            "currency": package.currency,
+            "country": rate.country if rate else "",
+            "tax_name": rate.name if rate else "",
+            "tax_basis_points": rate.basis_points if rate else 0,
+        }
+        return Order.objects.get_or_create(pk=order_id or uuid7(), defaults=about)[0]
 
 
 def access_order(user: User, order_id: UUID) -> Order:
