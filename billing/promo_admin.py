@@ -61,6 +61,13 @@ class PromoCodeForm(ModelForm):  # type: ignore[type-arg]  # generic to the type
             raise ValidationError("There is such a code.")
         return code
 
+    def clean_max_uses(self) -> int | None:
+        """Refuse fewer than there were; the database has the last word."""
+        most: int | None = self.cleaned_data["max_uses"]
+        if most is not None and most < max(1, self.instance.used):
+            raise ValidationError("At least 1, and not fewer than there were already.")
+        return most
+
 
 @admin.register(PromoCode)
 class PromoCodeAdmin(NarrowLookups, ModelAdmin):
