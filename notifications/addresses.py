@@ -90,6 +90,8 @@ def _email(text: str) -> str:
     except ValidationError as error:
         raise BadRecipient("That is no e-mail address.") from error
     local, _, domain = text.rpartition("@")
+    if local.startswith('"') or "=?" in local or not local.isascii():  # other spellings of an address that may have said no
+        raise BadRecipient("That is no e-mail address.")
     try:
         domain = domain.encode("idna").decode()
     except UnicodeError as error:

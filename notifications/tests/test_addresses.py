@@ -30,6 +30,7 @@ def test_a_recipient_is_read_by_its_form(text: str, channel: str, address: str) 
         "a@example.com;b@example.com",
         "ops@example.com\0", "\u202eops@example.com", "o\u200bps@example.com", "Ops <ops@example.com>", "ops@[127.0.0.1]\u2028",
         "a@" + "ü." * 100 + "example",  # 710 characters as it is sent
+        '"ops"@example.com', "=?utf-8?q?ops?=@example.com", "op\u017f@example.com",
     ],
 )  # fmt: skip
 def test_what_names_nobody_or_more_than_one_is_no_recipient(text: str) -> None:
