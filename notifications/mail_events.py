@@ -72,7 +72,7 @@ def take(provider: str, event: Any) -> None:
     key = f"{event.event_id or f'{event.message_id}:{kind}:{event.timestamp}'}:{address}"
     if kind not in _TAKERS or receipts.is_known(sender=provider, key=key):
         return
-    detail = " ".join(str(event.mta_response or event.description or kind).split())
+    detail = str(event.mta_response or event.description or kind)
     _TAKERS[kind](event, {"sender": provider, "vendor_id": str(event.message_id or "")}, address, detail)
     receipts.remember(sender=provider, key=key)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
+from notifications.addresses import one_line
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -26,7 +28,7 @@ class SendFailure(Exception):
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code  # of notifications.reasons
-        self.detail = " ".join(detail.split())[:300]
+        self.detail = one_line(detail, 300)
 
 
 class TemporaryFailure(SendFailure):

@@ -194,7 +194,7 @@ class Desk:
         life = _LIVES.get(Channel(one.channel), _LIFE)
         if isinstance(failure, PermanentFailure):
             records.finish(one, Status.FAILED, failure.code, failure.detail)
-        elif timezone.now() - (one.judged_at or one.created_at) > life or one.claims > _MAX_CLAIMS:
+        elif timezone.now() - (one.judged_at or one.created_at) > life:
             records.finish(one, Status.FAILED, "gave_up", failure.detail)
         else:
             records.postpone(one, failure)

@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 
+from notifications.addresses import one_line
 from notifications.events import tell
 from notifications.models import Attempt, Channel, Notification, Status, Suppression
 from notifications.services import limits, payments
@@ -45,7 +46,7 @@ def complained(*, sender: str, vendor_id: str, address: str, detail: str) -> boo
     if attempt is None:
         return False
     _suppress(attempt, Suppression.Reason.COMPLAINED, detail)
-    Attempt.objects.filter(pk=attempt.pk).update(detail=f"complained: {detail}"[:300])
+    Attempt.objects.filter(pk=attempt.pk).update(detail=one_line(f"complained: {detail}", 300))
     return True
 
 
@@ -72,7 +73,7 @@ def _attempt(sender: str, vendor_id: str, address: str | None = None) -> Attempt
 
 
 def _suppress(attempt: Attempt, reason: Suppression.Reason, detail: str) -> None:
-    about = {"reason": reason, "detail": detail[:300]}
+    about = {"reason": reason, "detail": one_line(detail, 300)}
     Suppression.objects.get_or_create(account=None, channel=Channel.EMAIL, address=attempt.notification.address, defaults=about)
 
 
@@ -83,10 +84,10 @@ def _end(attempt: Attempt | None, status: Status, reason: str = "", detail: str 
         one = Notification.objects.select_for_update().get(pk=attempt.notification_id)
         if one.status != Status.SENT:
             return True
-        one.status, one.reason, one.detail, one.ended_at = status, reason, detail[:300], timezone.now()
+        one.status, one.reason, one.detail, one.ended_at = status, reason, one_line(detail, 300), timezone.now()
         one.save(update_fields=["status", "reason", "detail", "ended_at"])
         if status == Status.FAILED:
-            Attempt.objects.filter(pk=attempt.pk).update(detail=f"later: {detail}"[:300])
+            Attempt.objects.filter(pk=attempt.pk).update(detail=one_line(f"later: {detail}", 300))
             payments.give_back(notification=one, country=limits.country_of(one))
     tell([one])
     logger.info("notification %s: %s, says %s", one.hex, status, attempt.sender)

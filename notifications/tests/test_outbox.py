@@ -176,6 +176,23 @@ class TestFailures:
         outbox.deliver()
         assert (become(one).status, one.reason, one.detail) == ("failed", "refused_by_server", "550 no such mailbox")
 
+    def test_what_a_server_says_is_kept_as_one_clean_line(self, ask: Ask, mail_server: MailServer) -> None:
+        mail_server.recipient_answer = "550 no\0 such\x1b[31m mailbox"
+        one = ask()
+        outbox.deliver()
+        assert (become(one).status, one.detail) == ("failed", "550 no such[31m mailbox")
+
+    def test_after_a_server_hung_up_the_next_mail_goes_over_a_new_connection(self, ask: Ask, mail_server: MailServer) -> None:
+        with ExitStack() as held:
+            desk = outbox.Desk(held)
+            mail_server.answer = "421 too many over this connection"
+            ask()
+            desk.handle(outbox.claim())
+            mail_server.answer = "250 OK"
+            later = ask(message="the next one")
+            desk.handle(outbox.claim())
+        assert become(later).status == "sent"
+
     def test_a_refused_mail_keeps_nobody_else_from_theirs(self, ask: Ask, mail_server: MailServer) -> None:
         mail_server.answer = "451 try later"
         later = ask()

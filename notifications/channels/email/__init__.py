@@ -50,13 +50,14 @@ class EmailSender(Sender):
             self._connection.connection = None
 
     def _failure(self, error: OSError) -> SendFailure:
+        failure: SendFailure = SenderAway("server_away", type(error).__name__)
         if isinstance(error, smtplib.SMTPRecipientsRefused):
-            code, text = next(iter(error.recipients.values()))
-            return _said(code, text)
-        if isinstance(error, smtplib.SMTPDataError):
-            return _said(error.smtp_code, error.smtp_error)
-        self.close()  # whatever it was, the next one begins anew
-        return SenderAway("server_away", type(error).__name__)
+            failure = _said(*next(iter(error.recipients.values())))
+        elif isinstance(error, smtplib.SMTPDataError):
+            failure = _said(error.smtp_code, error.smtp_error)
+        if isinstance(failure, SenderAway):
+            self.close()  # whatever it was, the next one begins anew
+        return failure
 
 
 def _of_api(error: Exception) -> SendFailure | None:
