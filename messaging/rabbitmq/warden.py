@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -34,31 +35,36 @@ logger = logging.getLogger(__name__)
 AGAIN_S = CACHE_TTL_S + 1.0
 LOOK_EVERY_S = 30.0
 RETRY_S = 1.0
+AT_ONCE = 500  # connections that are looked at in one query
 
 
 class Warden:
-    """Runs in a thread of its own until stopped."""
+    """Runs in threads of its own until stopped: one for orders, one to look at everybody, which takes long where many are."""
 
     def __init__(self, *, again_s: float = AGAIN_S, look_every_s: float = LOOK_EVERY_S) -> None:
         self._again_s, self._look_every_s = again_s, look_every_s
         self._due: list[tuple[float, str, str]] = []  # (when, device, cause), in the order of the times
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._look_now = threading.Event()
+        self._threads: list[threading.Thread] = []
         self.listening = threading.Event()
 
     def start(self) -> None:
-        """Begin, in a thread."""
-        self._thread = threading.Thread(target=self.run, name="warden", daemon=True)
-        self._thread.start()
+        """Begin, in two threads."""
+        for name, work in (("warden", self.run), ("warden's look", self._look_around)):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self) -> None:
         """End."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(management.TIMEOUT_S)
+        self._look_now.set()
+        for thread in self._threads:
+            thread.join(management.TIMEOUT_S)
 
     def run(self) -> None:
-        """Listen to orders, and come back after every failure; all is looked at anew then, for orders may have been missed."""
+        """Listen to orders, and come back after every failure; all are looked at anew then, for orders may have been missed."""
         complained = False
         while not self._stop.is_set():
             try:
@@ -79,17 +85,33 @@ class Warden:
         with redis.Redis.from_url(settings.VALKEY_URL, decode_responses=True, encoding_errors="replace") as link:
             orders = link.pubsub()
             orders.subscribe(DISCONNECT_CHANNEL)
-            look_at = 0.0
             while not self._stop.is_set():
                 message = orders.get_message(timeout=0.2)
                 if message is not None and message["type"] == "subscribe":
                     self.listening.set()
+                    self._look_now.set()
                 elif message is not None and message["type"] == "message":
                     self._obey(str(message["data"]))
                 self._cut_again()
-                if time.monotonic() >= look_at:
-                    look_at = time.monotonic() + self._look_every_s
-                    self.look()
+
+    def _look_around(self) -> None:
+        """Look at everybody from time to time, and whenever orders may have been missed."""
+        complained = False
+        while not self._stop.is_set():
+            self._look_now.clear()
+            pause_s = self._look_every_s
+            try:
+                self.look()
+                complained = False
+            except (management.ManagementUnavailable, RegistryUnavailable, DatabaseError) as error:
+                if not complained:
+                    logger.warning("cannot look at the connections to RabbitMQ, trying again: %s", error)
+                complained, pause_s = True, RETRY_S
+            except Exception:
+                logger.exception("the look at the connections to RabbitMQ failed")
+            finally:
+                connection.close()
+            self._look_now.wait(pause_s)
 
     def _obey(self, order: str) -> None:
         """Cut a device: the order is its id, why, and with which certificate (all go: who has a better one comes back)."""
@@ -112,16 +134,46 @@ class Warden:
             ManagementUnavailable, RegistryUnavailable: it cannot be told, or cannot be done.
         """
         close_old_connections()
-        for one in management.connections():
-            user = str(one.get("user", ""))
-            if is_device_id(user) and device in {"", user}:
-                validity = str(one.get("peer_cert_validity") or "")
-                # One without dates came with a password: when that has ended it goes, and comes back if it has a new one.
-                refusal = refusal_of(user, validity) if validity else Refusal("its password has ended") if device else None
-                if refusal is not None:
-                    logger.warning("no longer admitted: %s: %s", user, refusal.reason)
-                    _note([one["name"]], refusal.cause or cause or "refused")
-                    management.close_connection(one["name"], refusal.reason)
+        listed = [one for one in management.connections() if is_device_id(_user(one)) and device in {"", _user(one)}]
+        for begin in range(0, len(listed), AT_ONCE):
+            part = listed[begin : begin + AT_ONCE]
+            good = _good(part)
+            for one in part:
+                if one["name"] not in good:
+                    _judge(one, cause, alone=bool(device))
+
+
+def _judge(one: dict[str, Any], cause: str, *, alone: bool) -> None:
+    """Close a connection that would not be let in now. `alone`: it is about this device, not about everybody."""
+    validity = _validity(one)
+    # One without dates came with a password: when that has ended it goes, and comes back if it has a new one.
+    refusal = refusal_of(_user(one), validity) if validity else Refusal("its password has ended") if alone else None
+    if refusal is not None:
+        logger.warning("no longer admitted: %s: %s", _user(one), refusal.reason)
+        _note([one["name"]], refusal.cause or cause or "refused")
+        management.close_connection(one["name"], refusal.reason)
+
+
+def _good(connections: list[dict[str, Any]]) -> set[str]:
+    """Return the names of those that come with a good certificate of their device: one query for all of them."""
+    devices = [UUID(hex=_user(one)) for one in connections]
+    found = Certificate.objects.filter(device_id__in=devices, device__deleted_at=None)
+    good = {(one.device_id.hex, one.not_before, one.not_after) for one in found if one.is_valid()}
+    return {one["name"] for one in connections if (_user(one), *_dates(_validity(one))) in good}
+
+
+def _user(one: dict[str, Any]) -> str:
+    return str(one.get("user") or "")
+
+
+def _validity(one: dict[str, Any]) -> str:
+    return str(one.get("peer_cert_validity") or "")
+
+
+def _dates(validity: str) -> tuple[datetime | None, datetime | None]:
+    """Return the dates of a certificate as RabbitMQ tells them: "FROM - TO"."""
+    begins, _, ends = validity.partition(" - ")
+    return parse_datetime(begins.strip()), parse_datetime(ends.strip())
 
 
 def refusal_of(device: str, validity: str) -> Refusal | None:
@@ -138,8 +190,7 @@ def refusal_of(device: str, validity: str) -> Refusal | None:
 
 def certificate_refusal(certificates: Iterable[Certificate], validity: str) -> Refusal | None:
     """Say why the one with these dates, of a device's certificates, would not be let in now."""
-    begins, _, ends = validity.partition(" - ")
-    dates = (parse_datetime(begins.strip()), parse_datetime(ends.strip()))
+    dates = _dates(validity)
     found = [certificate for certificate in certificates if (certificate.not_before, certificate.not_after) == dates]
     if not found:
         return Refusal("unknown certificate")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -20,49 +16,14 @@ from messaging.tests.broker.wire import DEADLINE, Wire, wait_until
 from messaging.tests.identity import client_context, files_of
 from messaging.tests.rabbitmq.broker import RunningRabbit
 from messaging.tests.rabbitmq.conftest import StartBridge
-
-LONG_AGO_S = 3600
-
-
-class SlowManagement(ThreadingHTTPServer):
-    """A management interface that tells who is connected when a test lets it."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.asked, self.may_answer = threading.Event(), threading.Event()
-        self.connections: list[dict[str, Any]] = []
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def list(self, name: str, device: Device) -> None:
-        """Have a connection among those that are open since long."""
-        at = int((time.time() - LONG_AGO_S) * 1000)
-        self.connections.append({"name": name, "user": device.hex, "connected_at": at, "protocol": "MQTT 3.1.1"})
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: SlowManagement
-
-    def do_GET(self) -> None:
-        """Answer once that is allowed."""
-        self.server.asked.set()
-        assert self.server.may_answer.wait(DEADLINE)
-        body = json.dumps(self.server.connections).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+from messaging.tests.rabbitmq.slow_management import SlowManagement, slow_management
 
 
 @pytest.fixture
 def management(rabbit: RunningRabbit, settings: Settings) -> Iterator[SlowManagement]:
-    with SlowManagement() as server:
-        settings.RABBITMQ_URL = f"http://127.0.0.1:{server.server_address[1]}"
+    with slow_management() as server:
+        settings.RABBITMQ_URL = server.url
         yield server
-        server.may_answer.set()
-        server.shutdown()
 
 
 def board(rabbit: RunningRabbit, device: Device) -> Wire:
