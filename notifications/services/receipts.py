@@ -1,4 +1,6 @@
-"""What a sender says later of what it took: that it arrived, or did not. Told twice, or out of order, it changes nothing more."""
+"""What a sender says later of what it took: that it arrived, or did not. Told twice, or out of order, it changes nothing more;
+of what we know nothing of (a code, or a further part of an SMS) it is nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,35 +21,34 @@ logger = logging.getLogger(__name__)
 KNOWN_S = 30 * 86_400  # how long what was told is known again: a bounce that somebody tells anew after that is too old to count
 
 
-def delivered(*, sender: str, vendor_id: str) -> bool:
-    """Note that it arrived; False if we know of no such message."""
-    return _end(_attempt(sender, vendor_id), Status.DELIVERED)
+def delivered(*, sender: str, vendor_id: str) -> None:
+    """Note that it arrived."""
+    _end(_attempt(sender, vendor_id), Status.DELIVERED)
 
 
-def failed(*, sender: str, vendor_id: str, detail: str, reason: str = "refused_by_server") -> bool:
-    """Note that it did not arrive, and give back what was paid; False if we know of no such message."""
-    return _end(_attempt(sender, vendor_id), Status.FAILED, reason, detail)
+def failed(*, sender: str, vendor_id: str, detail: str) -> None:
+    """Note that it did not arrive, and give back what was paid."""
+    _end(_attempt(sender, vendor_id), Status.FAILED, "refused_by_server", detail)
 
 
-def came_back(*, sender: str, vendor_id: str, address: str, detail: str, for_good: bool) -> bool:
+def came_back(*, sender: str, vendor_id: str, address: str, detail: str, for_good: bool) -> None:
     """Note that a mail came back. `for_good`: the address takes none, so nobody writes to it any more.
 
-    False if we know of no such message to that address: whoever knows the way in here can block no others.
+    Of a message to that address alone: whoever knows the way in here can block no others.
     """
     attempt = _attempt(sender, vendor_id, address)
     if attempt is not None and for_good:
         _suppress(attempt, Suppression.Reason.BOUNCED, detail)
-    return _end(attempt, Status.FAILED, "came_back", detail)
+    _end(attempt, Status.FAILED, "came_back", detail)
 
 
-def complained(*, sender: str, vendor_id: str, address: str, detail: str) -> bool:
-    """Note that somebody called a mail of ours spam: nobody writes to them any more. False as `came_back`."""
+def complained(*, sender: str, vendor_id: str, address: str, detail: str) -> None:
+    """Note that somebody called a mail of ours spam: nobody writes to them any more. Of ours alone, as `came_back`."""
     attempt = _attempt(sender, vendor_id, address)
     if attempt is None:
-        return False
+        return
     _suppress(attempt, Suppression.Reason.COMPLAINED, detail)
     Attempt.objects.filter(pk=attempt.pk).update(detail=one_line(f"complained: {detail}", 300))
-    return True
 
 
 def is_known(*, sender: str, key: str) -> bool:
@@ -77,13 +78,13 @@ def _suppress(attempt: Attempt, reason: Suppression.Reason, detail: str) -> None
     Suppression.objects.get_or_create(account=None, channel=Channel.EMAIL, address=attempt.notification.address, defaults=about)
 
 
-def _end(attempt: Attempt | None, status: Status, reason: str = "", detail: str = "") -> bool:
+def _end(attempt: Attempt | None, status: Status, reason: str = "", detail: str = "") -> None:
     if attempt is None:
-        return False
+        return
     with transaction.atomic():
         one = Notification.objects.select_for_update().get(pk=attempt.notification_id)
         if one.status != Status.SENT:
-            return True
+            return
         one.status, one.reason, one.detail, one.ended_at = status, reason, one_line(detail, 300), timezone.now()
         one.save(update_fields=["status", "reason", "detail", "ended_at"])
         if status == Status.FAILED:
@@ -91,4 +92,3 @@ def _end(attempt: Attempt | None, status: Status, reason: str = "", detail: str 
             payments.give_back(notification=one, country=limits.country_of(one))
     tell([one])
     logger.info("notification %s: %s, says %s", one.hex, status, attempt.sender)
-    return True

@@ -33,12 +33,11 @@ def twilio(request: HttpRequest) -> HttpResponse:
     if not is_genuine(settings.PORTAL_URL + request.path, form, request.headers.get("X-Twilio-Signature", "")):
         return HttpResponse(status=403)
     key, status = form.get("MessageSid", ""), form.get("MessageStatus", "")
-    known = True
     if status == "delivered":
-        known = receipts.delivered(sender="twilio", vendor_id=key)
+        receipts.delivered(sender="twilio", vendor_id=key)
     elif status in _GONE:
-        known = receipts.failed(sender="twilio", vendor_id=key, detail=f"{status} {form.get('ErrorCode', '')}".strip())
-    return HttpResponse(status=204 if known else 404)
+        receipts.failed(sender="twilio", vendor_id=key, detail=f"{status} {form.get('ErrorCode', '')}".strip())
+    return HttpResponse(status=204)  # also where we know of no such SMS: a code
 
 
 @csrf_exempt  # Vonage has no cookie of ours; it signs what it says
@@ -53,12 +52,11 @@ def vonage(request: HttpRequest) -> HttpResponse:
     if not is_genuine(fields):
         return HttpResponse(status=403)
     key, status = fields.get("messageId", fields.get("message-id", "")), fields.get("status", "")
-    known = True
     if status == "delivered":
-        known = receipts.delivered(sender="vonage", vendor_id=key)
+        receipts.delivered(sender="vonage", vendor_id=key)
     elif status in _VONAGE_GONE:
-        known = receipts.failed(sender="vonage", vendor_id=key, detail=f"{status} {fields.get('err-code', '')}".strip())
-    return HttpResponse(status=204 if known else 404)
+        receipts.failed(sender="vonage", vendor_id=key, detail=f"{status} {fields.get('err-code', '')}".strip())
+    return HttpResponse(status=204)  # also where we know of no such SMS: it would be told again for a day
 
 
 def _fields(request: HttpRequest) -> dict[str, str]:
