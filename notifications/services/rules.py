@@ -60,12 +60,13 @@ def save(*, rule: Rule, user: User | None = None) -> Rule:
     """Keep a rule, new or changed; it counts from within a second on. What it was told last is forgotten.
 
     Raises:
-        RuleRefused: it makes no sense, it would go round in a circle, or there are too many.
+        RuleRefused: it makes no sense, it would go round in a circle, there are too many, or it is gone meanwhile.
     """
     # So that two at once are counted, and see each other's circle.
     Account.objects.select_for_update(no_key=True).get(pk=rule.account_id)
-    _check(rule)
     is_new = rule._state.adding
+    _hold(rule, is_new=is_new)
+    _check(rule)
     if is_new:
         rule.made_by = user
         _count(rule)
@@ -190,6 +191,15 @@ def _row(
         subject=f"Test: {subject}" if test else subject, message=f"Test. {filled}" if test else filled, asked_at=at, user=user,
         urgent=rule.urgent or test,
     )  # fmt: skip
+
+
+def _hold(rule: Rule, *, is_new: bool) -> None:
+    """Keep the device in its account, and the rule from being deleted, until it is saved: it must not come back."""
+    device = Device.objects.live().select_for_update(no_key=True).filter(pk=rule.device_id, account=rule.account_id).first()
+    if device is None:
+        raise RuleRefused("device", "That device is not in this account any more.")
+    if not is_new and Rule.objects.select_for_update(no_key=True).filter(pk=rule.pk).first() is None:
+        raise RuleRefused("device", "That rule was deleted meanwhile.")
 
 
 def _check(rule: Rule) -> None:

@@ -266,6 +266,18 @@ class TestMaking:
             at_once(take)
         assert Notification.objects.filter(source="meanwhile").exists()
 
+    @pytest.mark.parametrize("moved", [False, True])
+    def test_one_that_is_gone_meanwhile_does_not_come_back(self, make: Callable[..., Rule], moved: bool) -> None:
+        rule = make()
+        if moved:
+            rules.leave(rule.device)
+            Device.objects.filter(pk=rule.device_id).update(account=make_account("bob"))
+        else:
+            rules.delete(rule=Rule.objects.get(pk=rule.pk))
+        with pytest.raises(rules.RuleRefused, match=r"any more|meanwhile"):
+            rules.switch(rule=rule, on=False)
+        assert not Rule.objects.filter(pk=rule.pk).exists()
+
     def test_a_device_has_so_many_and_no_more(self, make: Callable[..., Rule], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(rules, "PER_DEVICE", 2)
         make()
