@@ -15,8 +15,8 @@ is killed with SIGKILL and started again at once, several times. Then:
 
 Exit status 1 if anything was lost, doubled, wrong or silent, or was back later than 10 s.
 
-`--short` kills each part once, one after the other under the same few hundred commands and messages, in a minute. It asks for the
-same counts, but for no speed: it runs among tests on machines that have much else to do.
+`--short` kills a bridge, a web process and each server once, one after the other under the same few hundred commands and
+messages, in a minute. It asks for the same counts, but for no speed: it runs among tests on machines that have much else to do.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TIMEOUT_S = 5.0  # of a command, unless the caller says
 GIVE_UP_S = 60.0
 SHORT = {
     "commands": 20.0, "messages": 40.0, "devices": 4, "kills": 1, "every": 0.0, "together": True,
-    "grace": 30.0, "back": GIVE_UP_S, "quiet": 1.5,
+    "grace": 30.0, "back": GIVE_UP_S, "quiet": 1.5, "only": "bridge,web,rabbitmq,postgres,valkey",
 }  # fmt: skip
 NEWEST = """
 SELECT max(substring(payload FROM '[0-9]+')::bigint) FROM (
