@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+from uuid import UUID
+
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Lower
 
 from accounts.access import Action, roles_for
 from accounts.models import Account, Membership, Role, User
+from iotportal.rows import rows
 
 _RANK = Case(*(When(role=role, then=Value(rank)) for rank, role in enumerate(Role)), output_field=IntegerField())
 
@@ -28,11 +32,29 @@ def memberships_of(user: User, action: Action = Action.READ) -> QuerySet[Members
     )
 
 
-def known_memberships(user: User) -> list[Membership]:
-    """Return all memberships of `user` as `memberships_of`; asked once per user object, which lives as long as its request."""
-    known: list[Membership] | None = user.__dict__.get("_memberships")
+class Standing(NamedTuple):
+    """What a user is in an account; the rest is the account's."""
+
+    account_id: UUID
+    role: str
+    kind: str
+    name: str
+
+
+_STANDINGS = """
+    SELECT account.id, member.role, account.kind, account.name
+    FROM accounts_membership member JOIN accounts_account account ON account.id = member.account_id
+    WHERE member.user_id = %s AND member.role = ANY(%s)
+    ORDER BY account.kind <> 'personal', lower(account.name), account.id
+"""
+
+
+def standings(user: User) -> list[Standing]:
+    """Return what `memberships_of` does, for pages: asked once per user object, which lives as long as its request."""
+    known: list[Standing] | None = user.__dict__.get("_standings")
     if known is None:
-        known = user.__dict__["_memberships"] = list(memberships_of(user))
+        known = rows(Standing, _STANDINGS, [user.pk, list(roles_for(Action.READ))])
+        user.__dict__["_standings"] = known
     return known
 
 

@@ -17,8 +17,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.access import Action, role_may, roles_for
-from accounts.models import Account, Membership, User
-from accounts.selectors import known_memberships
+from accounts.models import Account, User
+from accounts.selectors import Standing, standings
 from devices import profile_store
 from devices.access import Described
 from devices.models import Certificate, ClaimCode, Device, DeviceJob, DeviceJobLine, DeviceQuerySet, DeviceSecret, OwnProfile
@@ -50,7 +50,7 @@ class Powers:
 
 def powers(user: User, device: Device) -> Powers:
     """Return what `user` may do with a device that he may see."""
-    role = next((one.role for one in known_memberships(user) if one.account_id == device.account_id), "")
+    role = next((one.role for one in standings(user) if one.account_id == device.account_id), "")
     return Powers(role_may(role, Action.CONTROL), role_may(role, Action.MANAGE))
 
 
@@ -205,7 +205,7 @@ class Chip:
     number: int
 
 
-def owner_word(account: Account) -> str:
+def owner_word(account: Account | Standing) -> str:
     """Return what the pages call an account as an owner; a personal one is nobody else's, so it is the reader's."""
     return "You" if account.kind == Account.Kind.PERSONAL else account.name
 
@@ -224,7 +224,7 @@ class DeviceList:
     chips: list[Chip]
     total: int
     online: int
-    account: Account | None = None
+    account: Standing | None = None
     may_register: bool = True
     owners: list[Chip] = field(default_factory=list)
     lamps: list[str] = field(default_factory=list)
@@ -261,10 +261,10 @@ def device_list(user: User, *, text: str = "", show: str = "", account_id: UUID 
     Raises:
         Http404: `account_id` is no account of the user's.
     """
-    mine = {one.account_id: one for one in known_memberships(user)}
+    mine = {one.account_id: one for one in standings(user)}
     if account_id is not None and account_id not in mine:
         raise Http404("No such account.")
-    devices = Device.objects.for_user(user)
+    devices = Device.objects.live().filter(account_id__in=list(mine))
     counts = _counts(devices)
     kinds, owned = _by_kind(counts, account_id), _by_account(counts)
     if account_id is not None:
@@ -276,14 +276,14 @@ def device_list(user: User, *, text: str = "", show: str = "", account_id: UUID 
     shown = _filtered(devices, text.strip(), show)
     counted = {"": total, "online": online, "offline": total - online}.get(show, kinds.get(show, (0, 0))[0])
     found = _page(shown, shown.count() if text.strip() else counted, page)
-    lines = [_line(device, mine.get(device.account_id)) for device in found.object_list]
+    lines = [_line(device, mine[device.account_id]) for device in found.object_list]
     listed = DeviceList(user, found, lines, chips, total, online)
     listed.lamps = _lamps(devices, lines, total) if total <= LAMPS else []
     if account_id is not None:
-        listed.account = mine[account_id].account
+        listed.account = mine[account_id]
         listed.may_register = role_may(mine[account_id].role, Action.MANAGE)
     if len(mine) > 1:
-        chips = [Chip(pk.hex, owner_word(one.account), owned.get(pk, 0)) for pk, one in mine.items()]
+        chips = [Chip(pk.hex, owner_word(one), owned.get(pk, 0)) for pk, one in mine.items()]
         listed.owners = [Chip("", "All owners", sum(owned.values())), *chips]
     return listed
 
@@ -330,12 +330,9 @@ def _page(devices: QuerySet[Device], number: int, wanted: int | str) -> Page[_Ce
     return cast("Page[_Certified]", pages.get_page(wanted))
 
 
-def _line(device: _Certified, mine: Membership | None) -> Line:
-    """Return a device's line; who was taken out of its account a moment ago sees it for the last time, and may do nothing."""
-    line = Line(device, "", may_manage=False, key_algorithm=device.key_algorithm or "", certified_until=device.certified_until)
-    if mine is not None:
-        line.owner, line.may_manage = owner_word(mine.account), role_may(mine.role, Action.MANAGE)
-    return line
+def _line(device: _Certified, mine: Standing) -> Line:
+    may_manage = role_may(mine.role, Action.MANAGE)
+    return Line(device, owner_word(mine), may_manage, device.key_algorithm or "", device.certified_until)
 
 
 def _kind_names(user: User, slugs: Iterable[str]) -> list[tuple[str, str]]:

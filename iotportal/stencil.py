@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
 _HOLE = re.compile("\x00(\\w+)\x00")
+_SPECIAL = re.compile("[&<>\"']").search  # most values have none of these, and `escape` looks for each
 _LITERALS = {"True", "False", "None"}  # the template language looks these up like variables
 
 
@@ -46,13 +47,19 @@ def draw(template: str, values: Mapping[str, object], **same: Hashable) -> SafeS
     Raises:
         KeyError: a hole has no value.
     """
-    filled = {key: _shown(value) for key, value in values.items()}
-    return mark_safe(_of(template, same) % filled)  # noqa: S308  # the template's own text, and values escaped a line above
+    return mark_safe(_filled(_of(template, same), values))  # noqa: S308  # the template's own text, and values that are escaped
 
 
 def draw_all(template: str, rows: Iterable[tuple[Mapping[str, object], Mapping[str, Hashable]]]) -> SafeString:
     """Fill a stencil for each of `rows`, pairs of `values` and `same`."""
-    return mark_safe("".join(draw(template, values, **same) for values, same in rows))  # noqa: S308  # each is safe
+    made: dict[tuple[tuple[str, Hashable], ...], str] = {}  # so that what holds for all is asked once
+    drawn = []
+    for values, same in rows:
+        key = tuple(same.items())
+        if (stencil := made.get(key)) is None:
+            stencil = made[key] = _of(template, same)
+        drawn.append(_filled(stencil, values))
+    return mark_safe("".join(drawn))  # noqa: S308  # as in `draw`
 
 
 def write(template: str, values: Mapping[str, str], **same: Hashable) -> str:
@@ -65,10 +72,17 @@ def _of(template: str, same: Mapping[str, Hashable]) -> str:
     return made(template, get_language(), **same)
 
 
+def _filled(stencil: str, values: Mapping[str, object]) -> str:
+    return stencil % {key: _shown(value) for key, value in values.items()}
+
+
 def _shown(value: object) -> str:
     if isinstance(value, SafeString):
         return value
-    return "" if value is None else escape(str(value))
+    if value is None:
+        return ""
+    text = str(value)
+    return escape(text) if _SPECIAL(text) else text
 
 
 def _make(template: str, language: str | None, /, **same: Hashable) -> str:

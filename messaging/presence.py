@@ -10,11 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Q
-
-from devices.models import Device, since_moved
+from devices.models import Device
+from iotportal.rows import rows
 from iotportal.words import seconds
 from messaging.models import Presence, PresenceChange, PresenceState, PresenceWatch
 from messaging.reasons import OURS, in_words
@@ -236,21 +236,31 @@ def drops(changes: Iterable[Change], now: datetime) -> Drops:
     return _drops(hour, day)
 
 
+class _Ended(NamedTuple):
+    """How often connections of a device ended for a reason."""
+
+    device_id: UUID
+    reason: str
+    day: int
+    hour: int
+
+
+_ENDED = """
+    SELECT device_id, reason, count(*), count(*) FILTER (WHERE time > %s)
+    FROM messaging_presencechange change JOIN devices_device device ON device.id = device_id
+    WHERE device_id = ANY(%s) AND state = 'disconnected' AND time > %s AND time <= %s
+        AND (device.moved_at IS NULL OR time >= device.moved_at)  -- what was before is another's
+    GROUP BY device_id, reason
+"""
+
+
 def drops_of(devices: Iterable[UUID], now: datetime) -> dict[UUID, Drops]:
     """Return how often the connection of each device ended in the last hour and day; those where it did."""
-    ended = PresenceChange.objects.filter(
-        since_moved(),
-        device_id__in=list(devices),
-        state=PresenceState.DISCONNECTED,
-        time__gt=now - DAY,
-        time__lte=now,
-    ).order_by()
-    counted = ended.values("device_id", "reason").annotate(day=Count("pk"), hour=Count("pk", filter=Q(time__gt=now - HOUR)))
     days: dict[UUID, Counter[str]] = defaultdict(Counter)
     hours: dict[UUID, Counter[str]] = defaultdict(Counter)
-    for row in counted:
-        days[row["device_id"]][row["reason"]] = row["day"]
-        hours[row["device_id"]][row["reason"]] = row["hour"]
+    for one in rows(_Ended, _ENDED, [now - HOUR, list(devices), now - DAY, now]):
+        days[one.device_id][one.reason] = one.day
+        hours[one.device_id][one.reason] = one.hour
     return {device: _drops(hours[device], day) for device, day in days.items()}
 
 

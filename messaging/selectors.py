@@ -23,8 +23,9 @@ from uuid import UUID
 from django.db import connection
 
 from accounts.models import User
-from accounts.selectors import known_memberships
+from accounts.selectors import standings
 from devices.models import Device
+from iotportal.rows import rows
 from messaging.models import Command, Direction, Message, Outcome
 
 SCAN = 20_000  # messages that one request looks at, at most (about 15 ms)
@@ -37,6 +38,31 @@ _LATEST_ANSWER = timedelta(seconds=35)  # the longest timeout and the time in wh
 Model = TypeVar("Model", Message, Command)
 _Params = list[Any]
 _Key = tuple[UUID, str, str, str]  # device, direction, api, payload
+
+
+class Named(NamedTuple):
+    """A device, as far as it is named beside its messages."""
+
+    id: UUID
+    name: str
+    deleted_at: datetime | None
+
+
+class Sent(NamedTuple):
+    """A command, as far as it says which messages were its question and its answer, and what came of them."""
+
+    id: UUID
+    time: datetime
+    account_id: UUID
+    device_id: UUID
+    api: str
+    payload: str
+    answer: str | None
+    outcome: str
+    timeout_s: float
+    answered_ms: float | None
+    delivered_ms: float | None
+    late_ms: float | None
 
 
 class Line(NamedTuple):
@@ -121,7 +147,7 @@ class Count:
 
 def account_ids(user: User) -> list[UUID]:
     """Return the accounts whose history the user may read; asked once per user object, which lives as long as its request."""
-    return [one.account_id for one in known_memberships(user)]
+    return [one.account_id for one in standings(user)]
 
 
 def history_device(user: User, device_id: UUID) -> Device | None:
@@ -129,9 +155,10 @@ def history_device(user: User, device_id: UUID) -> Device | None:
     return Device.objects.filter(pk=device_id, account_id__in=account_ids(user)).first()
 
 
-def device_names(user: User, ids: Iterable[UUID]) -> dict[UUID, Device]:
+def device_names(user: User, ids: Iterable[UUID]) -> dict[UUID, Named]:
     """Return those of these devices that the user may read, deleted ones included; one that was claimed is another's to name."""
-    return Device.objects.filter(account_id__in=account_ids(user)).in_bulk(set(ids))
+    sql = "SELECT id, name, deleted_at FROM devices_device WHERE id = ANY(%s) AND account_id = ANY(%s)"
+    return {one.id: one for one in rows(Named, sql, [list(set(ids)), account_ids(user)])}
 
 
 def messages(
@@ -271,9 +298,7 @@ def _models(model: type[Model]) -> Callable[[str, _Params], list[Model]]:
 
 
 def _lines(sql: str, params: _Params) -> list[Line]:
-    with connection.cursor() as db:
-        db.execute(f"SELECT {', '.join(Line._fields)} FROM ({sql}) f", params)  # noqa: S608  # constants; a subquery keeps its order
-        return [Line._make(row) for row in db.fetchall()]
+    return rows(Line, f"SELECT {', '.join(Line._fields)} FROM ({sql}) f", params)  # noqa: S608  # constants; its order is kept
 
 
 def _page(
@@ -353,7 +378,7 @@ class HistoryRow:
     late: bool = False
     silent_s: float | None = None
     outcome: str = ""
-    device: Device | None = None
+    device: Named | None = None
 
     @property
     def flag(self) -> tuple[str, str] | None:
@@ -371,15 +396,15 @@ class HistoryRow:
         return None
 
 
-def pair(messages: Sequence[Message], commands: Iterable[Command]) -> list[HistoryRow]:
+def pair(messages: Sequence[Message], commands: Iterable[Sent]) -> list[HistoryRow]:
     """Attach to each message the command whose question or answer it is.
 
     Nothing on the wire links the two, so a row is the command's when device, api and text are the same and it lies in the time in
     which the command was open; every row is used once, the earliest that fits.
     """
-    rows = [HistoryRow(message) for message in messages]
+    found = [HistoryRow(message) for message in messages]
     waiting: dict[_Key, list[HistoryRow]] = {}
-    for row in reversed(rows):  # oldest first
+    for row in reversed(found):  # oldest first
         m = row.message
         waiting.setdefault((m.device_id, m.direction, m.api, m.payload), []).append(row)
     for command in sorted(commands, key=lambda one: (one.time, one.id)):
@@ -395,27 +420,29 @@ def pair(messages: Sequence[Message], commands: Iterable[Command]) -> list[Histo
             answered.paired, answered.late = True, command.late_ms is not None
             answered.elapsed_ms = command.late_ms if command.late_ms is not None else command.delivered_ms or command.answered_ms
             answered.outcome = command.outcome
-    return rows
+    return found
 
 
-def _take(waiting: dict[_Key, list[HistoryRow]], key: _Key, command: Command) -> HistoryRow | None:
-    rows = waiting.get(key, [])
-    for index, row in enumerate(rows):
+def _take(waiting: dict[_Key, list[HistoryRow]], key: _Key, command: Sent) -> HistoryRow | None:
+    left = waiting.get(key, [])
+    for index, row in enumerate(left):
         if command.time - _CLOCKS <= row.message.time <= command.time + _LATEST_ANSWER:
-            return rows.pop(index)
+            return left.pop(index)
     return None
 
 
-def commands_around(messages: Sequence[Message]) -> list[Command]:
+def commands_around(messages: Sequence[Message]) -> list[Sent]:
     """Return the commands that the questions and answers among `messages` (of one user, newest first) can belong to."""
     if not messages:
         return []
-    oldest, newest = messages[-1].time, messages[0].time
-    devices = {message.device_id for message in messages}
     accounts = {message.account_id for message in messages}  # a device that was claimed has commands of another, too
-    theirs = Command.objects.filter(account_id__in=accounts, device_id__in=devices)
-    near = theirs.filter(time__gte=oldest - _LATEST_ANSWER, time__lte=newest + _CLOCKS)
-    return list(near.order_by("-time", "-id")[: 4 * len(messages) + 50])
+    devices = {message.device_id for message in messages}
+    span = messages[-1].time - _LATEST_ANSWER, messages[0].time + _CLOCKS
+    sql = f"""
+        SELECT {", ".join(Sent._fields)} FROM messaging_command
+        WHERE account_id = ANY(%s) AND device_id = ANY(%s) AND time BETWEEN %s AND %s ORDER BY time DESC, id DESC LIMIT %s
+    """  # noqa: S608  # made of constants
+    return rows(Sent, sql, [list(accounts), list(devices), *span, 4 * len(messages) + 50])
 
 
 def history_rows(user: User, messages: Sequence[Message]) -> list[HistoryRow]:
@@ -428,11 +455,11 @@ def feed_rows(user: User, limit: int) -> list[HistoryRow]:
     return _named(user, [HistoryRow(message) for message in newest(Message, user, MessageFilter(), limit=limit, scan=limit)])
 
 
-def _named(user: User, rows: list[HistoryRow]) -> list[HistoryRow]:
-    devices = device_names(user, (row.message.device_id for row in rows))
-    for row in rows:
+def _named(user: User, found: list[HistoryRow]) -> list[HistoryRow]:
+    devices = device_names(user, (row.message.device_id for row in found))
+    for row in found:
         row.device = devices.get(row.message.device_id)
-    return rows
+    return found
 
 
 # --- what a device did lately ----------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ PAGES = {
     "/devices/{hex}/": 15,
     "/devices/{hex}/registered/": 5,
     "/devices/{hex}/timeline/": 5,
-    "/devices/{hex}/control/": 18,
+    "/devices/{hex}/control/": 19,
     "/history/": 8,
     "/history/?device={hex}&q=number&direction=to": 10,
     "/help/": 1,

@@ -23,7 +23,7 @@ from billing.services.ledger import (
     reverse_entry,
     spend_credits,
 )
-from billing.services.prices import cost, free_emulator_hours, free_messages, packages, price_of, prices_now
+from billing.services.prices import cost, free_emulator_hours, free_messages, packages, price_of, prices_now, prices_of
 from billing.services.quota import Allowance, Subscription, allowance, message_limit, messages_used, subscription
 from billing.services.statements import debt
 from billing.services.verification import verify_ledger
@@ -57,6 +57,7 @@ __all__ = [
     "post_entry",
     "price_of",
     "prices_now",
+    "prices_of",
     "reverse_entry",
     "spend_credits",
     "subscription",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.conf import settings
@@ -16,6 +17,12 @@ def price_of(item: Price.Item, *, country: str = "", at: datetime | None = None)
     """Return the price of `item` at a moment (now): the country's own, else the one of everywhere; None if it has no price."""
     begun = Price.objects.filter(item=item, country__in={country.upper(), ""}, starts_at__lte=at or timezone.now())
     return begun.order_by("-country", "-starts_at").first()
+
+
+def prices_of(items: Iterable[Price.Item]) -> dict[str, Price]:
+    """Return what each of these things costs now where no country has a price of its own; those without a price are left out."""
+    begun = Price.objects.filter(item__in=list(items), country="", starts_at__lte=timezone.now())
+    return {price.item: price for price in begun.order_by("item", "-starts_at").distinct("item")}
 
 
 def prices_now() -> list[Price]:

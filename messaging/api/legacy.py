@@ -15,7 +15,6 @@ from accounts.api.authentication import user_of
 from accounts.api.legacy.base import SignedIn, SignedInView
 from devices.access import parse_device_id
 from devices.api.legacy import ID, SENT, NamedDevice, find_device
-from devices.models import Device
 from iotportal.bodies import as_object
 from iotportal.legacy import answer
 from iotportal.legacy_schema import COMMAND_ERRORS, DEVICE_ERRORS, Answer, describe
@@ -334,7 +333,7 @@ class HistoriesView(SignedInView):
         return find_device(request, taken, Action.READ).pk if "devicename" in taken else None
 
 
-def _history_row(row: Message, names: dict[Any, Device]) -> dict[str, str]:
+def _history_row(row: Message, names: dict[Any, selectors.Named]) -> dict[str, str]:
     device = names.get(row.device_id)
     return {
         "devicename": device.name if device else "",

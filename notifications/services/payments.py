@@ -12,7 +12,7 @@ from django.db import transaction
 
 from accounts.models import Account
 from billing.models import Entry, Price
-from billing.services import InsufficientCredits, cost, price_of, reverse_entry, spend_credits
+from billing.services import InsufficientCredits, cost, price_of, prices_of, reverse_entry, spend_credits
 from iotportal.words import plural
 from notifications.models import Channel, Lot, Notification, Status
 
@@ -122,8 +122,9 @@ def prices_in_words() -> list[str]:
         (Channel.EMAIL, "Mail to others than your own people"), (Channel.SMS, "An SMS"),
         (Channel.WEBHOOK, "A webhook or another service"),
     )  # fmt: skip
+    prices = prices_of(_ITEMS[channel] for channel, _ in kinds)
     for channel, words in kinds:
-        price = price_of(_ITEMS[channel])
+        price = prices.get(_ITEMS[channel])
         if price is not None and price.credits:
             together = f" for {price.per}" if price.per > 1 else ""
             told.append(f"{words} costs {plural(price.credits, 'credit')}{together}.")
