@@ -15,6 +15,8 @@ _SMS = {
     "sns": "notifications.channels.sms.sns.SnsSender",
     "aws_sms": "notifications.channels.sms.aws_sms.AwsSmsSender",
 }
+_SMTP = "django.core.mail.backends.smtp.EmailBackend"
+_PIPELINING = "notifications.channels.email.smtp.PipeliningBackend"
 _BACKENDS = {"ses": "anymail.backends.amazon_ses.EmailBackend"}
 
 
@@ -45,7 +47,11 @@ def is_set_up(channel: str) -> bool:
 
 
 def _backend(name: str) -> str:
-    return str(settings.EMAIL_BACKEND) if name == "smtp" else _BACKENDS.get(name, f"anymail.backends.{name}.EmailBackend")
+    if name == "smtp":
+        return (
+            "notifications.channels.email.smtp.PipeliningBackend" if settings.EMAIL_BACKEND == _SMTP else settings.EMAIL_BACKEND
+        )
+    return _BACKENDS.get(name, f"anymail.backends.{name}.EmailBackend")
 
 
 def _load(path: str) -> Sender:

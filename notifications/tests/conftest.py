@@ -63,7 +63,14 @@ class MailServer:
         self.recipient_answer = "250 OK"
         self.taken: list[bytes] = []
         self.stall: threading.Event | None = None  # set while DATA is not answered
+        self.pipelining = True
         self.arrived = threading.Event()
+
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return ["250-PIPELINING", *responses] if self.pipelining else responses
 
     async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
         envelope.rcpt_tos.append(address)

@@ -170,8 +170,9 @@ class TestFailures:
                 assert outbox.deliver() == 2
         assert Attempt.objects.count() == 1
 
-    def test_a_refused_recipient_is_final_and_says_why(self, ask: Ask, mail_server: MailServer) -> None:
-        mail_server.recipient_answer = "550 no such mailbox"
+    @pytest.mark.parametrize("pipelining", [False, True])
+    def test_a_refused_recipient_is_final_and_says_why(self, ask: Ask, mail_server: MailServer, pipelining: bool) -> None:
+        mail_server.recipient_answer, mail_server.pipelining = "550 no such mailbox", pipelining
         one = ask()
         outbox.deliver()
         assert (become(one).status, one.reason, one.detail) == ("failed", "refused_by_server", "550 no such mailbox")

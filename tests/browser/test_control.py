@@ -113,6 +113,7 @@ def test_a_notification_is_checked_while_it_is_typed_and_raised_by_the_device(
     expect(page.locator("#note-message-error")).to_contain_text("64")
     message.fill("Tür offen")
     expect(page.locator("#note-count")).to_have_text("14 of 64 bytes")
+    expect(page.locator("#note-cost")).to_contain_text("It would not be sent. This address has not agreed")
 
     page.locator("#note-email").fill("nobody")
     submit.click()
@@ -138,6 +139,14 @@ def test_a_notification_is_checked_while_it_is_typed_and_raised_by_the_device(
     submit.click()
     expect(tile.locator("[data-said]")).to_have_text(re.compile(f"The device raised it in {TOOK}"))
     expect(page.locator("#timeline")).to_contain_text(other.hex)
+
+    tile.get_by_role("link", name="Push").click()
+    expect(page.locator("#note-cost")).to_have_text("It costs nothing.")
+    submit.click()
+    expect(page.locator("#timeline")).to_contain_text('"push:"')
+    tile.get_by_role("link", name="Webhook").click()
+    submit.click()
+    expect(page.locator("#note-named-error")).to_have_text("Which one?")
 
 
 def test_a_custom_command_is_checked_sent_and_told_apart_from_one_the_device_does_not_know(desk: Desk, board: Board) -> None:
