@@ -118,7 +118,7 @@ def in_words(found: Estimate) -> tuple[str, str]:
         return "It would not be sent.", reasons.in_words(found.reason)
     about = _about_sms(found) if found.channel == Channel.SMS else ""
     if found.reason:
-        return f"It costs {plural(found.credits or 0, 'credit')}, and there are fewer.", about
+        return f"It costs {plural(found.credits or 0, 'credit')}, and there are not enough.", about
     if found.credits:
         pay = "pays" if found.credits == 1 else "pay"
         together = f", which {pay} for {found.pays_for} such" if found.pays_for > 1 else ""

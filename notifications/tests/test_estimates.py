@@ -67,7 +67,7 @@ def test_what_is_said_is_what_is_paid(device: Device, ask: Ask, others: None) ->
 
 def test_of_an_sms_the_parts_and_the_country_are_told_and_that_it_is_cut(device: Device, others: None) -> None:
     assert told(device, NUMBER)[0].reason == "no_credits"
-    assert told(device, NUMBER)[1] == "It costs 10 credits, and there are fewer. An SMS of 1 part to SE."
+    assert told(device, NUMBER)[1] == "It costs 10 credits, and there are not enough. An SMS of 1 part to SE."
     give_credits(account=device.account, credits=10, reason="Welcome", key="gift")
     found, words = told(device, "+46 70 123 45 67", "a" * 155)  # with "Pump: " before it
     assert (found.recipient, found.segments, found.country, found.is_cut) == (NUMBER, 2, "SE", False)
@@ -113,7 +113,7 @@ class TestPages:
     def test_a_script_gets_the_words_and_before_there_is_a_recipient_the_prices(self, client: Client, place: str) -> None:
         form = {"to": "email", "email": OPS, "message": "Hot"}
         said = client.post(place, form, headers={"HX-Request": "true"}).content.decode()
-        assert "It costs 1 credit, and there are fewer." in said
+        assert "It costs 1 credit, and there are not enough." in said
         assert "<html" not in said
         half = client.post(place, {**form, "email": "ops"}, headers={"HX-Request": "true"})
         assert half.status_code == 200
@@ -121,7 +121,7 @@ class TestPages:
 
     def test_without_a_script_it_is_the_page_with_what_was_typed(self, client: Client, place: str, device: Device) -> None:
         page = client.post(place, {"to": "sms", "phone": NUMBER, "message": "<b>Hot</b>"}).content.decode()
-        assert "It costs 10 credits, and there are fewer." in page
+        assert "It costs 10 credits, and there are not enough." in page
         assert f'value="{NUMBER}"' in page
         assert 'value="&lt;b&gt;Hot&lt;/b&gt;"' in page
         assert client.post(place, {"to": "email", "email": "ops"}).status_code == 400
@@ -133,7 +133,7 @@ class TestPages:
         )
         again = f"/notifications/{ask(OPS).hex}/"
         for page in ("/notifications/rules/", "/notifications/recipients/", again):
-            assert "It costs 1 credit, and there are fewer." in client.get(page).content.decode()
+            assert "It costs 1 credit, and there are not enough." in client.get(page).content.decode()
 
     def test_others_and_those_who_look_on_learn_nothing(self, client: Client, place: str, device: Device) -> None:
         form = {"to": "email", "email": OPS, "message": "Hot"}

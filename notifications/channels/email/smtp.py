@@ -86,6 +86,8 @@ class PipeliningBackend(EmailBackend):
 
     def _send(self, email_message: EmailMultiAlternatives) -> bool:
         """Send one mail over the open connection. Raises as smtplib."""
+        if self.connection is None:
+            raise smtplib.SMTPServerDisconnected("the connection is not open")
         sender, (recipient,) = envelope(email_message.from_email), email_message.to
         self.connection.sendmail(sender, [envelope(recipient)], write(email_message))
         return True
