@@ -216,7 +216,7 @@ def test_a_person_redeems_on_the_pages_and_buys_more_for_the_same_price(pay_pal:
     assert "Promo code<br>" in page
     packages = client.post(f"{where}promo-code/", {"code": "more20", "page": "buy"}, follow=True).content.decode()
     assert "20 % more credits with your next package" in packages
-    assert ">+100</span>" in packages
+    assert ">+100 credits</span>" in packages
     order = order_of(alice)
     assert "20 % more credits, by MORE20" in client.get(f"/account/orders/{order.pk}/").content.decode()
     tell(pay_pal.world.payment(pay_pal.sale(order)))
