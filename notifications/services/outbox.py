@@ -46,7 +46,7 @@ WITH due AS MATERIALIZED (
     SELECT id FROM notifications_notification WHERE status = 'queued' AND due_at <= %(now)s
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
-UPDATE notifications_notification AS one SET claim = %(claim)s, claims = claims + 1, due_at = %(until)s
+UPDATE notifications_notification AS one SET claim = %(claim)s, claims = LEAST(claims + 1, 1000), due_at = %(until)s
 FROM due WHERE one.id = due.id RETURNING one.id
 """
 

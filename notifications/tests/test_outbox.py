@@ -224,6 +224,12 @@ class TestFailures:
         outbox.deliver()
         assert (become(one).status, one.reason) == ("failed", "gave_up")
 
+    def test_one_that_cannot_even_be_given_up_keeps_nobody_else_from_theirs(self, ask: Ask) -> None:
+        stuck, other = ask(), ask(message="the next one")
+        Notification.objects.filter(pk=stuck.pk).update(claims=32_767)  # what the column holds
+        outbox.deliver()
+        assert become(other).status == "sent"
+
     def test_what_there_was_no_time_for_is_sent_by_whoever_comes_next(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
         one = ask()
         with monkeypatch.context() as slow, ExitStack() as held:
