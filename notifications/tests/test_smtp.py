@@ -114,6 +114,7 @@ def test_a_server_that_closes_is_let_go_of(servers: list[Scripted], mail: EmailM
         ("Heiß 🌡️ " + "ж" * 60, "Heiß 🌡️\n" + "ж" * 3000, "<p>Heiß 🌡️</p>"),
         ("=?utf-8?q?x?= 100 %", "a" * 3000 + "\n.\n=3D =\n trailing \n", "<p>=E2 = </p>\t"),
         ("x", "--=_00\r\nFrom: b\rc\n", ""),
+        ("x", "ж" * 300, ""),
     ],
 )
 def test_a_mail_is_read_as_it_was_meant(subject: str, text: str, html: str) -> None:

@@ -52,9 +52,10 @@ def _header(name: str, value: str) -> str:
 
 
 def _part(kind: str, text: str) -> bytes:
-    raw = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode(errors="replace")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+    raw = f"{lines}\r\n".encode(errors="replace")  # with its end: where `b2a_qp` sees none, it breaks lines by \n alone
     if raw.isascii() and max(map(len, raw.split(b"\r\n"))) <= _LINE:
         coding = "7bit"
     else:
         coding, raw = "quoted-printable", b2a_qp(raw)
-    return f'Content-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: {coding}\r\n\r\n'.encode() + raw + b"\r\n"
+    return f'Content-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: {coding}\r\n\r\n'.encode() + raw
