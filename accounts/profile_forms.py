@@ -6,12 +6,12 @@ from typing import Any
 
 from allauth.account import forms as allauth_forms
 from django import forms
-from django.conf import settings
 
 from accounts import phones
 from accounts.forms import ask_once, dress, limit_length, plain_names
 from accounts.models import User
 from accounts.validators import validate_visible_text
+from iotportal.languages import languages
 from iotportal.time_zones import time_zones
 
 
@@ -21,7 +21,7 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
     time_zone = forms.ChoiceField(
         choices=time_zones, help_text="Times on your pages, and your months of free messages, are in it."
     )
-    language = forms.ChoiceField(choices=lambda: settings.LANGUAGES)
+    language = forms.ChoiceField(choices=lambda: list(languages().items()), required=False)
 
     class Meta:
         model = User
@@ -31,9 +31,13 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
         super().__init__(*args, **kwargs)
         for name in ("first_name", "last_name"):
             self.fields[name].validators.append(validate_visible_text)
-        if len(settings.LANGUAGES) == 1:
+        if len(languages()) == 1:
             del self.fields["language"]
         dress(self, first_name="given-name", last_name="family-name")
+
+    def clean_language(self) -> str:
+        """Leave it as it is where none is chosen."""
+        return self.cleaned_data["language"] or str(self.instance.language)
 
 
 class PasswordForm(allauth_forms.SetPasswordForm):  # type: ignore[misc]  # allauth has no types

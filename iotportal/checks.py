@@ -102,7 +102,11 @@ def _languages() -> list[CheckMessage]:
         Error(f"PORTAL_LANGUAGES names {code!r}, but the portal's texts are not there in it.", hint=hint, id="iotportal.E009")
         for code, _ in settings.LANGUAGES
         if code != "en" and not any((folder / to_locale(code) / "LC_MESSAGES" / "django.mo").is_file() for folder in folders)
-    ] or ([] if settings.LANGUAGES else [Error("PORTAL_LANGUAGES is empty.", hint="Set it to en.", id="iotportal.E009")])
+    ] or [
+        Error(f"PORTAL_{name} is empty.", hint="Set it to en.", id="iotportal.E009")
+        for name in ("LANGUAGES", "NOTIFICATION_LANGUAGES")
+        if not getattr(settings, name)
+    ]
 
 
 def _is_host(value: str) -> bool:

@@ -415,6 +415,9 @@ FILE_UPLOAD_HANDLERS = [
 # --- language, time, files -------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [(code, LANG_INFO.get(code, {}).get("name_local", code)) for code in env.words("PORTAL_LANGUAGES", "en")]
+NOTIFICATION_LANGUAGES = [
+    (code, LANG_INFO.get(code, {}).get("name_local", code)) for code in env.words("PORTAL_NOTIFICATION_LANGUAGES", "en,de")
+]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True

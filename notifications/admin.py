@@ -13,6 +13,9 @@ from accounts.admin import ReadOnlyAdmin
 from accounts.admin.base import ModelAdmin, NarrowLookups, TabularInline
 from billing.admin import NotRetroactively
 from notifications.models import Attempt, Notification, Recipient, Rule, SenderHealth, Suppression, Tariff
+from notifications.template_admin import TemplateAdmin
+
+__all__ = ["TemplateAdmin"]  # registered there
 
 
 class AttemptInline(ReadOnlyAdmin, TabularInline):

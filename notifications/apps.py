@@ -45,7 +45,8 @@ class NotificationsConfig(AppConfig):
             "notifications.view_notification", "notifications.view_suppression", "notifications.add_suppression",
             "notifications.delete_suppression", "notifications.view_recipient", "notifications.view_rule",
             "notifications.view_senderhealth", "notifications.view_tariff", "notifications.add_tariff",
-            "notifications.change_tariff", "notifications.delete_tariff",
+            "notifications.change_tariff", "notifications.delete_tariff", "notifications.view_template",
+            "notifications.add_template", "notifications.change_template", "notifications.delete_template",
         )  # fmt: skip
         if settings.SENDERS.sms:
             from notifications.codes import SmsCodes

@@ -86,6 +86,9 @@ class NamedForm(OwnerForm):
     field_order = ("name", "url", "account")
 
 
+_SHOWN = ("api", "field", "comparison", "value", "recipient", "message")  # by which the words of a rule can differ
+
+
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no parameter at run time
     """What a rule waits for, and whom it tells."""
 
@@ -107,6 +110,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no 
         mine = Device.objects.for_user(user, Action.MANAGE).order_by("name")
         if instance is not None:  # a rule stays with its account
             mine = mine.filter(account=instance.account_id)
+        self._mine = mine
         comparison = self.fields["comparison"]
         if isinstance(comparison, forms.ChoiceField):
             comparison.choices = Comparison.choices  # one of them is always chosen
@@ -115,6 +119,20 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no 
         if isinstance(device, forms.ModelChoiceField):
             device.queryset, device.empty_label = mine, None
             device.to_field_name = "pk"
+
+    def so_far(self) -> Rule | None:
+        """Return what there is of a rule, whether or not it would be taken, to be shown and not kept; None without a device."""
+        if self.is_bound:
+            self.is_valid()
+            device, given = self.cleaned_data.get("device"), self.cleaned_data
+        else:
+            device, given = self._first_device(), {name: getattr(self.instance, name) for name in _SHOWN}
+        said = {name: given.get(name) or "" for name in _SHOWN}
+        return Rule(device=device, account_id=device.account_id, **said) if device else None
+
+    def _first_device(self) -> Device | None:
+        found: Device | None = self.instance.device if self.instance.device_id else self._mine.first()
+        return found
 
     def rule(self) -> Rule:
         """Return the rule as a valid form has it, not kept yet."""

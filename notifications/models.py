@@ -17,6 +17,8 @@ service is a recipient too, by a name that its managers gave it; where it leads 
 us push to. A **Suppression** is an
 address that is not written to, by one account (it unsubscribed) or by the whole portal (it bounced, or complained). A **Lot** is
 what is left of so many messages that were paid together. A **Standard** is what a device says to whom where neither is given.
+A **Template** is what an operator says of an event in a language, in place of what is shipped; a notification has its words from
+the moment on in which it is taken.
 """
 
 from __future__ import annotations
@@ -96,6 +98,8 @@ class Notification(models.Model):
     address = models.CharField(max_length=ADDRESS_CHARACTERS, blank=True)  # in its normal form: lower case, E.164, 32 hex digits
     subject = models.CharField(max_length=200, blank=True)
     message = models.TextField(max_length=MESSAGE_CHARACTERS)
+    html = models.TextField(blank=True, db_default="", default="")  # of a mail, escaped already; "": made of the message
+    language = models.CharField(max_length=12, blank=True, db_default="", default="")  # in which it is written
     status = models.CharField(max_length=9, choices=Status, default=Status.QUEUED)
     reason = models.CharField(max_length=24, blank=True)  # why it failed, was refused, or waits: a code of notifications.reasons
     detail = models.CharField(max_length=300, blank=True)  # and in the words of who said so
@@ -447,3 +451,27 @@ class SenderHealth(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sender}: {self.failures} failures"
+
+
+class Template(models.Model):
+    """What is said of an event in a language, with gaps for its variables, in place of what is shipped."""
+
+    event = models.CharField(max_length=16)  # of notifications.templating.events
+    language = models.CharField(max_length=12)
+    subject = models.CharField(max_length=200)
+    text = models.TextField(max_length=MESSAGE_CHARACTERS)
+    short = models.TextField("SMS", max_length=459, blank=True)
+    html = models.TextField("HTML", max_length=20_000, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering: ClassVar = ["event", "language"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["event", "language"], name="template_once", violation_error_message="There is one already: change that."
+            ),
+            models.CheckConstraint(condition=~Q(subject="") & ~Q(text=""), name="template_says_something"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} ({self.language})"

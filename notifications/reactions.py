@@ -14,26 +14,30 @@ from accounts.services import personal_account
 from accounts.user_agents import describe
 from billing.hooks import BalanceLow
 from devices.hooks import ExpiringCertificate
-from iotportal.words import plural
+from devices.models import Device
 from messaging.hooks import NotificationRequest, Outage
 from messaging.reasons import in_words
 from notifications.models import Cause, Standard
-from notifications.services import alerts, intake
+from notifications.services import alerts, intake, templates
+from notifications.templating.languages import counted, day, moment, number, phrase
 
 
 def on_requests(requests: Sequence[NotificationRequest]) -> None:
     """Take what devices want to be said; told again after a crash of the bridge, it is taken once."""
     stored = _standards([one for one in requests if not one.recipient.strip() or not one.message.strip()])
-    rows = []
+    names = dict(Device.objects.filter(pk__in={one.device_id for one in requests}).values_list("pk", "name"))
+    asked = []
     for one in requests:
         recipient, message = one.recipient, one.message
         if standard := stored.get((one.device_id, one.account_id)):
             recipient, message = recipient.strip() or standard.recipient, message.strip() or standard.message
-        rows.append(intake.row(
+        row = intake.row(
             account_id=one.account_id, device_id=one.device_id, cause=Cause.DEVICE, source=f"message:{one.message_id.hex}",
             recipient=recipient, message=message, asked_at=one.time,
-        ))  # fmt: skip
-    intake.announce(intake.keep(rows))
+        )  # fmt: skip
+        asked.append(templates.of_device(row, names.get(one.device_id, "")))
+    templates.dress(asked)
+    intake.announce(intake.keep([one.one for one in asked]))
 
 
 def _standards(requests: Sequence[NotificationRequest]) -> dict[tuple[UUID, UUID], Standard]:
@@ -46,22 +50,22 @@ def _standards(requests: Sequence[NotificationRequest]) -> dict[tuple[UUID, UUID
 
 def on_offline(outage: Outage) -> None:
     """Tell those who manage a device that it is offline for longer than they want. In the transaction that tells of it."""
-    device = outage.device
     alerts.alert(
-        account=device.account, device=device, cause=Cause.OFFLINE, source=f"event:{outage.event_id.hex}",
-        subject=f"{device.name} is offline",
-        message=f"{device.name} is offline since {outage.since:%d %B, %H:%M} (UTC), longer than "
-        f"{plural(outage.limit_minutes, 'minute')}. Why: {in_words(outage.reason)}.",
+        account=outage.device.account, device=outage.device, cause=Cause.OFFLINE, source=f"event:{outage.event_id.hex}",
+        values={
+            "since": moment(outage.since), "limit": counted(outage.limit_minutes, "minute"),
+            "reason": phrase(in_words(outage.reason)),
+        },
     )  # fmt: skip
 
 
 def on_back(outage: Outage) -> None:
     """Tell the same people that it is back."""
-    device, back = outage.device, outage.back_at or outage.since
+    back = outage.back_at or outage.since
     minutes = max(1, round((back - outage.since).total_seconds() / 60))
     alerts.alert(
-        account=device.account, device=device, cause=Cause.BACK, source=f"event:{outage.event_id.hex}",
-        subject=f"{device.name} is back", message=f"{device.name} is back, after {plural(minutes, 'minute')}.",
+        account=outage.device.account, device=outage.device, cause=Cause.BACK, source=f"event:{outage.event_id.hex}",
+        values={"after": counted(minutes, "minute")},
     )  # fmt: skip
 
 
@@ -70,21 +74,19 @@ def on_expiring(expiring: ExpiringCertificate) -> None:
     certificate, device = expiring.certificate, expiring.certificate.device
     alerts.alert(
         account=device.account, device=device, cause=Cause.CERTIFICATE,
-        source=f"certificate:{certificate.pk.hex}:{expiring.days}",
-        subject=f"The certificate of {device.name} ends soon",
-        message=f"The certificate of {device.name} ends on {certificate.not_after:%d %B %Y}. "
-        "Renew it on the device's page before that; afterwards the device cannot connect.",
+        source=f"certificate:{certificate.pk.hex}:{expiring.days}", values={"ends": day(certificate.not_after)},
     )  # fmt: skip
 
 
 def on_new_place(sign_in: SignIn) -> None:
     """Tell somebody that they, or somebody else in their name, signed in with a browser that was not known."""
-    user, where = sign_in.user, sign_in.address or "an unknown address"
+    user = sign_in.user
     alerts.alert_person(
         user=user, account=personal_account(user), cause=Cause.SIGN_IN, source=f"sign-in:{_digest(sign_in.session_key)}",
-        subject="A sign-in with a new browser",
-        message=f"{user.get_username()} signed in with {describe(sign_in.agent).words} from {where}. If that was not you, change "
-        f"your password, which signs everybody out: {settings.PORTAL_URL}{reverse('accounts:account')}",
+        values={
+            "person": user.get_username(), "browser": describe(sign_in.agent).words,
+            "place": sign_in.address or phrase("an unknown address"), "page": settings.PORTAL_URL + reverse("accounts:account"),
+        },
     )  # fmt: skip
 
 
@@ -94,11 +96,8 @@ def _digest(secret: str) -> str:
 
 def on_low_balance(low: BalanceLow) -> None:
     """Tell those who see to an account's bills that its credits run low. In the transaction of the entry that took some."""
-    account, left = low.account, plural(low.credits, "credit")
-    whose = f"of {account.name} " if account.kind == account.Kind.ORGANISATION else ""
-    page = f"{settings.PORTAL_URL}{reverse('billing:subscription', args=[account.pk])}"
+    page = settings.PORTAL_URL + reverse("billing:subscription", args=[low.account.pk])
     alerts.alert(
-        account=account, device=None, cause=Cause.CREDITS, source=f"entry:{low.entry_id.hex}", subject=f"{left} left",
-        message=f"The credits {whose}run low: {left} left, fewer than {low.below:,}. Without credits only what is free is sent. "
-        f"What was used, more credits, and when to be told: {page}",
+        account=low.account, device=None, cause=Cause.CREDITS, source=f"entry:{low.entry_id.hex}",
+        values={"left": counted(low.credits, "credit"), "below": number(low.below), "page": page},
     )  # fmt: skip

@@ -38,7 +38,7 @@ from accounts.models import User
 from accounts.services import create_user, log_in
 from billing.tests.helpers import fill_billing, forget_billing, forget_orders
 from messaging import cache
-from notifications.models import SenderHealth, Suppression, Tariff
+from notifications.models import SenderHealth, Suppression, Tariff, Template
 from tests.api.live import DEADLINE_S, committed, live_portal, until
 from tests.url_walk.accounts import SIGN_IN
 from tests.url_walk.documented import LEGACY
@@ -86,6 +86,7 @@ def people(
         Suppression.objects.create(channel="email", address="walrus@example.com", reason="operator")
         Tariff.objects.create(sender="smtp", amount=1, starts_at=timezone.now() + timedelta(days=1))
         SenderHealth.objects.create(sender="smtp")
+        Template.objects.create(event="offline", language="en", subject="Off", text="Off")
         with live_portal(pki, tmp_path_factory.mktemp("portal"), organisation="Waterworks") as portal:
             people = People(portal, User.objects.get(pk=staff.pk), guest, fresh_profile(portal))
             fresh_notification(people)
@@ -95,6 +96,7 @@ def people(
             forget_orders()  # or their account could not go
         forget_billing()
         Suppression.objects.all().delete()
+        Template.objects.all().delete()
         Group.objects.filter(name="Helpers").delete()
         LogEntry.objects.all().delete()
         User.objects.filter(pk__in=[staff.pk, guest.pk]).delete()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.conf import settings
 from rest_framework import serializers
 
 from accounts.models import Account, ApiToken, Role, User
 from accounts.validators import validate_visible_text
+from iotportal.languages import languages
 from iotportal.serializers import ChoiceField, StrictSerializer, TextField
 from iotportal.time_zones import time_zones
 
@@ -43,7 +43,7 @@ class ProfileSerializer(StrictSerializer):
     first_name = TextField(max_length=150, validators=[validate_visible_text], required=False)
     last_name = TextField(max_length=150, validators=[validate_visible_text], required=False)
     time_zone = TimeZoneField(required=False)
-    language = TextField(max_length=12, required=False, help_text="One of those that the portal has.")
+    language = TextField(max_length=12, required=False, help_text="Of mails and SMS; of pages, too, where the portal has them.")
     theme = ChoiceField(choices=["", "light", "dark"], required=False, help_text="Empty: as the system.")
 
     def validate_first_name(self, value: str) -> str:
@@ -56,7 +56,7 @@ class ProfileSerializer(StrictSerializer):
 
     def validate_language(self, value: str) -> str:
         """Take those that the portal has."""
-        if value not in dict(settings.LANGUAGES):
+        if value not in languages():
             raise serializers.ValidationError("The portal does not have that language.")
         return value
 

@@ -354,8 +354,8 @@ def test_the_group_has_what_it_needs_and_is_brought_back_to_it() -> None:
     group = Group.objects.get(name=GROUP)
     before = set(group.permissions.values_list("codename", flat=True))
     assert {"view_user", "change_user", "view_logentry", "view_device", "change_certificate"} <= before
-    # An address that is not to be written to, and what a carrier takes.
-    assert {one for one in before if one.startswith("add_")} == {"add_suppression", "add_tariff"}
+    # An address that is not to be written to, what a carrier takes, and what is said.
+    assert {one for one in before if one.startswith("add_")} == {"add_suppression", "add_tariff", "add_template"}
     group.permissions.set(Permission.objects.filter(codename__in=["add_user", "view_user", "change_group"]))
     for app in apps.get_app_configs():
         operators.bring_up_to_date(app)

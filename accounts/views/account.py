@@ -18,12 +18,17 @@ from django.views.decorators.http import require_safe
 from accounts import code_channels, phones, services
 from accounts.http import AREA, AuthedRequest
 from accounts.views import factors, organisations, sessions, social, tokens
+from iotportal.languages import languages
 
 Section = Callable[[AuthedRequest], dict[str, object]]
 
 
 def _profile(request: AuthedRequest) -> dict[str, object]:
-    return {"account": services.personal_account(request.user), "phone": phones.show(request.user.phone)}
+    return {
+        "account": services.personal_account(request.user),
+        "phone": phones.show(request.user.phone),
+        "language": languages().get(request.user.language, request.user.language),
+    }
 
 
 def _sign_in(request: AuthedRequest) -> dict[str, object]:

@@ -24,10 +24,11 @@ from notifications import services
 from notifications.access import access_rule
 from notifications.api.serializers import NotificationSerializer
 from notifications.models import ADDRESS_CHARACTERS, Comparison, Rule
+from notifications.templating.events import RULE_VARIABLES
 
 _HEX = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 RULE_ID = OpenApiParameter("rule_id", _HEX, OpenApiParameter.PATH, description="32 hex digits.")
-_GAPS = ", ".join(f"{{{name}}}" for name in services.rules.GAPS)
+_GAPS = ", ".join(f"{{{name}}}" for name in RULE_VARIABLES)
 
 
 class RuleSerializer(serializers.ModelSerializer[Rule]):

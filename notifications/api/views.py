@@ -91,7 +91,7 @@ class LogView(StrictQuery):
         account_id = device.account_id if device else personal_account(user).pk
         source = f"person:{user.uuid.hex}:{given.get('key', uuid7().hex)}"
         one = services.intake.take(
-            account_id=account_id, device_id=device.pk if device else None, user=user, cause=Cause.PERSON, source=source,
+            account_id=account_id, device=device, user=user, cause=Cause.PERSON, source=source,
             recipient=given["recipient"], message=given["message"],
         )  # fmt: skip
         if one is None:

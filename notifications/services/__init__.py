@@ -9,14 +9,16 @@ from notifications.services import (
     named,
     outbox,
     payments,
+    previews,
     quiet,
     receipts,
     recipients,
     rules,
     standard,
+    templates,
 )  # fmt: skip
 
 __all__ = [
-    "alerts", "browsers", "consent", "estimates", "intake", "named", "outbox", "payments", "quiet", "receipts", "recipients",
-    "rules", "standard",
+    "alerts", "browsers", "consent", "estimates", "intake", "named", "outbox", "payments", "previews", "quiet", "receipts",
+    "recipients", "rules", "standard", "templates",
 ]  # fmt: skip

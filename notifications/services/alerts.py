@@ -7,12 +7,14 @@ from functools import partial
 
 from django.conf import settings
 from django.db import transaction
+from django.urls import reverse
 
 from accounts.access import Action, roles_for
 from accounts.models import Account, User
 from devices.models import Device
 from notifications.models import Browser, Cause, Channel, Notification, Preference
-from notifications.services import intake
+from notifications.services import intake, templates
+from notifications.templating.languages import Value
 
 CHOICES = (Cause.OFFLINE, Cause.BACK, Cause.CERTIFICATE, Cause.CREDITS, Cause.SIGN_IN)  # what people can switch off
 CHANNELS = (Channel.EMAIL, Channel.PUSH, Channel.SMS)
@@ -23,21 +25,27 @@ Choice = tuple[Cause, Channel]
 
 
 def alert(
-    *, account: Account, cause: Cause, source: str, subject: str, message: str, device: Device | None
+    *, account: Account, cause: Cause, source: str, values: Mapping[str, Value], device: Device | None
 ) -> list[Notification]:
-    """Tell those who manage an account, or its bills, each once for a `source`; they are told after the commit."""
+    """Tell those who manage an account, or its bills, each once for a `source`; they are told after the commit.
+
+    `values`: of the variables of the event that is called like `cause`; a device's name and page are known.
+    """
     roles = roles_for(_ROLES.get(cause, Action.MANAGE))
     people = User.objects.filter(is_active=True, memberships__account=account, memberships__role__in=roles)
-    return _tell(people, account=account, cause=cause, source=source, subject=subject, message=message, device=device)
+    if device is not None:
+        page = f"{settings.PORTAL_URL}{reverse('devices:detail', args=[device.hex])}"
+        values = {"device": device.name, "page": page, **values}
+    return _tell(people, account=account, cause=cause, source=source, values=values, device=device)
 
 
-def alert_person(*, user: User, account: Account, cause: Cause, source: str, subject: str, message: str) -> list[Notification]:
+def alert_person(*, user: User, account: Account, cause: Cause, source: str, values: Mapping[str, Value]) -> list[Notification]:
     """Tell one person what concerns nobody else, in the name of `account`."""
-    return _tell([user], account=account, cause=cause, source=source, subject=subject, message=message, device=None)
+    return _tell([user], account=account, cause=cause, source=source, values=values, device=None)
 
 
 def _tell(
-    people: Iterable[User], *, account: Account, cause: Cause, source: str, subject: str, message: str, device: Device | None
+    people: Iterable[User], *, account: Account, cause: Cause, source: str, values: Mapping[str, Value], device: Device | None
 ) -> list[Notification]:
     people = list(people)
     said = _said(people, cause)
@@ -45,12 +53,13 @@ def _tell(
     rows = [
         intake.row(
             account_id=account.pk, device_id=device.pk if device else None, cause=cause, source=_source(source, user, channel),
-            recipient=address, subject=subject, message=message,
+            recipient=address, message=None,
         )
         for user in people
         for channel, address in _addresses(user, pushed=user.pk in pushed).items()
         if said.get((user.pk, channel), _DEFAULTS[channel])
     ]  # fmt: skip
+    templates.dress([templates.Asked(one, cause, values) for one in rows])
     kept = intake.keep(rows)
     transaction.on_commit(partial(intake.announce, kept))
     return kept

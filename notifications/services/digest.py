@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 
 from django.db.models import Count
 from django.utils import timezone
 
-from notifications.addresses import clean_message, one_line
+from notifications.addresses import one_line
 from notifications.models import Cause, Channel, Notification, Status
+from notifications.services import templates
+from notifications.templating.languages import Value, counted, phrase, written
 
 EVERY = timedelta(minutes=10)
 _SHOWN = 20
@@ -40,12 +43,19 @@ def write(summary: Notification) -> None:
     )  # fmt: skip
     counts = list(rows.order_by().values_list("device__name").annotate(number=Count("pk")).order_by("-number"))
     total = sum(number for _, number in counts)
-    told = ", ".join(f"{number} from {name or 'the portal'}" for name, number in counts[:_SHOWN])
     last = [_line(one) for one in rows.select_related("device")[:_SHOWN]]
-    summary.subject = f"{total} more notifications"
-    text = "\n".join([f"{summary.subject} in ten minutes: {told}.", "", "The last of them (UTC):", *last])
-    summary.message = clean_message(text)
-    Notification.objects.filter(pk=summary.pk).update(subject=summary.subject, message=summary.message)
+    values = {"more": counted(total, "more notification"), "who": _who(counts[:_SHOWN]), "last": "\n".join(last)}
+    templates.dress([templates.Asked(summary, summary.cause, values)])
+    said = {name: getattr(summary, name) for name in ("subject", "message", "html", "language")}
+    Notification.objects.filter(pk=summary.pk).update(**said)
+
+
+def _who(counts: Sequence[tuple[str | None, int]]) -> Value:
+    def write(language: str) -> str:
+        from_, ours = written(phrase("from"), language), written(phrase("from the portal"), language)
+        return ", ".join(f"{number} {f'{from_} {name}' if name else ours}" for name, number in counts)
+
+    return write
 
 
 def _line(one: Notification) -> str:

@@ -19,7 +19,7 @@ from notifications.channels.sms import CHARACTERS
 from notifications.models import Cause, Channel, Notification
 from notifications.rendering import outgoing
 from notifications.segments import parts
-from notifications.services import consent, intake, limits, payments
+from notifications.services import consent, intake, limits, payments, templates
 from notifications.services.payments import CannotPay, Quote
 
 _FREE = Quote(credits=0, pays_for=1, left=0)
@@ -49,15 +49,20 @@ def estimate(*, account: Account, recipient: str, message: str, device: Device |
     return estimates([one])[one.pk]
 
 
-def row(*, account: Account, recipient: str, message: str, device: Device | None = None) -> Notification:
-    """Return a notification that is not to be kept, for `estimates`."""
+def row(*, account: Account, recipient: str, message: str | None, device: Device | None = None) -> Notification:
+    """Return a notification that is not to be kept, for `estimates`, as `intake.row` makes it."""
     one = intake.row(account_id=account.pk, cause=Cause.PERSON, source="", recipient=recipient, message=message)
     one.account, one.device = account, device
     return one
 
 
 def estimates(rows: Sequence[Notification]) -> dict[UUID, Estimate]:
-    """Return what each would cost, each by itself, with a few queries for all of them; their accounts and devices are loaded."""
+    """Return what each would cost, each by itself, with a few queries for all of them; their accounts and devices are loaded.
+
+    An SMS that has not its words yet (`language`) gets them: how long it is counts.
+    """
+    bare = [one for one in rows if one.channel == Channel.SMS and not one.language]
+    templates.dress([templates.of_device(one, one.device.name if one.device else None) for one in bare])
     verdicts, desk = consent.verdicts(rows), _Desk()
     return {one.pk: _of(one, verdicts[one.pk], desk) for one in rows}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
@@ -10,10 +10,12 @@ from uuid import UUID
 from django.utils import timezone
 
 from accounts.models import User
+from devices.models import Device
 from notifications.addresses import BadRecipient, clean_message, one_line, read
 from notifications.events import tell
 from notifications.models import ADDRESS_CHARACTERS, Cause, Notification, Status
-from notifications.services import bell
+from notifications.services import bell, templates
+from notifications.templating.languages import Value
 
 
 def row(
@@ -22,8 +24,7 @@ def row(
     cause: Cause,
     source: str,
     recipient: str,
-    message: str,
-    subject: str = "",
+    message: str | None,
     device_id: UUID | None = None,
     user: User | None = None,
     asked_at: datetime | None = None,
@@ -32,21 +33,21 @@ def row(
     """Return one notification to be kept by `keep`.
 
     Whether it may be sent is asked when it is. What names nobody, or says nothing, is kept too, refused: the log has to show it.
-    `source`: names what it is for, at most 120 characters.
+    `source`: names what it is for, at most 120 characters. `message`: what somebody says; None where its words are all the
+    portal's. Either way `templates.dress` gives it its words before it is kept.
     """
     now = timezone.now()
-    text = clean_message(message)
+    text = clean_message(message or "")
     one = Notification(
         account_id=account_id, device_id=device_id, user=user, cause=cause, source=source, message=text, created_at=now,
-        due_at=now, recipient=_kept(recipient), subject=one_line(subject, 200), asked_at=min(asked_at or now, now),
-        urgent=urgent,
+        due_at=now, recipient=_kept(recipient), asked_at=min(asked_at or now, now), urgent=urgent,
     )  # fmt: skip
     try:
         found = read(recipient)
         one.channel, one.address = found.channel, found.address or account_id.hex  # push: to whom the account belongs
     except BadRecipient:
         _refuse(one, "bad_recipient", now)
-    if one.status == Status.QUEUED and not text:
+    if one.status == Status.QUEUED and message is not None and not text:
         _refuse(one, "empty", now)
     return one
 
@@ -61,14 +62,19 @@ def keep(rows: Sequence[Notification]) -> list[Notification]:
 
 
 def take(
-    *, account_id: UUID, cause: Cause, source: str, recipient: str, message: str, subject: str = "", user: User | None = None,
-    device_id: UUID | None = None, urgent: bool = False,
+    *, account_id: UUID, cause: Cause, source: str, recipient: str, message: str | None, event: str = "",
+    values: Mapping[str, Value] | None = None, user: User | None = None, device: Device | None = None, urgent: bool = False,
 ) -> Notification | None:  # fmt: skip
-    """Keep one notification to be sent, as `row` makes it; None if `source` was taken before."""
-    kept = keep([row(
-        account_id=account_id, cause=cause, source=source, recipient=recipient, message=message, subject=subject, user=user,
-        device_id=device_id, urgent=urgent,
-    )])  # fmt: skip
+    """Keep one notification of an event, or of what somebody says, to be sent, as `row` makes it; None if `source` was taken
+    before.
+    """
+    one = row(
+        account_id=account_id, cause=cause, source=source, recipient=recipient, message=message, user=user,
+        device_id=device.pk if device else None, urgent=urgent,
+    )  # fmt: skip
+    said = templates.of_device(one, device.name if device else None)
+    templates.dress([templates.Asked(one, event, values or {}) if event else said])
+    kept = keep([one])
     return kept[0] if kept else None
 
 
@@ -82,11 +88,14 @@ def announce(notifications: Sequence[Notification]) -> None:
 def resend(*, notification: Notification, user: User, key: str) -> Notification:
     """Say the same to the same once more. `key`: names the request, so that a second click finds the first one's."""
     source = f"resend:{notification.hex}:{sha256(key.encode(errors='replace')).hexdigest()[:32]}"
-    again = take(
+    again = row(
         account_id=notification.account_id, cause=Cause.PERSON, source=source, recipient=notification.recipient, user=user,
-        message=notification.message, subject=notification.subject, device_id=notification.device_id,
+        message=notification.message, device_id=notification.device_id,
     )  # fmt: skip
-    return again or Notification.objects.get(source=source)
+    for name in ("subject", "html", "language"):
+        setattr(again, name, getattr(notification, name))
+    kept = keep([again])
+    return kept[0] if kept else Notification.objects.get(source=source)
 
 
 def _kept(recipient: str) -> str:

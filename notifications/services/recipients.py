@@ -74,8 +74,7 @@ def ask(*, recipient: Recipient, user: User) -> Notification:
     recipient.save(update_fields=["asked_at"])
     asked = intake.take(
         account_id=recipient.account_id, cause=Cause.CONFIRM, source=f"confirm:{recipient.hex}:{uuid4().hex}", user=user,
-        recipient=recipient.address, message=f"May {recipient.account.name} write to you?",
-        subject="Confirm that you want these notifications",
+        recipient=recipient.address, message=None, event="confirm",
     )  # fmt: skip
     if asked is None:
         raise RecipientRefused("It was asked a moment ago. Wait ten minutes.")
@@ -88,7 +87,7 @@ def test(*, recipient: Recipient, user: User, key: str) -> Notification:
     source = f"recipient-test:{recipient.hex}:{sha256(key.encode(errors='replace')).hexdigest()[:32]}"
     sent = intake.take(
         account_id=recipient.account_id, cause=Cause.PERSON, source=source, user=user, recipient=recipient.spelled,
-        subject="It works", message=f"This is how {recipient.account.name} writes to {recipient.spelled}.",
+        message=None, event="recipient", values={"recipient": recipient.spelled},
     )  # fmt: skip
     if sent is None:
         return Notification.objects.get(source=source)

@@ -27,15 +27,14 @@ from notifications.addresses import BadRecipient, clean_message, read
 from notifications.conditions import Condition, as_number
 from notifications.conditions import read as read_fields
 from notifications.models import ANY, Cause, Channel, Comparison, Notification, Rule
-from notifications.services import intake, rule_book
+from notifications.services import intake, rule_book, templates
+from notifications.templating.events import RULE_VARIABLES
+from notifications.templating.languages import Value, phrase
 
 logger = logging.getLogger(__name__)
 
 PER_ACCOUNT, PER_DEVICE = 200, 20
-GAPS = ("device", "api", "field", "value", "time")
 _NOT_THESE = {"trigger_notification"}  # it notifies by itself
-_USUAL = "{device}: {field} of {api} is {value}."
-_FAILED = "{device}: the command {api} failed ({value})."
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +97,9 @@ def leave(device: Device) -> None:
 def test(*, rule: Rule, user: User, key: str) -> Notification:
     """Send now what the rule would say. `key`: names the request, so that a second click finds the first one's notification."""
     source = f"rule-test:{rule.hex}:{sha256(key.encode(errors='replace')).hexdigest()[:32]}"
-    value = rule.told_value or rule.value or ("no answer" if rule.comparison == Comparison.FAILS else "42")
-    one = _row(rule, value=value, source=source, at=timezone.now(), user=user, test=True)
-    kept = intake.keep([one])
+    asked = _asked(rule, value=None, source=source, at=timezone.now(), user=user, test=True)
+    templates.dress([asked])
+    kept = intake.keep([asked.one])
     if kept:
         intake.announce(kept)
     return kept[0] if kept else Notification.objects.get(source=source)
@@ -162,7 +161,7 @@ def _is_first(rule: Rule) -> bool:
 
 
 def _tell(due: Collection[Due]) -> None:
-    rows = []
+    asked = []
     with transaction.atomic():
         for one in due:
             rule, at = one.rule, one.message.time
@@ -171,26 +170,36 @@ def _tell(due: Collection[Due]) -> None:
             ours = Rule.objects.filter(is_free, pk=rule.pk, enabled=True).update(told_value=one.value, told_at=told_at)
             if ours and told_at:
                 source = f"rule:{rule.hex}:{one.message.message_id.hex}"
-                rows.append(_row(rule, value=one.value, source=source, at=at, api=one.message.api))
-        kept = intake.keep(rows)
+                asked.append(_asked(rule, value=one.value, source=source, at=at, api=one.message.api))
+        templates.dress(asked)
+        kept = intake.keep([one.one for one in asked])
     for one in due:
         one.rule.told_at, one.rule.told_value = None if _is_first(one.rule) else one.message.time, one.value
     intake.announce(kept)
 
 
-def _row(
-    rule: Rule, *, value: str, source: str, at: datetime, api: str = "", user: User | None = None, test: bool = False
-) -> Notification:
-    fails, api = rule.comparison == Comparison.FAILS, api or rule.api
-    filled = gaps.fill(rule.message or (_FAILED if fails else _USUAL), {
-        "device": rule.device.name, "api": api, "field": rule.field, "value": value, "time": f"{at:%Y-%m-%d %H:%M:%S} UTC",
-    })  # fmt: skip
-    subject = f"{rule.device.name}: {f'{api} failed' if fails else f'{rule.field} is {value}'}"
-    return intake.row(
+def _asked(
+    rule: Rule, *, value: str | None, source: str, at: datetime, api: str = "", user: User | None = None, test: bool = False
+) -> templates.Asked:
+    one = intake.row(
         account_id=rule.account_id, device_id=rule.device_id, cause=Cause.RULE, source=source, recipient=rule.recipient,
-        subject=f"Test: {subject}" if test else subject, message=f"Test. {filled}" if test else filled, asked_at=at, user=user,
-        urgent=rule.urgent or test,
+        message=None, asked_at=at, user=user, urgent=rule.urgent or test,
     )  # fmt: skip
+    return words_of(rule, one, value=value, api=api, test=test)
+
+
+def words_of(rule: Rule, one: Notification, *, value: str | None = None, api: str = "", test: bool = False) -> templates.Asked:
+    """Return what a notification by a rule is to say; without a value with an example of one."""
+    fails = rule.comparison == Comparison.FAILS
+    value = _example(rule) if value is None else value
+    about: dict[str, Value] = {
+        "device": rule.device.name, "api": api or rule.api, "field": rule.field, "value": phrase(value) if fails else value,
+    }  # fmt: skip
+    return templates.Asked(one, "command" if fails else "rule", about, own=rule.message, test=test)
+
+
+def _example(rule: Rule) -> str:
+    return rule.told_value or rule.value or ("no answer" if rule.comparison == Comparison.FAILS else "42")
 
 
 def _hold(rule: Rule, *, is_new: bool) -> None:
@@ -219,7 +228,7 @@ def _check(rule: Rule) -> None:
         raise RuleRefused("only_value", "Give both the field and its value, or neither.")
     rule.message = clean_message(rule.message)[:1000]
     try:
-        gaps.check(rule.message, GAPS)
+        gaps.check(rule.message, RULE_VARIABLES)
     except gaps.UnknownGap as error:
         raise RuleRefused("message", str(error)) from error
     try:

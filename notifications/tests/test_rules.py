@@ -25,6 +25,7 @@ from notifications.conditions import Condition
 from notifications.conditions import read as read_fields
 from notifications.models import Cause, Notification, Rule
 from notifications.services import intake, outbox, rule_book, rules
+from notifications.templating.events import RULE_VARIABLES
 from notifications.tests.test_api import caller
 
 Say = Callable[..., DeviceMessage]
@@ -110,7 +111,7 @@ class TestGaps:
 
     def test_an_unknown_one_is_named(self) -> None:
         with pytest.raises(gaps.UnknownGap, match="{colour} is not known"):
-            gaps.check("{device} {colour}", rules.GAPS)
+            gaps.check("{device} {colour}", RULE_VARIABLES)
 
 
 class TestTelling:

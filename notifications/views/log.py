@@ -49,6 +49,7 @@ def detail(request: AuthedRequest, notification_id: str) -> HttpResponse:
     """Show one: its text, its way, and each try."""
     one = access_notification(request.user, notification_id)
     again = estimates.row(account=one.account, recipient=one.recipient, message=one.message, device=one.device)
+    again.language = one.language  # it has its words
     context = {
         **AREA,
         "one": one,

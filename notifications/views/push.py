@@ -76,7 +76,7 @@ def try_it(request: AuthedRequest) -> HttpResponse:
     """Push something to one's own browsers."""
     one = intake.take(
         account_id=personal_account(request.user).pk, user=request.user, cause=Cause.PERSON, source=f"push:{uuid7().hex}",
-        recipient=f"push:{request.user.uuid.hex}", subject="It works", message="This is how the portal pushes to your browsers.",
+        recipient=f"push:{request.user.uuid.hex}", message=None, event="push",
     )  # fmt: skip
     if one is None:
         raise Http404("There is nothing here.")

@@ -20,6 +20,7 @@ from notifications import services
 from notifications.access import access_rule
 from notifications.forms import RuleForm
 from notifications.models import Rule
+from notifications.templating.events import RULE_VARIABLES
 
 AREA = {"area": "notifications"}
 
@@ -32,10 +33,11 @@ def rules(request: AuthedRequest) -> HttpResponse:
     manages = {one.account_id for one in memberships_of(request.user, Action.MANAGE)}
     mine = Rule.objects.filter(account__in=account_ids(request.user)).select_related("device", "account")
     found = list(mine.order_by("device__name", "created_at"))
-    costs = services.estimates.sentences([
-        services.estimates.row(account=one.account, recipient=one.recipient, message=one.message, device=one.device)
-        for one in found
-    ])  # fmt: skip
+    told = [
+        services.estimates.row(account=one.account, recipient=one.recipient, message=None, device=one.device) for one in found
+    ]
+    services.templates.dress([services.rules.words_of(one, row) for one, row in zip(found, told, strict=True)])
+    costs = services.estimates.sentences(told)
     context = {
         **AREA,
         "rules": [(one, one.account_id in manages, cost) for one, cost in zip(found, costs, strict=True)],
@@ -98,7 +100,8 @@ def test(request: AuthedRequest, rule_id: str) -> HttpResponse:
 def _form(request: AuthedRequest, rule: Rule | None) -> HttpResponse:
     name = f"{rule.device.name}: {rule.condition}" if rule else ""
     form = RuleForm(request.POST if request.method == "POST" else None, user=request.user, instance=rule)
-    if request.method == "POST" and form.is_valid():
+    asks = "preview" in request.POST
+    if request.method == "POST" and not asks and form.is_valid():
         try:
             services.rules.save(rule=form.rule(), user=request.user)
         except services.rules.RuleRefused as error:
@@ -106,5 +109,6 @@ def _form(request: AuthedRequest, rule: Rule | None) -> HttpResponse:
         else:
             messages.success(request, "The rule counts from now on.")
             return redirect("notifications:rules")
-    context = {**AREA, "form": form, "rule": rule, "name": name, "gaps": services.rules.GAPS}
-    return render(request, "notifications/rule.html", context, status=400 if form.errors else 200)
+    shown = services.previews.of_rule(form.so_far(), request.user)
+    context = {**AREA, "form": form, "rule": rule, "name": name, "gaps": RULE_VARIABLES, "shown": shown}
+    return render(request, "notifications/rule.html", context, status=400 if form.errors and not asks else 200)

@@ -14,6 +14,7 @@ TABLE: dict[str, Row] = {
     "admin/jsi18n/": desk(GET=200, OPTIONS=200, staff=405),
     "admin/r/<path:content_type_id>/<path:object_id>/": desk(404),
     "admin/^(?P<app_label>auth|accounts|usersessions|admin|billing|devices|messaging|notifications)/$": desk(),
+    "admin/notifications/template/preview/": desk(302, POST=400),
     "admin/(?P<url>.*)$": desk(404),
 }
 # What the staff may do with each kind of row: list and history always; add, change, delete where nothing else takes care of it.
@@ -45,6 +46,7 @@ ADMIN = {
     "notifications/senderhealth": "",
     "notifications/tariff": "add change delete",
     "notifications/suppression": "add delete",
+    "notifications/template": "add change delete",
 }
 for model, may in ADMIN.items():
     base = f"admin/{model}/"
