@@ -202,8 +202,9 @@ async def call(line: Line, device: str, rate: float, grace_s: float, told: Told,
         except TimeoutError:
             told.silent += 1
             line.close()
-        except (OSError, EOFError, IndexError) as error:  # nginx itself is not killed: it should never come to this
+        except (OSError, EOFError, IndexError) as error:  # nginx itself is not killed, and a broken connection tells nobody why
             told.errors[type(error).__name__] += 1
+            told.silent += 1
             line.close()
         else:
             judge(status, body, {"number": count % 32, "value": count % 2}, began, told)
