@@ -114,15 +114,16 @@ def process_open_notices() -> int:
 
 
 def forget_refused_notices() -> int:
-    """Take away what providers said that they did not send, some weeks after it came: anybody can send it; returns how many."""
-    old = PaymentNotice.objects.filter(verification=Verification.REFUSED, received_at__lt=timezone.now() - _REFUSED_KEPT)
+    """Take away what no provider said was its own, some weeks after it came: anybody can send it; returns how many."""
+    unowned = PaymentNotice.objects.exclude(verification=Verification.VERIFIED)
+    old = unowned.filter(received_at__lt=timezone.now() - _REFUSED_KEPT)
     return old.delete()[0]
 
 
 def forget_old_notices() -> int:
     """Take the words of notices away that are done with, after `PORTAL_NOTICE_DAYS`: they name buyers; returns how many.
 
-    What they did stays, in the orders' transactions and in the ledger. What is open stays whole.
+    What they did stays, in the orders' transactions and in the ledger. What is the provider's and open stays whole.
     """
     old = PaymentNotice.objects.filter(received_at__lt=timezone.now() - timedelta(days=settings.NOTICE_DAYS))
     return old.exclude(outcome=Outcome.OPEN).delete()[0]
