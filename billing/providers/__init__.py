@@ -13,6 +13,7 @@ from billing.providers.base import (
     ProviderError,
     ProviderUnavailable,
     Report,
+    WayDeclined,
     Ways,
 )
 from billing.providers.paypal_orders import PayPalOrders
@@ -42,6 +43,7 @@ __all__ = [
     "ProviderError",
     "ProviderUnavailable",
     "Report",
+    "WayDeclined",
     "Ways",
     "current",
     "provider_named",

@@ -22,6 +22,10 @@ class Declined(ProviderError):
     """The provider does not do that with this order, now or ever."""
 
 
+class WayDeclined(ProviderError):
+    """The buyer's card or account was declined: they may choose another and approve again."""
+
+
 class NotForUs(Exception):
     """A notice, though the provider's own, that nothing follows from; the text says why.
 

@@ -43,7 +43,7 @@ def ask(method: str, url: str, **more: Any) -> requests.Response:
     return response
 
 
-def read_json(body: bytes) -> dict[str, Any] | None:
+def read_json(body: bytes | str) -> dict[str, Any] | None:
     """Return the JSON object of a body; None if it is none."""
     try:
         found = json.loads(body)

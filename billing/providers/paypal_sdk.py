@@ -22,7 +22,7 @@ from requests import RequestException
 
 from billing import money
 from billing.models import Order, PaymentTransaction
-from billing.providers.base import Declined, ProviderError, ProviderUnavailable, Ways
+from billing.providers.base import Declined, ProviderError, ProviderUnavailable, WayDeclined, Ways
 from billing.providers.paypal import TIMEOUT_S, read_json
 
 logger = logging.getLogger(__name__)
@@ -92,12 +92,16 @@ def _asked(operation: Any, options: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         Declined: PayPal does not do that with this order.
+        WayDeclined: PayPal does, but not with the buyer's card or account.
         ProviderError: PayPal refused.
         ProviderUnavailable: it did not answer.
     """
     try:
         answer = operation(options)
     except ApiException as error:
+        if "INSTRUMENT_DECLINED" in _issues(error):
+            text = "PayPal could not take the money that way. Nothing was charged: pay again, and choose another card or account."
+            raise WayDeclined(text) from error
         if error.response_code in {404, 422}:
             raise Declined("PayPal does not do that with this order.") from error
         if error.response_code in {400, 403}:
@@ -112,6 +116,12 @@ def _asked(operation: Any, options: dict[str, Any]) -> dict[str, Any]:
     if found is None:
         raise ProviderUnavailable("PayPal's answer could not be read.")
     return found
+
+
+def _issues(error: ApiException) -> set[str]:
+    """Return the words by which PayPal names what is wrong."""
+    details = (read_json(error.response.text) or {}).get("details")
+    return {str(one.get("issue")) for one in details if isinstance(one, dict)} if isinstance(details, list) else set()
 
 
 class _Headers:

@@ -33,12 +33,12 @@ def order(pay_pal: Sandbox, settings: Settings, alice: Account) -> Order:
     return order_of(alice)
 
 
-def approved(pay_pal: Sandbox, order: Order) -> Sale:
-    """Begin the payment and approve it at PayPal."""
+def approved(pay_pal: Sandbox, order: Order, how: str = "") -> Sale:
+    """Begin the payment and approve it at PayPal; `how`: what PayPal then does."""
     url = orders.begin_payment(order)
     sale = pay_pal.rest.sale(url.rpartition("=")[2])
     assert sale
-    requests.post(f"{pay_pal.url}/sales/{sale.token}", data={"do": "pay"}, timeout=10, allow_redirects=False)
+    requests.post(f"{pay_pal.url}/sales/{sale.token}", data={"do": "pay", "how": how}, timeout=10, allow_redirects=False)
     return sale
 
 
@@ -145,6 +145,16 @@ def test_a_payment_that_failed_can_be_made_again(pay_pal: Sandbox, order: Order,
     assert orders.complete_payment(Order.objects.get()).status == "paid"
     assert [tell_event(rest.captured(second)), tell_event(rest.captured(first, "DENIED"))] == ["repeated"] * 2
     assert (balance(alice), Order.objects.get().status, verify_ledger()) == (500, "paid", [])
+
+
+def test_who_pays_by_a_card_that_is_declined_is_told_and_pays_by_another(pay_pal: Sandbox, order: Order, alice: Account) -> None:
+    client, back = Client(), f"/account/orders/{order.pk}/return/"
+    client.force_login(alice.memberships.get().user)
+    approved(pay_pal, order, "Denied")
+    page = client.get(back).content.decode()
+    assert ("choose another card" in page, "Pay via PayPal" in page, "Waiting for PayPal" in page) == (True, True, False)
+    approved(pay_pal, Order.objects.get())
+    assert "You have 500 now" in client.get(back).content.decode()
 
 
 def test_money_that_went_to_another_receiver_breaks_no_page(

@@ -19,7 +19,7 @@ from accounts.models import Account
 from billing import providers, services
 from billing.forms import BuyForm, PromoCodeForm
 from billing.models import Order
-from billing.providers import ProviderError
+from billing.providers import ProviderError, WayDeclined
 from billing.services import notices, orders, promo_codes
 
 ORDERS = Limit("order", "30/h/key")
@@ -101,8 +101,12 @@ def returned(request: AuthedRequest, order_id: UUID) -> HttpResponse:
             with suppress(ProviderError):  # it is kept, and a job asks again
                 notices.receive_return(order=found, payment=payment, address=get_adapter(request).get_client_ip(request))
         return redirect("billing:returned", found.pk)  # what is asked about once need not stay in the address
-    with suppress(ProviderError):  # the page asks again
+    try:
         found = orders.complete_payment(found)
+    except WayDeclined as error:
+        return _page(request, found, problem=str(error))
+    except ProviderError:
+        pass  # the page asks again
     return _page(request, found, came_back=True)
 
 

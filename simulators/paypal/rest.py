@@ -101,6 +101,8 @@ class Rest:
         return 201, self._shown(order_id)
 
     def _capture(self, sale: Sale) -> tuple[int, dict[str, Any]]:
+        if sale.status == "Declined":
+            return _refused(422, "INSTRUMENT_DECLINED")
         if sale.status not in {"Approved", "Completed"}:
             return _refused(422, "ORDER_NOT_APPROVED")
         if sale.status == "Completed":

@@ -138,7 +138,7 @@ class PayPal:
         if what == "cancel":
             return Answer(303, location=sale.fields["cancel_return"])
         if sale.rest:
-            return self._decided_rest(sale, what)
+            return self._decided_rest(sale, what, form.get("how", ""))
         if what == "pay":
             if not sale.status:
                 manner = Manner(
@@ -163,10 +163,11 @@ class PayPal:
         custom, number = sale.fields.get("custom", ""), sale.fields.get("item_number", "")
         return f"{back}{'&' if '?' in back else '?'}{urlencode({**names, 'cm': custom, 'item_number': number})}"
 
-    def _decided_rest(self, sale: Sale, what: str) -> Answer:
+    def _decided_rest(self, sale: Sale, what: str, how: str) -> Answer:
         """Do what a button says to a sale of Orders v2; the capture comes from the portal."""
         if what == "pay":
-            sale.status = sale.status or "Approved"
+            if sale.status in {"", "Approved", "Declined"}:
+                sale.status = "Declined" if how == "Denied" else "Approved"
             return Answer(303, location=f"{sale.fields['return']}?token={sale.rest}")
         half = (sale.amount / 2).quantize(Decimal("0.01"))
         made = {
