@@ -1,10 +1,11 @@
-"""Do the books balance after a storm? Random purchases, notices, refunds, chargebacks, gifts, corrections, spends and metering.
+"""Do the books balance after a storm? Purchases, notices, returns, refunds, gifts, promo codes, corrections, spends, metering.
 
     .venv/bin/python -m bench.billing [--operations 10000] [--threads 8] [--cut-every 40] [--seed 1]
 
 A real PostgreSQL with fsync, a real Valkey, and the PayPal of `simulators`, which says things late, twice, out of order and
 forged. Connections are cut (pg_terminate_backend) in the middle of transactions; whoever was cut asks again. At the end every
-balance, order, receipt and meter is held against a journal that was kept beside the ledger. Exit status 1 if anything differs.
+balance, order, receipt, promo code and meter is held against a journal that was kept beside the ledger. Exit status 1 if
+anything differs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import logging
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 from bench.portal import Portal
@@ -27,6 +29,7 @@ def storm(options: argparse.Namespace) -> list[str]:
     from billing.tests import paypal
     from billing.tests.conftest import make_account
     from billing.tests.storm import Storm
+    from simulators.paypal.world import IDENTITY_TOKEN
 
     chosen: Any = settings
     chosen.FREE_MESSAGES_PER_MONTH = 0
@@ -35,19 +38,32 @@ def storm(options: argparse.Namespace) -> list[str]:
     owners = [make_account(f"owner{number}") for number in range(options.owners)]
     with paypal.sandbox() as pay_pal:
         paypal.use(chosen, pay_pal.url)
+        chosen.PAYPAL_PDT_TOKEN = IDENTITY_TOKEN
         one = Storm(owners, pay_pal, seed=options.seed, cut_every=options.cut_every)
         began = time.monotonic()
         one.blow(options.operations, options.threads)
         took = time.monotonic() - began
         wrong = one.faults()
-    print(
-        f"{one.did.total():,} operations in {took:.0f} s: "
-        + ", ".join(f"{count:,} {what}" for what, count in one.did.most_common())
-    )
-    print(f"{one.cuts:,} connections cut, {one.asked_again:,} times asked again")
-    outcomes = {str(name): PaymentNotice.objects.filter(outcome=name).count() for name in PaymentNotice.Outcome}
-    print(f"{Entry.objects.count():,} entries; notices: " + ", ".join(f"{count:,} {name}" for name, count in outcomes.items()))
+    parts = {
+        f"operations in {took:.0f} s": one.did,
+        "faults": Counter({"connections cut": one.cuts, "times asked again": one.asked_again}),
+        "ledger entries": Counter(Entry.objects.values_list("cause", flat=True)),
+        "IPNs": Counter(PaymentNotice.objects.filter(kind="notice").values_list("outcome", flat=True)),
+        "buyers' returns": Counter(PaymentNotice.objects.filter(kind="return").values_list("outcome", flat=True)),
+        "held against the journal": one.checked(),
+        "wrong": Counter({"things": len(wrong)}),
+    }
+    print_table(parts)
     return wrong
+
+
+def print_table(parts: dict[str, Counter[str]]) -> None:
+    """Print each part with its total, and what it is made of, the most first."""
+    for title, counts in parts.items():
+        print(f"{title:<28}{counts.total():>9,}")
+        if len(counts) > 1:
+            for what, count in counts.most_common():
+                print(f"    {what:<24}{count:>9,}")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Random buying, paying back, spending, giving and correcting from many threads whose connections are cut in the middle.
+"""Random buying, paying back, spending, giving, redeeming and correcting from threads whose connections are cut in the middle.
 
 Each operation is asked for again, by the same key or notice, until its end is known, as clients and PayPal do. A journal
 beside the ledger notes what must have come of it; `Storm.faults` compares the two to the last credit.
@@ -26,18 +26,31 @@ from django.utils import timezone
 
 from accounts.models import Account
 from billing import services
-from billing.models import Entry, LedgerAccount, Meter, Order, PaymentNotice, Posting, Price, Receipt
+from billing.models import (
+    Entry,
+    LedgerAccount,
+    Meter,
+    Order,
+    PaymentNotice,
+    Posting,
+    Price,
+    PromoCode,
+    PromoRedemption,
+    Receipt,
+)
 from billing.providers import ProviderUnavailable
-from billing.services import notices
+from billing.services import notices, promo_codes
 from billing.services.metering import charge_messages
 from billing.services.months import month_key
 from billing.tests.paypal import Sandbox, order_of
 from simulators.paypal.server import forgeries
+from simulators.paypal.world import Sale
 
 T = TypeVar("T")
 _NAME = "storm"  # of the connections that are cut
 _WEIGHTS = {
     "spend": 24, "notice": 22, "gift": 14, "repeat": 12, "buy": 8, "correct": 6, "use": 5, "charge": 4, "reverse": 3, "forge": 2,
+    "redeem": 8, "come_back": 6,
 }  # fmt: skip
 
 
@@ -46,14 +59,15 @@ class Said:
     """An order, and what PayPal says of its money in the end: paid or not, and how much went back."""
 
     order: Order
+    sale: Sale
     paid: bool
     returned: int = 0
 
     @property
     def credits(self) -> int:
         """What it must have brought."""
-        back = self.order.credits * min(max(self.returned, 0), self.order.price_minor) // self.order.price_minor
-        return self.order.credits - back if self.paid else 0
+        back = self.order.all_credits * min(max(self.returned, 0), self.order.price_minor) // self.order.price_minor
+        return self.order.all_credits - back if self.paid else 0
 
 
 @dataclass
@@ -70,6 +84,8 @@ class Storm:
     journal: Counter[UUID] = field(default_factory=Counter)
     gifts: dict[Entry, tuple[UUID, int]] = field(default_factory=dict)
     reversed: set[UUID] = field(default_factory=set)
+    codes: list[PromoCode] = field(default_factory=list)
+    redeemed: set[tuple[int, UUID]] = field(default_factory=set)  # which code by whom, as far as anybody was told
     orders: list[Said] = field(default_factory=list)
     waiting: list[bytes] = field(default_factory=list)
     told: list[bytes] = field(default_factory=list)
@@ -80,6 +96,7 @@ class Storm:
 
     def blow(self, operations: int, threads: int) -> None:
         """Do so many operations, then let everything that was said arrive, and charge what was used."""
+        self.codes = [self._code(number) for number in range(operations // 50 + 2)]
         numbers = iter(range(operations))
         cutter = threading.Thread(target=self._cut)
         workers = [threading.Thread(target=self._work, args=(numbers,)) for _ in range(threads)]
@@ -93,6 +110,11 @@ class Storm:
         if self._errors:
             raise self._errors[0]
         self._calm(random.Random(self.seed))  # noqa: S311  # chance, not secrets
+
+    def _code(self, number: int) -> PromoCode:
+        """Make a code for all owners but one, or but few; every third one brings more with a package."""
+        brings = {"percent": 5 + number % 30} if number % 3 == 1 else {"credits": 1 + number % 40}
+        return PromoCode.objects.create(code=f"STORM{number}", max_uses=max(1, len(self.owners) - 1 - number % 2), **brings)
 
     def _work(self, numbers: itertools.count[int]) -> None:
         try:
@@ -176,6 +198,15 @@ class Storm:
             with self._lock:
                 self.reversed.add(entry.pk)
 
+    def _redeem(self, chance: random.Random, key: str) -> None:
+        account, code = chance.choice(self.owners), chance.choice(self.codes)
+        user = self._surely(lambda: account.memberships.get().user)
+        with suppress(promo_codes.PromoCodeUsedUp, promo_codes.AnotherWaits):
+            with suppress(promo_codes.PromoCodeAlreadyUsed):  # as somebody else said, or the one before the cut
+                self._surely(lambda: promo_codes.redeem_code(account=account, user=user, typed=code.code))
+            with self._lock:
+                self.redeemed.add((code.pk, account.pk))
+
     def _use(self, chance: random.Random, key: str) -> None:
         with redis.Redis.from_url(settings.VALKEY_URL) as valkey:
             valkey.incrby(f"quota:{chance.choice(self.owners).pk.hex}:{month_key(timezone.now())}", chance.randint(1, 25))
@@ -189,7 +220,7 @@ class Storm:
             lambda: order_of(chance.choice(self.owners))
         )  # cut after the commit, it leaves an order behind: unpaid
         world, sale = self.pay_pal.world, self.pay_pal.sale(order)
-        said = Said(order, paid=chance.random() < 0.8)
+        said = Said(order, sale, paid=chance.random() < 0.8)
         bodies = [world.payment(sale, "Pending")] if chance.random() < 0.4 else []
         bodies.append(world.payment(sale, "Completed" if said.paid else "Denied"))
         for back, share in (("refund", 2), ("refund", 4), ("reversal", 1), ("reinstatement", 1)):
@@ -228,6 +259,14 @@ class Storm:
         if said is not None:
             self._tell(chance.choice(forgeries(self.pay_pal.world, self.pay_pal.sale(said.order))))
 
+    def _come_back(self, chance: random.Random, key: str) -> None:
+        """Be back from PayPal with the name of a payment, now and then at an order that it does not pay."""
+        with self._lock:
+            said = chance.choice(self.orders[-3:]) if self.orders else None  # a new one, of which no IPN may have told
+            at = chance.choice(self.orders) if self.orders and chance.random() < 0.2 else said
+        if said is not None and at is not None:
+            self._surely(lambda: notices.receive_return(order=at.order, payment=said.sale.txn_id, address=None))
+
     def _tell(self, body: bytes) -> None:
         take = notices.receive_notice
         self._surely(lambda: take(provider="paypal_standard", body=body, headers={}, address=None))
@@ -251,6 +290,7 @@ class Storm:
         found = services.verify_ledger()
         total = LedgerAccount.objects.aggregate(sum=Sum("balance"))["sum"]
         found += [f"all accounts together are {total}"] if total else []
+        found += self._faults_of_codes()
         for said in self.orders:
             mine = Posting.objects.filter(entry__payment__order=said.order, account__owner=said.order.account_id)
             moved = mine.aggregate(sum=Sum("amount"))["sum"] or 0
@@ -263,12 +303,38 @@ class Storm:
         open_notices = PaymentNotice.objects.filter(outcome="open").count()
         return [*found, *([f"{open_notices} notices are open"] if open_notices else [])]
 
+    def checked(self) -> Counter[str]:
+        """Return how much of what `faults` holds against the journal."""
+        paid = sum(said.paid for said in self.orders)
+        about = {"owners": len(self.owners), "orders": len(self.orders), "receipts": paid, "promo codes": len(self.codes)}
+        return Counter({**about, "uses of codes": len(self.redeemed), "meters": len(self.owners)})
+
+    def _faults_of_codes(self) -> list[str]:
+        """Compare the uses of codes with what people were told, and what packages brought more with the codes that they took."""
+        uses = list(PromoRedemption.objects.select_related("order"))
+        counts = Counter(one.promo_code_id for one in uses)
+        wrong = (
+            [] if {(one.promo_code_id, one.account_id) for one in uses} == self.redeemed else ["others redeemed than were told"]
+        )
+        wrong += ["an account used a code twice"] if len(uses) != len(self.redeemed) else []
+        for code in PromoCode.objects.all():
+            if code.used != counts[code.pk] or code.used > (code.max_uses or 0):
+                wrong.append(f"{code} counts {code.used} of {code.max_uses} uses, and there are {counts[code.pk]}")
+        more = {one.order.pk: promo_codes.bonus(one.order.credits, one.percent) for one in uses if one.order is not None}
+        for said in self.orders:
+            said.order.refresh_from_db(fields=["bonus_credits"])
+            if said.order.bonus_credits != more.get(said.order.pk, 0):
+                wrong.append(f"order {said.order.pk} has {said.order.bonus_credits} more, not {more.get(said.order.pk, 0)}")
+        return wrong
+
     def _faults_of(self, account: Account) -> list[str]:
         """Compare what an owner has, less what is owed, with the journal; and what was charged with what was used."""
         given = sum(
             credits for entry, (owner, credits) in self.gifts.items() if owner == account.pk and entry.pk not in self.reversed
         )
         bought = sum(said.credits for said in self.orders if said.order.account_id == account.pk)
+        credits_of = {code.pk: code.credits for code in self.codes}
+        given += sum(credits_of[code] for code, owner in self.redeemed if owner == account.pk)
         mine = Posting.objects.filter(account__owner=account)
         metered = -(mine.filter(entry__idempotency_key__startswith="messages:").aggregate(sum=Sum("amount"))["sum"] or 0)
         has, owes = services.balance(account), services.debt(account)

@@ -7,10 +7,11 @@ from django.conf import LazySettings
 from django.db import connection
 from django.db.models.functions import Now
 
-from billing.models import Entry, PaymentNotice, Price
+from billing.models import Entry, PaymentNotice, Price, PromoCode
 from billing.tests.conftest import make_account
 from billing.tests.paypal import Sandbox
 from billing.tests.storm import Storm
+from simulators.paypal.world import IDENTITY_TOKEN
 
 pytestmark = pytest.mark.usefixtures("committed", "clean_valkey", "prices")
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("committed", "clean_valkey", "prices")
 @pytest.fixture
 def prices(committed: None, settings: LazySettings) -> None:
     """No message is free, and ten cost two credits."""
-    settings.FREE_MESSAGES_PER_MONTH = 0
+    settings.FREE_MESSAGES_PER_MONTH, settings.PAYPAL_PDT_TOKEN = 0, IDENTITY_TOKEN
     with connection.cursor() as db:
         db.execute("TRUNCATE billing_price")
     Price.objects.create(item="message", credits=2, per=10, starts_at=Now())
@@ -30,8 +31,12 @@ def test_the_books_balance_after_a_storm_with_cut_connections(pay_pal: Sandbox) 
     assert storm.faults() == []
     assert storm.cuts
     assert storm.asked_again
-    assert {"purchase", "spend", "gift", "refund", "correction"} <= set(Entry.objects.values_list("cause", flat=True))
+    assert {"purchase", "spend", "gift", "refund", "correction", "promotion"} <= set(
+        Entry.objects.values_list("cause", flat=True)
+    )
+    assert PaymentNotice.objects.filter(kind="return").exists()
     assert PaymentNotice.objects.filter(outcome="rejected").exists()
+    assert storm.redeemed
 
 
 def test_what_is_missing_or_doubled_would_be_seen(pay_pal: Sandbox) -> None:
@@ -40,4 +45,7 @@ def test_what_is_missing_or_doubled_would_be_seen(pay_pal: Sandbox) -> None:
     storm.blow(20, threads=1)
     assert storm.faults() == []
     storm.journal[alice.pk] -= 1
+    assert len(storm.faults()) == 1
+    storm.journal[alice.pk] += 1
+    PromoCode.objects.filter(code="STORM0").update(used=1 - PromoCode.objects.get(code="STORM0").used)
     assert len(storm.faults()) == 1

@@ -83,7 +83,7 @@ class World:
 
     def details(self, txn_id: str) -> bytes:
         """Return what is told of a payment to the shop that asks for it by its id (PDT), as the real one words it."""
-        sale = next((one for one in self.sales.values() if one.txn_id == txn_id and one.status and not one.rest), None)
+        sale = next((one for one in list(self.sales.values()) if one.txn_id == txn_id and one.status and not one.rest), None)
         if sale is None:
             return b"FAIL\nError: 4003"
         about = {"txn_id": sale.txn_id, "txn_type": "web_accept", "payment_status": sale.status, **_paid_by(sale.status)}
