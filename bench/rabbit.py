@@ -34,6 +34,7 @@ class RabbitPortal(FleetPortal):
         """Return what makes the portal use it."""
         return {
             "PORTAL_BROKER": "rabbitmq",
+            "PORTAL_AMQP_DEVICES": "true",
             "AMQP_HOST": "localhost",
             "AMQP_PORT": str(self.ports.amqps),
             "RABBITMQ_URL": f"http://{_LOCAL}:{self.ports.management}",

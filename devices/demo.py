@@ -84,7 +84,7 @@ def amqp_directory(directory: Path) -> Path:
 
 
 def _plans() -> tuple[_Plan, ...]:
-    return _ON_RABBITMQ if settings.BROKER == "rabbitmq" else _PLANS
+    return _ON_RABBITMQ if settings.BROKER == "rabbitmq" and settings.AMQP_DEVICES else _PLANS
 
 
 def _demo_user(password: str) -> tuple[User, bool]:

@@ -278,6 +278,7 @@ MQTT_PORT = env.integer("MQTT_PORT", 8883, minimum=1, maximum=65535)
 BROKER_BIND = env.text("PORTAL_BROKER_BIND", "127.0.0.1")
 DEVICE_HOST = env.text("PORTAL_DEVICE_HOST", "localhost")  # what devices are told
 DEVICE_PORT = env.integer("PORTAL_DEVICE_PORT", 8883, minimum=1, maximum=65535)
+AMQP_DEVICES = env.boolean("PORTAL_AMQP_DEVICES", default=False)  # docs/rabbitmq.md: only where all devices are trusted
 DEVICE_PASSWORDS = env.boolean(
     "PORTAL_DEVICE_PASSWORDS", default=False
 )  # devices that cannot hold a certificate may have a password

@@ -48,7 +48,7 @@ def test_the_first_start_makes_a_user_who_can_sign_in_and_three_devices(start: C
 
 
 def test_on_rabbitmq_one_device_more_speaks_amqp(start: Callable[[], set[str]], tmp_path: Path, settings: Settings) -> None:
-    settings.BROKER = "rabbitmq"
+    settings.BROKER, settings.AMQP_DEVICES = "rabbitmq", True
     assert start() == start() == {*FOLDERS, "cold-store"}
     assert len(load_fleet(tmp_path / "simulators", Overrides(), tmp_path)) == len(FOLDERS)
     (alone,) = load_fleet(tmp_path / "simulators-amqp", Overrides(), tmp_path)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from django.conf import settings
+
 from messaging.authorization import Action, Identity, Kind, Refusal, identify, may
 from messaging.rabbitmq.names import TOPICS, VHOST, owner_of_queue, to_filter, to_topic
 
@@ -32,9 +34,11 @@ def _user(fields: Fields, admit: Admit) -> bool:
 
 
 def _vhost(fields: Fields, _admit: Admit) -> bool:
-    """Here MQTT tells its client id, which must be the device's; AMQP has none."""
-    name = fields.get("username", "")
-    return fields.get("vhost") == VHOST and _device(name, fields.get("client_id") or name) is not None
+    """Here MQTT tells its client id, which must be the device's; AMQP has none, and is let in only where devices may speak it."""
+    name, client_id = fields.get("username", ""), fields.get("client_id", "")
+    if not client_id and not settings.AMQP_DEVICES:
+        return False
+    return fields.get("vhost") == VHOST and _device(name, client_id or name) is not None
 
 
 def _resource(fields: Fields, _admit: Admit) -> bool:

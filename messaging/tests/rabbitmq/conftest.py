@@ -43,7 +43,7 @@ def rabbit(
     settings.BROKER = "rabbitmq"
     settings.AMQP_PORT = running_rabbit.ports.amqps
     settings.RABBITMQ_URL = running_rabbit.management_url
-    settings.DEVICE_PASSWORDS = True
+    settings.DEVICE_PASSWORDS = settings.AMQP_DEVICES = True
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE messaging_message, messaging_command")
     make_partitions(0)

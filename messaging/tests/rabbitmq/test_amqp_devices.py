@@ -12,6 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from pika.credentials import ExternalCredentials, PlainCredentials
 from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pytest_django import Settings
 
 from accounts.services import personal_account
 from devices.downloads import device_files
@@ -19,9 +20,10 @@ from devices.models import Device
 from devices.services import issue_secret, register_device
 from devices.tests.factories import make_account, make_device
 from messaging.gateway.admission import Caller
-from messaging.gateway.amqp import _Link
+from messaging.gateway.amqp import _Link, connection_parameters
 from messaging.models import Presence
 from messaging.rabbitmq.names import STREAM, device_queue
+from messaging.tests.broker.wire import Wire
 from messaging.tests.gateway.world import until
 from messaging.tests.identity import client_context, files_of
 from messaging.tests.rabbitmq.broker import RabbitWorld, RunningRabbit
@@ -93,6 +95,18 @@ async def test_what_a_queue_threw_away_is_nobodys_answer() -> None:
     for headers in ({"x-death": [{"reason": "rejected"}]}, None):
         link._heard(None, method, pika.BasicProperties(headers=headers), b"{}")
     assert heard == ["server/x/get_status"]
+
+
+def test_where_devices_may_not_speak_amqp_the_portal_and_mqtt_alone_get_in(rabbit: RunningRabbit, settings: Settings) -> None:
+    device = make_device(make_account("bob"))
+    settings.AMQP_DEVICES = False
+    with pytest.raises(AMQPError):
+        pika.BlockingConnection(parameters_of(device, rabbit))
+    wire = Wire.open(rabbit.ports.mqtts, client_context(rabbit.pki, files_of(device)))
+    rabbit.wires.append(wire)
+    assert wire.connect(device.hex) == 0
+    with pika.BlockingConnection(connection_parameters("localhost", rabbit.ports.amqps, rabbit.pki, "gateway")) as link:
+        assert link.is_open
 
 
 def test_an_amqp_device_touches_nothing_of_others(rabbit: RunningRabbit) -> None:

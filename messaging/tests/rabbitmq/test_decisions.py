@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 
 from messaging.authorization import Action, Identity, Kind, Refusal, may
 from messaging.rabbitmq import config, names
@@ -35,10 +36,19 @@ def test_a_login_is_the_registrys_to_decide(fields: dict[str, str], answer: str)
 
 
 @pytest.mark.parametrize(
-    ("client_id", "answer"), [(ONE, "allow"), ("", "allow"), (OTHER, "deny"), (f"{ONE}x", "deny"), ("portal.gateway", "deny")]
+    ("client_id", "answer"), [(ONE, "allow"), (OTHER, "deny"), (f"{ONE}x", "deny"), ("portal.gateway", "deny")]
 )
 def test_an_mqtt_client_has_its_own_client_id(client_id: str, answer: str) -> None:
     assert decide("vhost", {"username": ONE, "vhost": "/", "client_id": client_id}, admit) == answer
+
+
+def test_a_client_without_one_speaks_amqp_and_is_let_in_where_devices_may(settings: Settings) -> None:
+    for fields in ({"username": ONE, "vhost": "/"}, {"username": ONE, "vhost": "/", "client_id": ""}):
+        assert decide("vhost", fields, admit) == "deny"
+        settings.AMQP_DEVICES = True
+        assert decide("vhost", fields, admit) == "allow"
+        assert decide("vhost", {**fields, "username": "guest"}, admit) == "deny"
+        settings.AMQP_DEVICES = False
 
 
 def test_no_device_has_another_vhost_and_no_service_comes_this_way() -> None:
