@@ -12,7 +12,7 @@ import re
 from functools import partial
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.access import hold_account
@@ -51,7 +51,7 @@ class PromoCodeUsedUp(PromoCodeRefused):
 
 
 class PromoCodeAlreadyUsed(PromoCodeRefused):
-    """The account has used it as often as it may."""
+    """The account, or the person, has used it as often as it may."""
 
     code = "promo_code_already_used"
 
@@ -96,8 +96,9 @@ def redeem_code(*, account: Account, user: User, typed: str) -> PromoRedemption:
         raise UnknownPromoCode("There is no such code. Look whether it is typed as you were given it.")
     # An order that is paid at this moment waits for this lock, or this waits for it: the code counts before it or after it.
     LedgerAccount.objects.select_for_update(no_key=True).get(pk=mine.pk)
-    number = PromoRedemption.objects.filter(promo_code=code, account=account).count() + 1
-    _check(code, account, number)
+    uses = PromoRedemption.objects.filter(promo_code=code)
+    number = uses.filter(account=account).count() + 1
+    _check(code, account, uses.filter(Q(account=account) | Q(user=user)).count())
     code.used += 1
     code.save(update_fields=["used"])
     redeemed = PromoRedemption(
@@ -112,13 +113,15 @@ def redeem_code(*, account: Account, user: User, typed: str) -> PromoRedemption:
     return redeemed
 
 
-def _check(code: PromoCode, account: Account, number: int) -> None:
-    """Find what stands against a use. What the account itself did comes first: who asks again learns that it is done.
+def _check(code: PromoCode, account: Account, uses: int) -> None:
+    """Find what stands against a use. What was done here comes first: who asks again learns that it is done.
+
+    `uses`: by the account, and by the person for whichever account, or everybody would make organisations to use a code in.
 
     Raises:
         PromoCodeRefused: something does.
     """
-    if number > code.max_uses_per_account:
+    if uses >= code.max_uses_per_account:
         raise PromoCodeAlreadyUsed("You have used this code already.")
     if code.ends_at is not None and code.ends_at <= timezone.now():
         raise PromoCodeEnded("This code has ended.")

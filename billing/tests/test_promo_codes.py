@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import Account, Membership, Role, User
-from accounts.services import create_token
+from accounts.services import create_organisation, create_token
 from accounts.tests.helpers import at_once
 from billing.models import Entry, LedgerAccount, Order, PromoCode, PromoRedemption
 from billing.services import balance, debt, operator_account, promo_codes, reverse_entry, spend_credits, verify_ledger
@@ -127,6 +128,19 @@ def test_the_database_refuses_a_second_use_and_one_too_many(alice: Account) -> N
             PromoRedemption.objects.create(**{**again, **wrong})
     with pytest.raises(IntegrityError, match="promocode_not_overused"), transaction.atomic():
         PromoCode.objects.update(used=2)
+
+
+def test_who_makes_organisations_does_not_use_a_code_in_each(alice: Account, bob: Account) -> None:
+    make_code()
+    user, other = alice.memberships.get().user, bob.memberships.get().user
+    works = create_organisation(user=user, name="Waterworks")
+    Membership.objects.create(account=works, user=other, role=Role.ADMIN)
+    assert redeem(alice) == "redeemed"
+    for who in (user, other, other):
+        with suppress(promo_codes.PromoCodeAlreadyUsed):
+            promo_codes.redeem_code(account=works, user=who, typed="SUMMER2026")
+    assert redeem(bob) == "promo_code_already_used", "bob did, for the organisation"
+    assert (balance(alice), balance(works), balance(bob)) == (100, 100, 0)
 
 
 def test_an_operator_takes_back_what_a_code_brought(alice: Account) -> None:
