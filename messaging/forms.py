@@ -102,10 +102,11 @@ class HistoryForm(forms.Form):
 
     def devices(self) -> list[tuple[str, str]]:
         """Return id and name of the devices to choose from, none if they are too many for a list."""
-        found = list(Device.objects.for_user(self.user).only("id", "name").order_by("name")[: LONGEST_LIST + 1])
-        if self.found is not None and self.found.pk not in {one.pk for one in found}:
-            found.append(self.found)
-        return [(one.hex, one.name) for one in found] if len(found) <= LONGEST_LIST else []
+        live = Device.objects.live().filter(account_id__in=account_ids(self.user))
+        found = list(live.order_by("name").values_list("id", "name")[: LONGEST_LIST + 1])
+        if self.found is not None and self.found.pk not in {key for key, _ in found}:
+            found.append((self.found.pk, self.found.name))
+        return [(key.hex, name) for key, name in found] if len(found) <= LONGEST_LIST else []
 
 
 class OfflineLimitForm(forms.Form):

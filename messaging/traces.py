@@ -129,6 +129,7 @@ def _wide(c: Command, end: float, silent: bool) -> Drawing:
 
 def rail(device: Device, first: Sequence[Command] = ()) -> list[Trace]:
     """Return the device's last commands, newest first; `first` are those that the bridge may not have written yet."""
-    stored = list(Command.objects.filter(device_id=device.pk).order_by("-time", "-id")[:RAIL])
+    sql = "SELECT * FROM messaging_command WHERE device_id = %s ORDER BY time DESC, id DESC LIMIT %s"
+    stored = Command.objects.raw(sql, [device.pk, RAIL])
     known: dict[UUID, Command] = {command.pk: command for command in [*first, *stored]}
     return [trace(command) for command in sorted(known.values(), key=lambda one: (one.time, one.pk), reverse=True)[:RAIL]]

@@ -1,4 +1,4 @@
-"""Commands as drawings, with what is read beside them: `{% load traces %}`."""
+"""Commands and traffic as drawings, with what is read beside them: `{% load traces %}`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from iotportal.stencil import draw, draw_all
 from iotportal.templatetags.ui import age
 from iotportal.words import cut
+from messaging.charts import Bar
 from messaging.traces import Drawing, Trace
 
 register = template.Library()
@@ -35,6 +36,24 @@ def trace_mini(trace: Trace | None) -> SafeString:
 def command_rows(traces: Iterable[Trace]) -> SafeString:
     """Draw a line for each command, which opens to its timeline."""
     return draw_all("messaging/_command.html", ((_command(trace), {}) for trace in traces))
+
+
+@register.simple_tag
+def traffic_bars(bars: Iterable[Bar]) -> SafeString:
+    """Draw what passed in each step of a range: to the device upwards, from it downwards, and a mark for what had no answer."""
+    return SafeString("".join(_rectangle(bar, *part) for bar in bars for part in _parts(bar)))  # numbers alone
+
+
+def _parts(bar: Bar) -> list[tuple[str, str, str]]:
+    """Return class, y and height of what there is of a step."""
+    parts = [("t", bar.to_y, bar.to)] if bar.to else []
+    if bar.from_:
+        parts.append(("f", "76", bar.from_))
+    return [*parts, ("x", bar.silent_y, "7")] if bar.silent_y else parts
+
+
+def _rectangle(bar: Bar, kind: str, y: str, height: str) -> str:
+    return f'<rect class="{kind}" x="{bar.x}" y="{y}" width="{bar.width}" height="{height}"/>'
 
 
 def _command(trace: Trace) -> dict[str, object]:
