@@ -19,7 +19,7 @@ from iotportal.embedded.state import CHECKOUT
 DOCKER = CHECKOUT / "docker"
 ENTRYPOINT = DOCKER / "entrypoint.sh"
 BIN = Path(sys.executable).parent
-OUTSIDE = {"443", "8883", "5671"}
+OUTSIDE = {"443", "8883"}
 
 
 def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -68,7 +68,7 @@ def test_every_image_is_pinned_to_a_version() -> None:
         assert name == "${PORTAL_IMAGE:-iotportal:local}" or re.search(r":\d+\.\d+", name), name
 
 
-def test_every_container_is_locked_down_and_only_three_ports_are_published() -> None:
+def test_every_container_is_locked_down_and_only_two_ports_are_published() -> None:
     published = set()
     for name, service in compose()["services"].items():
         assert service["read_only"], name

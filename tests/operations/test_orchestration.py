@@ -212,11 +212,11 @@ def test_the_policies_let_through_what_is_needed_and_nothing_else(resources: lis
             (name, port) for name, pod in known.items() for port in pod.ports.values() if reaches(policies, source, pod, port)
         }
 
-    devices = {("rabbitmq", 8883), ("rabbitmq", 5671)}
+    devices = {("rabbitmq", 8883)}
     for name in PORTAL:
-        needed = {("postgres", 5432), ("valkey", 6379), ("rabbitmq", 15672), *devices}
+        needed = {("postgres", 5432), ("valkey", 6379), ("rabbitmq", 5671), ("rabbitmq", 15672), *devices}
         assert open_to(known[name]) == needed, name
-    assert open_to(known["rabbitmq"]) == {("broker-auth", 8079), ("rabbitmq", 15672), ("rabbitmq", 15692), *devices}
+    assert open_to(known["rabbitmq"]) == {("broker-auth", 8079), *(("rabbitmq", port) for port in (5671, 8883, 15672, 15692))}
     watched = {(name, 9100) for name in PORTAL if name != "setup"}
     assert open_to(MONITORING) == {("rabbitmq", 15692), *watched, *devices}
     assert open_to(STRANGER) == open_to(WORLD) == devices
@@ -334,7 +334,7 @@ def test_processes_listen_where_everybody_looks_for_them() -> None:
             assert str(known[name].ports["watch"]) == watch
             assert {str(port) for port in known[name].ports.values()} <= set(exposed)
     outer = {port.rpartition(":")[2] for service in stack.values() for port in service.get("ports", ())}
-    assert outer == {stack["nginx"]["environment"]["NGINX_HTTPS_PORT"], "8883", "5671"}
+    assert outer == {stack["nginx"]["environment"]["NGINX_HTTPS_PORT"], "8883"}
 
 
 @pytest.mark.skipif(nginx.program() is None, reason="nginx is not installed here")
