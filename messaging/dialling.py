@@ -210,4 +210,4 @@ Zimbabwe 263
 """
 COUNTRIES = [Country(*line.rsplit(" ", 1)) for line in _CODES.split("\n") if line]
 
-CHOICES = [(country.code, f"{country.name} +{country.code}") for country in COUNTRIES]
+CHOICES = tuple((country.code, f"{country.name} +{country.code}") for country in COUNTRIES)

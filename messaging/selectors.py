@@ -161,6 +161,15 @@ def device_names(user: User, ids: Iterable[UUID]) -> dict[UUID, Named]:
     return {one.id: one for one in rows(Named, sql, [list(set(ids)), account_ids(user)])}
 
 
+def other_devices(user: User, device: Device, limit: int) -> list[tuple[str, str]]:
+    """Return id (32 hex digits) and name of live devices that the user may see besides this one, by name."""
+    sql = """
+        SELECT replace(id::text, '-', ''), name FROM devices_device
+        WHERE account_id = ANY(%s) AND deleted_at IS NULL AND id <> %s ORDER BY name LIMIT %s
+    """
+    return rows(lambda key, name: (key, name), sql, [account_ids(user), device.pk, limit])
+
+
 def messages(
     user: User, wanted: MessageFilter, cursor: str | None = None, limit: int = 50, scan: int | None = None
 ) -> Page[Message]:

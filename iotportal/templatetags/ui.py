@@ -87,13 +87,19 @@ def spark(drawing: Any) -> SafeString | str:
 
 @register.simple_tag
 def options(choices: Iterable[tuple[str, str]], selected: object = "") -> SafeString:
-    """Draw the options of a long list, much faster than a form's widget does."""
-    chosen = str(selected)
+    """Draw the options of a long list, much faster than a form's widget does; those of a tuple are the same every time."""
+    return _kept_options(choices, str(selected)) if isinstance(choices, tuple) else _options(choices, str(selected))
+
+
+def _options(choices: Iterable[tuple[str, str]], chosen: str) -> SafeString:
     drawn = (
         f'<option value="{escaped(value)}"{" selected" if value == chosen else ""}>{escaped(label)}</option>'
         for value, label in choices
     )
     return mark_safe("".join(drawn))  # noqa: S308  # both parts are escaped a line above
+
+
+_kept_options = lru_cache(maxsize=16)(_options)
 
 
 def _exactly(local: datetime) -> str:

@@ -33,7 +33,7 @@ from messaging.gateway.core import CommandResult
 from messaging.models import Command, Presence, Reading
 from messaging.models import Outcome as CommandOutcome
 from messaging.presence import known
-from messaging.selectors import MessageFilter, RoundTrips, newest, recent_round_trips
+from messaging.selectors import MessageFilter, RoundTrips, newest, other_devices, recent_round_trips
 from messaging.services.commands import send_command
 from messaging.tiles import Outcome, Tile
 from messaging.traces import rail
@@ -165,12 +165,11 @@ def _tile_context(
             return {"console": tiles.console(request.user, device, tile)}
         case "notifications":
             to = (outcome.values.get("to") if outcome else None) or request.GET.get("to", "email")
-            others = Device.objects.for_user(request.user).exclude(pk=device.pk).order_by("name").values_list("id", "name")
             return {
                 "to": to if to in TO_KINDS else "email",
                 "to_kinds": TO_KINDS,
                 "countries": CHOICES,
-                "targets": [(pk.hex, name) for pk, name in others[:TARGETS]],
+                "targets": other_devices(request.user, device, TARGETS),
             }
         case "restart":
             return {"restarted": _last_restart(request, device, tile)}
