@@ -31,6 +31,9 @@ window.stampWhen = (name, selector, number = 1) => {
 """
 
 
+_GIVEN_UP = ("htmx:sendAbort", "htmx:afterRequest")  # htmx calls both errors where a page is left behind, as `_on_failed` knows
+
+
 class Desk:
     """Makes pages and keeps a list of what went wrong in them."""
 
@@ -103,7 +106,7 @@ class Desk:
             context.close()
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning", "assert"):
+        if message.type in ("error", "warning", "assert") and not message.text.startswith(_GIVEN_UP):
             self._troubles.append(f"console {message.type}: {message.text} ({message.location.get('url')})")
 
     def _on_response(self, response: Response) -> None:
