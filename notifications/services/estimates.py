@@ -19,7 +19,7 @@ from notifications.channels.sms import CHARACTERS
 from notifications.models import Cause, Channel, Notification
 from notifications.rendering import outgoing
 from notifications.segments import parts
-from notifications.services import consent, intake, limits, payments, templates
+from notifications.services import browsers, consent, intake, limits, payments, templates
 from notifications.services.payments import CannotPay, Quote
 
 _FREE = Quote(credits=0, pays_for=1, left=0)
@@ -112,6 +112,8 @@ def _of(one: Notification, verdict: consent.Verdict, desk: _Desk) -> Estimate:
 def _why_not(one: Notification, verdict: consent.Verdict, quote: Quote | None, desk: _Desk) -> str:
     if verdict.reason or not channels.is_set_up(one.channel):
         return verdict.reason or "no_sender"
+    if one.channel == Channel.PUSH and not browsers.of(one.address).exists():
+        return "no_browser"
     if quote is None:
         return "no_price"
     return "no_credits" if quote.credits > 0 and desk.credits(one.account) < quote.credits else ""

@@ -62,6 +62,8 @@ def test_what_is_said_is_what_is_paid(device: Device, ask: Ask, others: None) ->
         one.refresh_from_db()
         assert (one.status, one.credits) == ("sent", credits)
     assert told(device, "alice@example.org")[1] == "It costs nothing."
+    assert told(device, "push:")[0].reason == "no_browser"
+    device.account.members.get().browsers.create(name="Fox", endpoint="https://push.example.com/estimate", p256dh="x", auth="x")
     assert told(device, "push:")[1] == "It costs nothing."
 
 

@@ -141,7 +141,7 @@ def test_a_notification_is_checked_while_it_is_typed_and_raised_by_the_device(
     expect(page.locator("#timeline")).to_contain_text(other.hex)
 
     tile.get_by_role("link", name="Push").click()
-    expect(page.locator("#note-cost")).to_have_text("It costs nothing.")
+    expect(page.locator("#note-cost")).to_have_text("It would not be sent. Nobody there has switched pushes on in a browser.")
     submit.click()
     expect(page.locator("#timeline")).to_contain_text('"push:"')
     tile.get_by_role("link", name="Webhook").click()
