@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.access import hold_account
 from accounts.models import Account
+from billing import metrics
 from billing.models import CREDITS, Entry, LedgerAccount, Posting
 from billing.services.low_balance import watch
 
@@ -102,6 +103,7 @@ def post_entry(*, cause: Entry.Cause, key: str, legs: Sequence[Leg], reason: str
             for leg in legs:
                 if leg.account.kind == Kind.CREDITS:
                     watch(leg.account.pk, entry.pk, fell=leg.amount < 0)
+                    metrics.moved(cause, leg.amount)
     except IntegrityError as error:
         match _constraint(error):
             case "billing_entry_idempotency_key_key":

@@ -11,6 +11,7 @@ from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 
+from notifications import metrics
 from notifications.addresses import one_line
 from notifications.events import tell
 from notifications.models import Attempt, Channel, Notification, Status, Suppression
@@ -90,5 +91,6 @@ def _end(attempt: Attempt | None, status: Status, reason: str = "", detail: str 
         if status == Status.FAILED:
             Attempt.objects.filter(pk=attempt.pk).update(detail=one_line(f"later: {detail}", 300))
             payments.give_back(notification=one, country=limits.country_of(one))
+        metrics.became(one.channel, status)
     tell([one])
     logger.info("notification %s: %s, says %s", one.hex, status, attempt.sender)

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from notifications import metrics
 from notifications.channels.base import PermanentFailure, SendFailure
 from notifications.models import Attempt, Notification, Status
 from notifications.services import limits, payments
@@ -43,6 +44,8 @@ def accepted(one: Notification, sender: str, began: float, vendor_id: str) -> No
             "vendor_id": vendor_id[:200],
         })  # fmt: skip
     one.status, one.sent_at, one.reason, one.detail, one.tries = Status.SENT, now, "", "", one.tries + 1
+    metrics.tried(one.channel, took_ms)
+    metrics.became(one.channel, Status.SENT)
     logger.info("notification %s by %s: accepted after %.0f ms", one.hex, sender, took_ms)
 
 
@@ -58,6 +61,7 @@ def finish(one: Notification, status: Status, reason: str, detail: str = "") -> 
     """End it unsent, and give back what was paid for it."""
     if mark(one, status=status, ended_at=timezone.now(), reason=reason, detail=detail, judged_at=one.judged_at):
         payments.give_back(notification=one, country=limits.country_of(one) if one.paid else "")
+        metrics.became(one.channel, status)
 
 
 def failed(one: Notification, sender: str, began: float, failure: SendFailure) -> None:
@@ -65,6 +69,7 @@ def failed(one: Notification, sender: str, began: float, failure: SendFailure) -
     outcome = Attempt.Outcome.PERMANENT if isinstance(failure, PermanentFailure) else Attempt.Outcome.TEMPORARY
     took_ms = (time.monotonic() - began) * 1000
     Attempt.objects.create(notification=one, sender=sender, outcome=outcome, took_ms=took_ms, detail=failure.detail)
+    metrics.tried(one.channel, took_ms)
     logger.info("notification %s by %s: %s after %.0f ms", one.hex, sender, outcome, took_ms)
 
 
