@@ -133,6 +133,15 @@ def test_refunds_take_their_part_of_the_credits_back(pay_pal: Sandbox, alice: Ac
     assert (balance(alice), debt(alice), status(order), total()) == (0, 0, Status.REFUNDED, 0)
 
 
+def test_a_refund_counts_though_nothing_is_for_sale_any_more(pay_pal: Sandbox, alice: Account, settings: Settings) -> None:
+    sale = pay_pal.sale(order_of(alice))
+    tell(pay_pal.world.payment(sale))
+    settings.PAYMENTS = "off"
+    refund = pay_pal.world.refund(sale)
+    assert Client().post(reverse("billing:ipn"), refund, content_type="application/x-www-form-urlencoded").status_code == 200
+    assert balance(alice) == 0
+
+
 def test_credits_that_are_used_already_become_a_debt_which_the_next_purchase_pays(pay_pal: Sandbox, alice: Account) -> None:
     sale = pay_pal.sale(order_of(alice))
     tell(pay_pal.world.payment(sale))
