@@ -6,7 +6,8 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,17 @@ def test_of_a_long_answer_the_beginning_is_read(allowed: Vendor) -> None:
     assert len(outward.post(allowed.url, b"", {}).content) == outward.MAX_BYTES
 
 
+def read_request(said: BufferedReader) -> None:
+    """Read a request to its end. Raises ConnectionResetError if it has none."""
+    length = 0
+    while (line := said.readline()) != b"\r\n":
+        if not line:
+            raise ConnectionResetError
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.partition(b":")[2])
+    said.read(length)
+
+
 @contextmanager
 def dripping(settings: Settings, *, answers: int = 0) -> Iterator[tuple[str, threading.Event]]:
     """Serve one connection: some whole answers, then one that comes byte by byte. Yields its URL, and whether it was cut off."""
@@ -150,17 +162,20 @@ def dripping(settings: Settings, *, answers: int = 0) -> Iterator[tuple[str, thr
 
     def drip(server: socket.socket) -> None:
         link, _ = server.accept()
-        with link, suppress(OSError):
-            for _ in range(answers):
-                link.recv(65536)
-                link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            link.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-            for _ in range(200):
-                if select.select([link], [], [], 0.02)[0] and not link.recv(65536):
-                    cut.set()
-                    return
-                link.sendall(b"x")
-            link.sendall(b"\r\nContent-Length: 0\r\n\r\n")
+        with link, link.makefile("rb") as said:
+            try:
+                for _ in range(answers):
+                    read_request(said)
+                    link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                read_request(said)
+                link.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                for _ in range(200):
+                    if select.select([link], [], [], 0.02)[0] and not link.recv(65536):
+                        raise ConnectionResetError
+                    link.sendall(b"x")
+                link.sendall(b"\r\nContent-Length: 0\r\n\r\n")
+            except OSError:
+                cut.set()
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
