@@ -1,11 +1,11 @@
 """What metering costs: commands over HTTP with the meter on and off, taking turns in one run.
 
-    .venv/bin/python -m bench.metering [--seconds 4] [--rounds 6] [--rate 300] [--devices 20]
+    .venv/bin/python -m bench.metering [--seconds 4] [--rounds 6] [--rate 300] [--devices 20] [--charge-s 4]
 
 Two web processes, alike but for the meter: one counts each command and refuses what the credits do not pay for, and while it is
-asked, what it counted is charged to the ledger once a second (a deployment does that once a minute). The admission of the other
-has the lines of the quota taken out, and nothing is charged. The order of the turns swaps each round, so that a machine whose
-speed drifts does so for both. First both are asked at `--rate` commands a second, then as fast as they answer.
+asked, what it counted is charged to the ledger every `--charge-s` (a deployment does that once a minute). The admission of the
+other has the lines of the quota taken out, and nothing is charged. The order of the turns swaps each round, so that a machine
+whose speed drifts does so for both. First both are asked at `--rate` commands a second, then as fast as they answer.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ async def measure(arguments: argparse.Namespace, token: str, ports: dict[str, in
         if number == 1:  # the first round warms up
             at_rate, at_full = {way: Tally() for way in ports}, {way: Tally() for way in ports}
         for way in list(ports)[:: 1 if number % 2 else -1]:
-            with meter(1.0 if way == "metered" else 3600.0) as runs:
+            with meter(arguments.charge_s if way == "metered" else 3600.0) as runs:
                 await paced(at_rate[way], https[way], devices, arguments.seconds, arguments.rate)
                 await load(at_full[way], [one.ask for one in https[way]], devices, arguments.seconds, number)
             charged += sum(runs)
@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6, help="besides one that warms up")
     parser.add_argument("--rate", type=int, default=300, help="commands a second")
     parser.add_argument("--devices", type=int, default=20, help="each with one caller")
+    parser.add_argument("--charge-s", type=float, default=4, help="seconds between charges")
     parser.add_argument("--serve-unmetered", metavar="PORT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve_unmetered:

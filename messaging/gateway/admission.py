@@ -132,8 +132,9 @@ SCRIPTS = (ADMIT, RELEASE, HOLD, COUNT, RENEW)
 LOOKS_PER_MINUTE = 1_000
 
 
-# Who has this long left is asked about anew beside a command that needs it, so that a device in use never waits for the database.
-RENEW_MS = 20_000
+# Who has less than this left, half of it all, is asked about anew beside a command that needs it, so that a device in use never
+# waits for the database.
+RENEW_MS = cache.TTL_S * 1000 // 2
 MOST_RENEWALS = 500  # at once, in a process; who is one too many is looked up when its entry has ended
 
 # Token, access and profile may each have to be looked up, and each may be buried again meanwhile by a change.
