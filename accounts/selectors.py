@@ -58,6 +58,11 @@ def standings(user: User) -> list[Standing]:
     return known
 
 
+def forget_standings(user: User) -> None:
+    """Have `standings` ask again: for work on behalf of a user that outlives a page, in which they may leave an account."""
+    user.__dict__.pop("_standings", None)
+
+
 def members_of(account: Account) -> QuerySet[Membership]:
     """Return the members of an account with their users: owners first, then by user name."""
     return account.memberships.select_related("user").annotate(rank=_RANK).order_by("-rank", Lower("user__username"))

@@ -18,6 +18,7 @@ from accounts.models import Account, User
 from devices.models import Device
 from devices.services import delete_device
 from devices.tests.factories import make_account, make_device
+from messaging.selectors import MessageFilter
 from messaging.tests.history import exchange, many, now, said
 from messaging.views import export as export_view
 
@@ -179,6 +180,21 @@ def test_it_exports_exactly_the_filter_as_csv_and_ndjson(
     assert len(lines) == 10
     assert {line["direction"] for line in lines} == {"from"}
     assert lines[0]["device"] == "Pump"
+
+
+def test_who_is_taken_out_of_an_account_during_an_export_gets_no_more_of_it(
+    alice: User, pump: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_view, "BATCH", 7)
+    many(pump, 20, now() - timedelta(minutes=30), timedelta(seconds=1))
+
+    def piece(cursor: str | None) -> tuple[str, str | None]:
+        return export_view._piece(alice, MessageFilter(), cursor, lambda lines, _names: f"{len(list(lines))} lines", {})
+
+    text, cursor = piece(None)
+    assert (text, cursor is None) == ("7 lines", False)
+    alice.memberships.all().delete()
+    assert piece(cursor) == ("", None)
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+49", "-1", "@SUM(A1)", "\t=1", "\r=1"])
