@@ -156,8 +156,10 @@ def test_credits_that_are_used_already_become_a_debt_which_the_next_purchase_pay
 def test_what_a_payment_moved_is_undone_by_a_refund_alone(pay_pal: Sandbox, alice: Account) -> None:
     sale = pay_pal.sale(order_of(alice))
     tell(pay_pal.world.payment(sale))
+    moved = PaymentTransaction.objects.get().entry
+    assert moved is not None
     with pytest.raises(FollowsPayment):
-        reverse_entry(entry=PaymentTransaction.objects.get().entry, reason="Fraud")  # type: ignore[arg-type]  # it has one
+        reverse_entry(entry=moved, reason="Fraud")
     tell(pay_pal.world.refund(sale))
     assert (balance(alice), debt(alice), verify_ledger()) == (0, 0, [])
 

@@ -258,11 +258,9 @@ def test_how_often_one_guesses_is_limited_on_the_pages_and_in_the_api_together(a
     for _ in range(8):
         TRIES.allow(str(user.pk), RequestFactory().get("/"))
     said = [client.post(f"/account/billing/{alice.pk}/promo-code/", {"code": "GUESS"}).status_code]
-    api = {"content_type": "application/json", "headers": {"Authorization": f"Bearer {token}"}}
-    said += [
-        Client().post(f"/api/v1/accounts/{alice.pk.hex}/promo-codes", json.dumps({"code": code}), **api).status_code  # type: ignore[arg-type]  # named ones
-        for code in ("GUESS", "SUMMER2026")
-    ]
+    program, codes = Client(headers={"Authorization": f"Bearer {token}"}), f"/api/v1/accounts/{alice.pk.hex}/promo-codes"
+    for code in ("GUESS", "SUMMER2026"):
+        said.append(program.post(codes, json.dumps({"code": code}), content_type="application/json").status_code)
     assert said == [400, 409, 429]
     assert balance(alice) == 0
 

@@ -103,10 +103,9 @@ def returned(request: AuthedRequest, order_id: UUID) -> HttpResponse:
         return redirect("billing:returned", found.pk)  # what is asked about once need not stay in the address
     try:
         found = orders.complete_payment(found)
-    except WayDeclined as error:
-        return _page(request, found, problem=str(error))
-    except ProviderError:
-        pass  # the page asks again
+    except ProviderError as error:  # the page asks again, but for a way to pay that was declined: that the buyer has to change
+        if isinstance(error, WayDeclined):
+            return _page(request, found, problem=str(error))
     return _page(request, found, came_back=True)
 
 

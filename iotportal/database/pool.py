@@ -36,7 +36,11 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin with none, as in the child of a fork: the connections are its parent's, which goes on using them."""
+        self._lock = threading.Lock()  # a new one: a thread of the parent may have held the old one, and is not here
         self._resting: dict[Hashable, list[_Resting]] = {}
         self._made: WeakKeyDictionary[Any, float] = WeakKeyDictionary()  # when a connection was made
 
@@ -83,10 +87,6 @@ class Pool:
             self._resting.clear()
         for connection in resting:
             self.discard(connection)
-
-    def forget(self) -> None:
-        """Begin anew in the child of a fork: the connections are its parent's, which goes on using them."""
-        self.__init__()  # type: ignore[misc]  # a lock that a thread of the parent held would stay held here
 
     def _may_rest(self, kind: Hashable, connection: Any, limit: int) -> bool:
         with self._lock:

@@ -265,7 +265,7 @@ class _Link:
             listed = presence.read_list(management.connections(), asked)
         except management.ManagementUnavailable as error:
             logger.warning("RabbitMQ does not say who is connected: %s", error)
-        except Exception:
+        except Exception:  # whatever it is: the next list must be asked for all the same
             logger.exception("the list of open connections could not be read")
         if (took_s := time.monotonic() - began) > SLOW_LIST_S:
             logger.warning("it took RabbitMQ %.1f s to say who is connected", took_s)

@@ -97,8 +97,10 @@ class Warden:
     def _look_around(self) -> None:
         """Look at everybody from time to time, and whenever orders may have been missed."""
         complained = False
-        while not self._stop.is_set():
+        while True:
             self._look_now.clear()
+            if self._stop.is_set():  # asked after clearing, for `stop` wakes this last of all
+                return
             pause_s = self._look_every_s
             try:
                 self.look()
@@ -107,7 +109,7 @@ class Warden:
                 if not complained:
                     logger.warning("cannot look at the connections to RabbitMQ, trying again: %s", error)
                 complained, pause_s = True, RETRY_S
-            except Exception:
+            except Exception:  # whatever it is: a thread that ended would look at nobody any more
                 logger.exception("the look at the connections to RabbitMQ failed")
             finally:
                 connection.close()
