@@ -152,6 +152,11 @@ class Notification(models.Model):
         return f"{self.hex}: {self.status}"
 
     @property
+    def device_name(self) -> str:
+        """What its device is called; "" without one, and if it is another account's by now: how it is called there is not told."""
+        return self.device.name if self.device is not None and self.device.account_id == self.account_id else ""
+
+    @property
     def hex(self) -> str:
         """The id as addresses spell it: 32 lower-case hex digits."""
         return self.id.hex

@@ -25,7 +25,9 @@ from notifications.templating.languages import counted, day, moment, number, phr
 def on_requests(requests: Sequence[NotificationRequest]) -> None:
     """Take what devices want to be said; told again after a crash of the bridge, it is taken once."""
     stored = _standards([one for one in requests if not one.recipient.strip() or not one.message.strip()])
-    names = dict(Device.objects.filter(pk__in={one.device_id for one in requests}).values_list("pk", "name"))
+    devices = Device.objects.filter(pk__in={one.device_id for one in requests})
+    # By account, too: one that was claimed meanwhile has a name that is not the old owner's business.
+    names = {(pk, account): name for pk, account, name in devices.values_list("pk", "account_id", "name")}
     asked = []
     for one in requests:
         recipient, message = one.recipient, one.message
@@ -35,7 +37,7 @@ def on_requests(requests: Sequence[NotificationRequest]) -> None:
             account_id=one.account_id, device_id=one.device_id, cause=Cause.DEVICE, source=f"message:{one.message_id.hex}",
             recipient=recipient, message=message, asked_at=one.time,
         )  # fmt: skip
-        asked.append(templates.of_device(row, names.get(one.device_id, "")))
+        asked.append(templates.of_device(row, names.get((one.device_id, one.account_id))))
     templates.dress(asked)
     intake.announce(intake.keep([one.one for one in asked]))
 

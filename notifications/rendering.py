@@ -29,14 +29,14 @@ def outgoing(one: Notification) -> Outgoing:
     mail = f"emails/{folder}{'notification_confirm' if asks else 'notification'}_message"
     values = {
         "message": one.message,
-        "device": one.device.name if one.device else "",
+        "device": one.device_name,
         "account": one.account.name,
         "asked_at": languages.written(languages.second(one.asked_at), one.language),
         "portal_url": settings.PORTAL_URL,
         "unsubscribe_url": leave,
         "confirm_url": links.confirm_url(one) if asks else "",
     }
-    of_device = bool(one.device)
+    of_device = bool(one.device_name)
     text = write(f"{mail}.txt", values, of_device=of_device)
     html = draw(f"{mail}.html", {**values, "message": _marked(one)}, of_device=of_device)
     return Outgoing(one.id, one.address, subject_of(one), text, html, "" if asks else leave)
@@ -51,4 +51,4 @@ def subject_of(one: Notification) -> str:
     """Return the subject: its own, else what a device says, in one line."""
     if one.subject:
         return one_line(one.subject)
-    return one_line(f"{one.device.name}: {one.message}" if one.device else one.message)
+    return one_line(f"{one.device_name}: {one.message}" if one.device_name else one.message)

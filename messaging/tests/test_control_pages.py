@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -24,11 +23,6 @@ from messaging.tests.gateway.world import ScriptedDevice, World, obedient
 from messaging.tests.history import asked, now, said
 from messaging.tiles import BadInput, Tile
 from messaging.traces import short, trace
-
-
-@pytest.fixture
-def account(db: None, pki: Path) -> Account:
-    return make_account("alice")
 
 
 @pytest.fixture

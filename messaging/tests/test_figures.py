@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from accounts.models import Account, Membership, Role, User
+from accounts.models import Membership, Role, User
 from devices.models import Device
 from devices.tests.factories import make_account, make_device, make_user
 from messaging import figures as module
@@ -18,21 +17,6 @@ from messaging.tests.history import exchange, many, now
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def account(db: None, pki: Path) -> Account:
-    return make_account("alice")
-
-
-@pytest.fixture
-def alice(account: Account) -> User:
-    return account.members.get()
-
-
-@pytest.fixture
-def pump(account: Account) -> Device:
-    return make_device(account, "Pump")
 
 
 def passed(found: Figures) -> list[tuple[int, int]]:

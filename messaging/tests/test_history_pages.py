@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -26,24 +25,9 @@ HISTORY, EXPORT = "/history/", "/history/export/"
 
 
 @pytest.fixture
-def account(db: None, pki: Path) -> Account:
-    return make_account("alice")
-
-
-@pytest.fixture
-def alice(account: Account) -> User:
-    return account.members.get()
-
-
-@pytest.fixture
 def browser(alice: User, client: Client) -> Client:
     client.force_login(alice)
     return client
-
-
-@pytest.fixture
-def pump(account: Account) -> Device:
-    return make_device(account, "Pump")
 
 
 def page(client: Client, query: str = "", status: int = 200) -> str:

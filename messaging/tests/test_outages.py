@@ -51,11 +51,6 @@ def ear() -> Iterator[Ear]:
     hooks.device_back._handlers.remove(ear.hear_back)
 
 
-@pytest.fixture
-def account(db: None, pki: Path) -> Account:
-    return make_account("alice")
-
-
 def watched(minutes: float = 600) -> None:
     """Let the portal have watched for so long, and go on."""
     now = timezone.now()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -12,15 +11,10 @@ from django.utils import timezone
 from accounts.models import Account, Role
 from devices.events import record
 from devices.models import Device, EventKind
-from devices.tests.factories import make_account, make_device, make_member, make_user
+from devices.tests.factories import make_device, make_member, make_user
 from messaging.models import Presence, PresenceChange, PresenceWatch
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def account(db: None, pki: Path) -> Account:
-    return make_account("alice")
 
 
 @pytest.fixture

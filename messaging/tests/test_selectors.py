@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -16,21 +15,6 @@ from messaging.selectors import BadCursor, Cursor, MessageFilter, Page
 from messaging.tests.history import asked, exchange, many, now, said
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def account(db: None, pki: Path) -> Account:
-    return make_account("alice")
-
-
-@pytest.fixture
-def alice(account: Account) -> User:
-    return account.members.get()
-
-
-@pytest.fixture
-def pump(account: Account) -> Device:
-    return make_device(account, "Pump")
 
 
 def walk(user: User, wanted: MessageFilter, limit: int) -> list[UUID]:

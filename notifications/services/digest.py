@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 
-from django.db.models import Count
+from django.db.models import Case, Count, F, When
 from django.utils import timezone
 
 from notifications.addresses import one_line
@@ -41,7 +41,8 @@ def write(summary: Notification) -> None:
         account=summary.account_id, channel=summary.channel, address=summary.address, status=Status.REFUSED, reason="in_digest",
         ended_at__gte=summary.created_at - _SLACK,
     )  # fmt: skip
-    counts = list(rows.order_by().values_list("device__name").annotate(number=Count("pk")).order_by("-number"))
+    ours = Case(When(device__account=F("account"), then=F("device__name")))  # as `Notification.device_name`
+    counts = list(rows.order_by().annotate(name=ours).values_list("name").annotate(number=Count("pk")).order_by("-number"))
     total = sum(number for _, number in counts)
     last = [_line(one) for one in rows.select_related("device")[:_SHOWN]]
     values = {"more": counted(total, "more notification"), "who": _who(counts[:_SHOWN]), "last": "\n".join(last)}
@@ -59,4 +60,4 @@ def _who(counts: Sequence[tuple[str | None, int]]) -> Value:
 
 
 def _line(one: Notification) -> str:
-    return f"{one.asked_at:%H:%M:%S} {one.device.name if one.device else ''}: {one_line(one.message, 120)}"
+    return f"{one.asked_at:%H:%M:%S} {one.device_name}: {one_line(one.message, 120)}"

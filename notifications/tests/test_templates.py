@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
+from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -24,6 +25,7 @@ from messaging.models import Outcome
 from messaging.reasons import _SHORT
 from notifications import gaps, reactions
 from notifications.models import Notification, Recipient, Rule, Template
+from notifications.rendering import outgoing
 from notifications.services import intake, outbox, recipients, rules, templates
 from notifications.services.templates import TemplateRefused
 from notifications.templating import drafts, languages, markup
@@ -224,6 +226,20 @@ class TestWords:
         ]
         with django_assert_num_queries(5):  # names, readers, templates; and keeping them
             reactions.on_requests(requests)
+
+    def test_the_new_name_of_a_device_that_was_claimed_is_not_told_to_its_old_owner(
+        self, client: Client, ask: Ask, device: Device, alice: User
+    ) -> None:
+        was, before = device.account_id, ask()
+        Device.objects.filter(pk=device.pk).update(account=make_account("bob"), name="Bob's secret pump")
+        for one in (Notification.objects.get(pk=before.pk), ask(account_id=was)):  # one that waits, one that was under way
+            sent = outgoing(one)
+            assert "secret" not in f"{one.subject} {one.message} {one.html} {sent.subject} {sent.text} {sent.html}"
+            assert (one.account_id, "The pump stopped" in sent.text) == (was, True)
+        client.force_login(alice)
+        log = client.get("/notifications/").content.decode() + client.get(f"/notifications/{before.hex}/").content.decode()
+        assert "The pump stopped" in log
+        assert "secret" not in log
 
     def test_each_event_says_all_that_it_declares(self, device: Device, alice: User, outage: Outage, ask: Ask) -> None:
         for event in EVENTS.values():

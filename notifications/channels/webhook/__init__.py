@@ -58,7 +58,7 @@ def payload(target: named.Target, message: Outgoing) -> bytes:
     data = {
         "id": one.hex,
         "account": one.account_id.hex,
-        "device": {"id": device.hex, "name": device.name} if device else None,
+        "device": {"id": device.hex, "name": one.device_name} if device else None,
         "cause": one.cause,
         "subject": message.subject,
         "message": message.text,
