@@ -153,7 +153,7 @@ class Notification(models.Model):
 
     @property
     def device_name(self) -> str:
-        """What its device is called; "" without one, and if it is another account's by now: how it is called there is not told."""
+        """What its device is called; "" without one, and where it is another account's by now: what that calls it is not told."""
         return self.device.name if self.device is not None and self.device.account_id == self.account_id else ""
 
     @property
