@@ -90,7 +90,7 @@ def movement(entry: Entry) -> str:
         Entry.Cause.SPEND: "Used",
         Entry.Cause.GIFT: "Given by the operator",
         Entry.Cause.PROMOTION: "Promo code",
-        Entry.Cause.REFUND: "Taken back, for the money was",
+        Entry.Cause.REFUND: "Taken back, because money was paid back",
         Entry.Cause.CORRECTION: "Corrected by the operator",
         Entry.Cause.REVERSAL: "Undone by the operator",
     }

@@ -91,6 +91,17 @@ def test_a_webhook_about_other_money_brings_nothing_and_is_kept(
     assert (balance(alice), PaymentNotice.objects.count()) == (0, 1)
 
 
+def test_money_that_is_on_its_way_at_the_capture_comes_later(pay_pal: Sandbox, order: Order, alice: Account) -> None:
+    sale = approved(pay_pal, order, "Pending")
+    client = Client()
+    client.force_login(alice.memberships.get().user)
+    assert "not the money yet" in client.get(f"/account/orders/{order.pk}/return/").content.decode()
+    assert balance(alice) == 0
+    pay_pal.rest.decide(sale, "clear")
+    assert [tell_event(event) for event in pay_pal.rest.news()] == ["applied"]
+    assert balance(alice) == 500
+
+
 def test_a_webhook_that_paypal_did_not_sign_brings_nothing(
     pay_pal: Sandbox, order: Order, alice: Account, settings: Settings
 ) -> None:
@@ -196,7 +207,7 @@ def test_a_shop_without_webhooks_takes_none(pay_pal: Sandbox, order: Order, sett
 def test_an_operator_refunds_and_the_credits_go_with_it(pay_pal: Sandbox, order: Order, alice: Account) -> None:
     with pytest.raises(refunds.NotRefundable):
         refunds.refund_order(order=order, amount_minor=100)
-    approved(pay_pal, order)
+    sale = approved(pay_pal, order)
     orders.complete_payment(Order.objects.get())
     root = Client()
     root.force_login(User.objects.create_superuser("root3", "root3@example.org", "x"))
@@ -206,6 +217,8 @@ def test_an_operator_refunds_and_the_credits_go_with_it(pay_pal: Sandbox, order:
         return root.post("/admin/billing/order/", about, follow=True).content.decode()
 
     assert "Refund: done for 1" in refund("2.00")
+    repaid = PaymentTransaction.objects.get(kind=PaymentTransaction.Kind.REFUND).reference
+    assert tell_event(pay_pal.rest.refunded(sale, Decimal("2.00"), id=repaid)) == "repeated"  # as PayPal tells of it as well
     order.refresh_from_db()
     assert (balance(alice), order.status) == (300, "partly_refunded")
     assert "USD 3.00 of it can still be paid back" in refund("3.01")

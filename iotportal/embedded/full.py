@@ -128,7 +128,7 @@ def environment(state: State, config: FullConfig, inherited: Mapping[str, str]) 
         "PORTAL_WATCH_BIND": _LOCAL,
     }
     # The PayPal to try with is for the desk: it does not trust this portal's certificate.
-    return stack.environment(state, config, {"PORTAL_PAYMENTS": "", **inherited}) | ours
+    return stack.environment(state, config, inherited, own_paypal=False) | ours
 
 
 def build(state: State, config: FullConfig, kept: Secrets, where: postgres.Place, env: Mapping[str, str]) -> Stack:

@@ -97,8 +97,11 @@ def _demo_password(state: State, may_be_known: bool) -> str:
     return password
 
 
-def environment(state: State, config: Config, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of every Django process: ours over what the shell has, secrets as names of files."""
+def environment(state: State, config: Config, inherited: Mapping[str, str], *, own_paypal: bool = True) -> dict[str, str]:
+    """Return the environment of every Django process: ours over what the shell has, secrets as names of files.
+
+    With `own_paypal` credits are sold by the PayPal to try with, if the shell says nothing else.
+    """
     names = config.addresses.names
     ours = {
         "DJANGO_SETTINGS_MODULE": "iotportal.settings",
@@ -123,16 +126,8 @@ def environment(state: State, config: Config, inherited: Mapping[str, str]) -> d
         "MQTT_PORT": str(config.mqtt),
         "PYTHONUNBUFFERED": "1",
     }
-    if "PORTAL_PAYMENTS" not in inherited:  # or whoever set it has a PayPal of their own
-        ours |= {
-            "PORTAL_PAYMENTS": "paypal_standard",
-            "PORTAL_PAYPAL_URL": config.paypal_url,
-            "PORTAL_PAYPAL_RECEIVER": "seller@example.com",
-            "PORTAL_PAYPAL_PDT_TOKEN": "SANDBOX-IDENTITY-TOKEN",
-            "PORTAL_PAYPAL_CLIENT_ID": "sandbox",
-            "PORTAL_PAYPAL_WEBHOOK_ID": "WH-SANDBOX",
-            "PORTAL_SELLER": "IoT Portal on this machine|Nobody pays here",
-        }
+    if own_paypal:
+        ours |= _selling(config, inherited)
     files = {
         "PORTAL_SECRET_KEY": "secret-key",
         "PORTAL_SEAL_KEY": "seal-key",
@@ -151,6 +146,22 @@ def environment(state: State, config: Config, inherited: Mapping[str, str]) -> d
     }
     result = {name: value for name, value in inherited.items() if name not in dropped}
     return result | ours | {f"{name}_FILE": str(state.secrets / file) for name, file in files.items()}
+
+
+def _selling(config: Config, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return what sells by the PayPal to try with, by the interface that the shell names; nothing if it has another, or none."""
+    chosen = inherited.get("PORTAL_PAYMENTS")
+    if chosen is not None and (not chosen.startswith("paypal_") or any(name.startswith("PORTAL_PAYPAL_") for name in inherited)):
+        return {}
+    return {
+        "PORTAL_PAYMENTS": chosen or "paypal_standard",
+        "PORTAL_PAYPAL_URL": config.paypal_url,
+        "PORTAL_PAYPAL_RECEIVER": "seller@example.com",
+        "PORTAL_PAYPAL_PDT_TOKEN": "SANDBOX-IDENTITY-TOKEN",
+        "PORTAL_PAYPAL_CLIENT_ID": "sandbox",
+        "PORTAL_PAYPAL_WEBHOOK_ID": "WH-SANDBOX",
+        "PORTAL_SELLER": "IoT Portal on this machine|Nobody pays here",
+    }
 
 
 def child(name: str, env: Mapping[str, str], *argv: str, grace_s: float = 3.0) -> Child:

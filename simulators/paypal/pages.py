@@ -13,6 +13,7 @@ _AFTERWARDS = {
     "Reversed": (("reinstate", "Decide for the seller"),),
 }
 _HOW = {"": "is completed", "Pending": "is pending (eCheck)", "Denied": "is denied", "forged": "is forged, in five ways"}
+_HOW_REST = {"": "is completed", "Pending": "is pending (eCheck)", "Denied": "is declined"}
 _DELAYS = {"": "a few", "0": "0", "5": "5", "30": "30"}
 _BACKS = {"": "names the payment (PDT)", "plain": "names nothing"}
 _TIMES = {"1": "once", "2": "twice", "5": "five times"}
@@ -32,14 +33,22 @@ def approve(sale: Sale) -> bytes:
         f"""<h1>{price}</h1><p>{what}, to {whom}</p>
 <form method="post" action="/sales/{sale.token}">
 <p class="row"><button class="main" name="do" value="pay">Continue</button><button name="do" value="cancel">Cancel</button></p>
-<details><summary>What PayPal does then</summary>
-<label>The payment {_choice("how", _HOW)}</label>
-<label>The notice comes after {_choice("delay", _DELAYS)} seconds</label>
-<label>and {_choice("times", _TIMES)}</label>
-<label>The way back {_choice("back", _BACKS)}</label>
-</details></form>
+<details><summary>What PayPal does then</summary>{_then_rest() if sale.rest else _then()}</details></form>
 <p class="hint">Nobody pays here: this PayPal runs on your machine, beside the portal. <a href="/">All its sales</a></p>""",
     )
+
+
+def _then() -> str:
+    """Return what can be chosen where notices tell the shop (Payments Standard)."""
+    return f"""<label>The payment {_choice("how", _HOW)}</label>
+<label>The notice comes after {_choice("delay", _DELAYS)} seconds</label>
+<label>and {_choice("times", _TIMES)}</label>
+<label>The way back {_choice("back", _BACKS)}</label>"""
+
+
+def _then_rest() -> str:
+    """Return what can be chosen where the shop asks for the money (Orders v2)."""
+    return f"<label>The payment {_choice('how', _HOW_REST)}</label>"
 
 
 def sales(all_of_them: Sequence[Sale]) -> bytes:
@@ -49,9 +58,10 @@ def sales(all_of_them: Sequence[Sale]) -> bytes:
 
 
 def _row(sale: Sale) -> str:
+    told = bool(sale.notices) or bool(sale.rest) and sale.status in _AFTERWARDS
     choices = [
         *_AFTERWARDS.get(sale.status, ()),
-        *([("again", "Send all notices again")] if sale.notices else []),
+        *([("again", "Send all notices again")] if told else []),
         ("forge", "Forge"),
     ]
     buttons = "".join(f'<button name="do" value="{what}">{says}</button>' for what, says in choices)

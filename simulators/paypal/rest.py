@@ -15,7 +15,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -45,6 +45,8 @@ class Rest:
         self._orders: dict[str, Sale] = {}
         self._asked: dict[str, str] = {}  # PayPal-Request-Id: order
         self._refunds: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, list[Event]] = {}  # by order
+        self._news: list[Event] = []
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
         """Answer a call; returns status and JSON."""
@@ -103,11 +105,10 @@ class Rest:
     def _capture(self, sale: Sale) -> tuple[int, dict[str, Any]]:
         if sale.status == "Declined":
             return _refused(422, "INSTRUMENT_DECLINED")
-        if sale.status not in {"Approved", "Completed"}:
-            return _refused(422, "ORDER_NOT_APPROVED")
-        if sale.status == "Completed":
-            return _refused(422, "ORDER_ALREADY_CAPTURED")
-        sale.status = "Completed"
+        if sale.status != "Approved":
+            return _refused(422, "ORDER_ALREADY_CAPTURED" if sale.status else "ORDER_NOT_APPROVED")
+        sale.status = "Pending" if sale.how == "Pending" else "Completed"
+        self._tell(sale, self.captured(sale, sale.status.upper()))
         return 201, self._shown(sale.rest)
 
     def _refund(self, capture: str, body: dict[str, Any], request_id: str) -> tuple[int, dict[str, Any]]:
@@ -116,7 +117,9 @@ class Rest:
         sale = next((one for one in self._orders.values() if one.txn_id == capture), None)
         if sale is None or sale.status != "Completed":
             return _refused(422, "CAPTURE_FULLY_REFUNDED")
-        amount = body.get("amount") or {"value": sale.fields["amount"], "currency_code": sale.currency}
+        amount = body.get("amount") or {"value": str(sale.left), "currency_code": sale.currency}
+        if Decimal(amount["value"]) > sale.left:
+            return _refused(422, "REFUND_AMOUNT_EXCEEDED")
         done: dict[str, Any] = {
             "id": new_id(),
             "status": "COMPLETED",
@@ -125,11 +128,13 @@ class Rest:
             "links": [],
         }
         self._refunds[request_id] = done
+        sale.give_back(Decimal(amount["value"]))
+        self._tell(sale, self.refunded(sale, Decimal(amount["value"]), id=done["id"]))
         return 201, done
 
     def _shown(self, order_id: str) -> dict[str, Any]:
         sale = self._orders[order_id]
-        captured = sale.status == "Completed"
+        captured = sale.status in {"Completed", "Pending"}
         payments = {"payments": {"captures": [self._resource(sale)]}} if captured else {}
         return {
             "id": order_id,
@@ -144,12 +149,44 @@ class Rest:
         """Return the webhook of a capture; `changes` are of its resource."""
         return self.event(f"PAYMENT.CAPTURE.{event}", {**self._resource(sale), **(changes or {})})
 
-    def refunded(self, sale: Sale, amount: Decimal | None = None, event: str = "REFUNDED") -> Event:
-        """Return the webhook of a refund or a reversal."""
+    def refunded(self, sale: Sale, amount: Decimal | None = None, event: str = "REFUNDED", id: str = "") -> Event:
+        """Return the webhook of a refund, new or with the `id` of one that was made by a call, or of a reversal."""
         value = {"value": str(amount or sale.amount), "currency_code": sale.currency}
         up = [{"rel": "up", "href": f"{self._url}/v2/payments/captures/{sale.txn_id}", "method": "GET"}]
-        about = {"id": new_id(), "amount": value, "custom_id": sale.fields["custom"], "status": "COMPLETED", "links": up}
+        about = {"id": id or new_id(), "amount": value, "custom_id": sale.fields["custom"], "status": "COMPLETED", "links": up}
         return self.event(f"PAYMENT.CAPTURE.{event}", about)
+
+    def news(self) -> list[Event]:
+        """Return the webhooks that are to be sent now."""
+        told, self._news = self._news, []
+        return told
+
+    def decide(self, sale: Sale, what: str) -> bool:
+        """Do to a sale what PayPal decides later, and have its webhook told; False if that cannot be."""
+        match what, sale.status:
+            case "clear" | "deny", "Pending":
+                sale.status = "Completed" if what == "clear" else "Denied"
+                self._tell(sale, self.captured(sale, sale.status.upper()))
+            case "refund" | "refund-half", "Completed":
+                half = (sale.amount / 2).quantize(Decimal("0.01"))
+                amount = min(half, sale.left) if what == "refund-half" else sale.left
+                sale.give_back(amount)
+                self._tell(sale, self.refunded(sale, amount))
+            case "reverse", "Completed":
+                sale.status = "Reversed"
+                self._tell(sale, self.refunded(sale, sale.left, event="REVERSED"))
+            case "again", _ if sale.rest in self._told:
+                self._news += self._told[sale.rest]
+            case "forge", _ if sale.status:
+                real = self.captured(sale)
+                self._news.append(replace(real, body=real.body + b" "))  # not as it was signed
+            case _:
+                return False
+        return True
+
+    def _tell(self, sale: Sale, event: Event) -> None:
+        self._told.setdefault(sale.rest, []).append(event)
+        self._news.append(event)
 
     def event(self, event_type: str, resource: Mapping[str, Any]) -> Event:
         """Return a signed webhook."""
@@ -190,7 +227,7 @@ class Rest:
     def _resource(self, sale: Sale) -> dict[str, Any]:
         return {
             "id": sale.txn_id,
-            "status": "COMPLETED",
+            "status": "PENDING" if sale.status == "Pending" else "COMPLETED",
             "amount": {"value": sale.fields["amount"], "currency_code": sale.currency},
             "custom_id": sale.fields["custom"],
             "invoice_id": sale.fields["custom"],

@@ -102,6 +102,7 @@ class PayPal:
         if path.startswith(("/v1/", "/v2/")):
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             status, said = self.rest.answer(path, headers, body)
+            self._tell_news()
             return Answer(status, json.dumps(said).encode(), "application/json")
         if path == "/checkoutnow":
             sale = self.rest.sale(_form(scope["query_string"]).get("token", ""))
@@ -167,22 +168,23 @@ class PayPal:
         """Do what a button says to a sale of Orders v2; the capture comes from the portal."""
         if what == "pay":
             if sale.status in {"", "Approved", "Declined"}:
-                sale.status = "Declined" if how == "Denied" else "Approved"
+                sale.status, sale.how = "Declined" if how == "Denied" else "Approved", how
             return Answer(303, location=f"{sale.fields['return']}?token={sale.rest}")
-        half = (sale.amount / 2).quantize(Decimal("0.01"))
-        made = {
-            "refund": lambda: self.rest.refunded(sale),
-            "refund-half": lambda: self.rest.refunded(sale, half),
-            "reverse": lambda: self.rest.refunded(sale, event="REVERSED"),
-            "again": lambda: self.rest.captured(sale),
-        }.get(what)
-        if made is None or sale.status != "Completed":
+        if not self.rest.decide(sale, what):
             return Answer(400, pages.note("That cannot be done with this sale."))
-        self._spawn(self._tell(made()))
+        self._tell_news()
         return Answer(303, location="/")
 
-    async def _tell(self, event: Event) -> None:
-        await asyncio.to_thread(post, f"{self._portals[0]}/payments/paypal/webhook/", event.body, event.headers)
+    def _tell_news(self) -> None:
+        """Send the webhooks that there are now."""
+        news = self.rest.news()
+        if news:
+            self._spawn(self._send_webhooks(news))
+
+    async def _send_webhooks(self, events: Sequence[Event]) -> None:
+        url = f"{self._portals[0]}/payments/paypal/webhook/"
+        for event in events:
+            await self._persist(url, event.body, event.headers)
 
     def _notices(self, sale: Sale, how: str) -> list[bytes]:
         """Return what PayPal says of a payment."""
@@ -225,14 +227,18 @@ class PayPal:
         task.add_done_callback(self._sending.discard)
 
     async def _deliver(self, url: str, bodies: list[bytes], manner: Manner) -> None:
-        """Send notices in order; one that is not taken is sent again, as PayPal does, if not for days."""
+        """Send notices in order, a time after the buyer's decision."""
         await asyncio.sleep(manner.delay_s)
         for body in bodies * manner.times:
-            for wait_s in (0.5, 1, 2, 4, 8, 16, 0):
-                status = await asyncio.to_thread(post, url, body)
-                if 200 <= status < 300:
-                    break
-                await asyncio.sleep(wait_s)
+            await self._persist(url, body)
+
+    async def _persist(self, url: str, body: bytes, signed: Mapping[str, str] | None = None) -> None:
+        """Send a notice; one that is not taken is sent again, as PayPal does, if not for days."""
+        for wait_s in (0.5, 1, 2, 4, 8, 16, 0):
+            status = await asyncio.to_thread(post, url, body, signed)
+            if 200 <= status < 300:
+                break
+            await asyncio.sleep(wait_s)
 
 
 def forgeries(world: World, sale: Sale) -> list[bytes]:

@@ -38,6 +38,8 @@ class Sale:
     txn_id: str = field(default_factory=new_id)
     status: str = ""
     rest: str = ""  # its id in Orders v2
+    how: str = ""  # what becomes of the money there: Pending, Denied, or it comes
+    returned: Decimal = Decimal(0)
     notices: list[bytes] = field(default_factory=list)
 
     @property
@@ -49,6 +51,17 @@ class Sale:
     def currency(self) -> str:
         """Of what."""
         return self.fields.get("currency_code", "USD")
+
+    @property
+    def left(self) -> Decimal:
+        """What can still be paid back."""
+        return self.amount - self.returned
+
+    def give_back(self, amount: Decimal) -> None:
+        """Note that a part or all of it was paid back."""
+        self.returned += amount
+        if not self.left:
+            self.status = "Refunded"
 
 
 class World:

@@ -156,6 +156,24 @@ def test_the_demo_password_is_known_to_all_only_while_nobody_else_can_connect(st
     assert stack.make_secrets(state, config.read(state, told)).demo_password == secret
 
 
+@pytest.mark.parametrize(
+    ("shell", "sells", "here"),
+    [
+        ({}, "paypal_standard", True),
+        ({"PORTAL_PAYMENTS": "paypal_orders"}, "paypal_orders", True),
+        ({"PORTAL_PAYMENTS": "off"}, "off", False),
+        ({"PORTAL_PAYMENTS": "paypal_orders", "PORTAL_PAYPAL_CLIENT_ID": "mine"}, "paypal_orders", False),
+    ],
+)
+def test_credits_are_sold_by_the_paypal_to_try_with_unless_the_shell_has_another(
+    state: State, shell: dict[str, str], sells: str, here: bool
+) -> None:
+    told = config.read(state, chosen())
+    env = stack.environment(state, told, shell)
+    assert (env["PORTAL_PAYMENTS"], env.get("PORTAL_PAYPAL_URL") == told.paypal_url) == (sells, here)
+    assert "PORTAL_PAYPAL_URL" not in stack.environment(state, told, shell, own_paypal=False)
+
+
 def test_no_secret_stands_in_the_environment_of_a_process(state: State) -> None:
     told = config.read(state, chosen())
     kept = stack.make_secrets(state, told)
