@@ -58,10 +58,9 @@ def sales(all_of_them: Sequence[Sale]) -> bytes:
 
 
 def _row(sale: Sale) -> str:
-    told = bool(sale.notices) or bool(sale.rest) and sale.status in _AFTERWARDS
     choices = [
         *_AFTERWARDS.get(sale.status, ()),
-        *([("again", "Send all notices again")] if told else []),
+        *([("again", "Send all notices again")] if sale.notices else []),
         ("forge", "Forge"),
     ]
     buttons = "".join(f'<button name="do" value="{what}">{says}</button>' for what, says in choices)

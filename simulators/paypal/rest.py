@@ -186,6 +186,7 @@ class Rest:
 
     def _tell(self, sale: Sale, event: Event) -> None:
         self._told.setdefault(sale.rest, []).append(event)
+        sale.notices.append(event.body)
         self._news.append(event)
 
     def event(self, event_type: str, resource: Mapping[str, Any]) -> Event:
