@@ -144,7 +144,7 @@ class Portal:
 
     def start_worker(self, *, name: str = "worker", wait: bool = True) -> None:
         """Start a Celery worker with the bridge, and wait until the bridge has caught up."""
-        worker = ("-m", "celery", "-A", "iotportal", "worker", "-P", self.pool, "-c", "4", "-Q", "celery,bridge")
+        worker = ("-m", "celery", "-A", "iotportal", "worker", "-P", self.pool, "-c", "18", "-Q", "celery,bridge")
         self._start_django(name, *worker, "-l", "INFO", "-n", f"{name}@bench", PORTAL_BRIDGE="1")
         if wait:
             link = self.valkey()

@@ -10,6 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+# What notifications hold at most (their `lanes`: 14, waiting for others most of the time), and four for all else. A thread begins
+# when it is first needed.
+_THREADS = "18"
 _WORKER = ("-m", "celery", "-A", "iotportal", "worker", "-P", "threads", "--without-mingle", "--without-gossip", "-l", "INFO")
 
 
@@ -26,9 +29,9 @@ PROCESSES = {
     "broker": Process(("manage.py", "run_broker")),
     "broker-auth": Process(("manage.py", "run_broker_auth")),  # with RabbitMQ in the place of `broker`
     # Bridge and tasks in one; where there are more of them, each on its own.
-    "worker": Process((*_WORKER, "-c", "4", "-Q", "celery,bridge", "-n", "portal@%h"), {"PORTAL_BRIDGE": "1"}),
+    "worker": Process((*_WORKER, "-c", _THREADS, "-Q", "celery,bridge", "-n", "portal@%h"), {"PORTAL_BRIDGE": "1"}),
     "bridge": Process((*_WORKER, "-c", "1", "-Q", "bridge", "-n", "bridge@%h"), {"PORTAL_BRIDGE": "1"}),
-    "tasks": Process((*_WORKER, "-c", "4", "-Q", "celery", "-n", "tasks@%h")),
+    "tasks": Process((*_WORKER, "-c", _THREADS, "-Q", "celery", "-n", "tasks@%h")),
     "emulators": Process(("manage.py", "run_emulators")),
     "beat": Process(("-m", "celery", "-A", "iotportal", "beat", "--pidfile=", "-l", "INFO")),
 }

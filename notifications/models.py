@@ -142,7 +142,7 @@ class Notification(models.Model):
             models.CheckConstraint(condition=Q(credits__gte=0), name="notification_credits_not_negative"),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["due_at"], name="notification_due", condition=Q(status="queued")),  # who claims
+            models.Index(fields=["channel", "due_at"], name="notification_due_by", condition=Q(status="queued")),  # who claims
             models.Index(fields=["account", "-created_at", "-id"], name="notification_of_account"),  # the log
             models.Index(fields=["device", "-created_at", "-id"], name="notification_of_device"),  # the device's page
             models.Index(fields=["created_at"], name="notification_by_age"),  # what is too old is dropped

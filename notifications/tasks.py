@@ -6,7 +6,7 @@ import logging
 
 from celery import shared_task
 
-from notifications.services import bell, outbox, retention
+from notifications.services import bell, lanes, outbox, retention
 
 logger = logging.getLogger(__name__)
 
@@ -14,10 +14,19 @@ WAIT_S = 2.0  # how long one that has sent something waits for more
 
 
 @shared_task
-def deliver() -> None:
-    """Send what is due, and wait a moment for more. Whoever brings something from here on calls another worker."""
-    bell.answer()
-    outbox.deliver(wait_s=WAIT_S)
+def deliver(channel: str = "") -> None:
+    """Send what is due on a channel, and wait a moment for more; without one: call a worker for each that has something due.
+
+    Whoever brings something from here on calls another worker.
+    """
+    if not channel:
+        for one in outbox.due():
+            bell.ring(one)
+        return
+    bell.answer(channel)
+    with lanes.place(channel) as is_ours:
+        if is_ours:
+            outbox.deliver(channel, wait_s=WAIT_S)
 
 
 @shared_task

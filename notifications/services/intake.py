@@ -80,8 +80,8 @@ def take(
 
 def announce(notifications: Sequence[Notification]) -> None:
     """Have what was taken sent soon, and shown; after the commit."""
-    if any(one.status == Status.QUEUED for one in notifications):
-        bell.ring()
+    for channel in {one.channel for one in notifications if one.status == Status.QUEUED}:
+        bell.ring(channel)
     tell(notifications)
 
 

@@ -1,7 +1,8 @@
 """Sending what is due: claimed with an expiry, judged, tried, and written down try by try.
 
-A claim moves `due_at` ahead by `CLAIM_S`. A worker that dies holds nothing: once the time is over the row is due again, and a
-worker that comes late with a claim which has passed to another changes nothing but its own attempt.
+Each channel is claimed by itself (`lanes`). A claim moves `due_at` ahead by `CLAIM_S`. A worker that dies holds nothing: once the
+time is over the row is due again, and a worker that comes late with a claim which has passed to another changes nothing but its
+own attempt.
 
 What is lost when a worker is killed: nothing. What can be said twice: what a sender took in the moment between its word and our
 commit, a millisecond or two; a mail goes again with the same Message-ID then, by which mailboxes show it once.
@@ -24,11 +25,10 @@ from notifications.channels.base import PermanentFailure, RefusedHere, Sender, S
 from notifications.events import tell
 from notifications.models import Cause, Channel, Notification, Status
 from notifications.rendering import outgoing
-from notifications.services import bell, choice, consent, digest, limits, payments, quiet, records
+from notifications.services import bell, choice, consent, digest, lanes, limits, payments, quiet, records
 
 logger = logging.getLogger(__name__)
 
-BATCH = 50
 RUN_S = 10
 CLAIM_S = 120
 SEND_S = 30  # the longest that one try takes
@@ -43,7 +43,7 @@ _LIFE = timedelta(hours=6)
 # more than LIMIT says.
 _CLAIM = """
 WITH due AS MATERIALIZED (
-    SELECT id FROM notifications_notification WHERE status = 'queued' AND due_at <= %(now)s
+    SELECT id FROM notifications_notification WHERE status = 'queued' AND channel = %(channel)s AND due_at <= %(now)s
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE notifications_notification AS one SET claim = %(claim)s, claims = LEAST(claims + 1, 1000), due_at = %(until)s
@@ -51,35 +51,46 @@ FROM due WHERE one.id = due.id RETURNING one.id
 """
 
 
-def deliver(*, wait_s: float = 0.0) -> int:
-    """Send all that is due, a batch at a time; returns how many were claimed.
+def due() -> list[str]:
+    """Return the channels on which something is due."""
+    rows = Notification.objects.filter(status=Status.QUEUED, due_at__lte=timezone.now())
+    return list(rows.order_by().values_list("channel", flat=True).distinct())
+
+
+def deliver(channel: str = "", *, wait_s: float = 0.0) -> int:
+    """Send all that is due on a channel, or on one after the other, a batch at a time; returns how many were claimed.
 
     Whoever sent something waits `wait_s` for more before it leaves, its senders open. After `RUN_S` it calls another in its
     place: other work of this worker comes first then.
     """
+    if not channel:
+        return sum(deliver(one, wait_s=wait_s) for one in Channel.values)
     total, ends = 0, time.monotonic() + RUN_S
     with ExitStack() as held:
         desk = Desk(held)
         while time.monotonic() < ends:
-            claimed = claim()
+            claimed = claim(channel)
             if claimed:
                 total += len(claimed)
                 desk.handle(claimed)
                 if desk.is_stuck:  # the next run tries again
                     break
-            elif not (total and wait_s and bell.wait(wait_s)):
+            elif not (total and wait_s and bell.wait(channel, wait_s)):
                 break
         else:
-            bell.ring()
+            bell.ring(channel)
     return total
 
 
-def claim(*, now: datetime | None = None) -> list[Notification]:
-    """Take up to `BATCH` that are due, the longest waiting first; nobody else sends them for `CLAIM_S` seconds."""
+def claim(channel: str, *, now: datetime | None = None) -> list[Notification]:
+    """Take a batch of what is due on a channel, the longest waiting first; nobody else sends it for `CLAIM_S` seconds."""
     now = now or timezone.now()
     mark = uuid4()
     with connection.cursor() as cursor:
-        about: dict[str, Any] = {"claim": mark, "now": now, "until": now + timedelta(seconds=CLAIM_S), "limit": BATCH}
+        about: dict[str, Any] = {
+            "channel": channel, "claim": mark, "now": now, "until": now + timedelta(seconds=CLAIM_S),
+            "limit": lanes.LANES[Channel(channel)].batch,
+        }  # fmt: skip
         cursor.execute(_CLAIM, about)
         ids = [row[0] for row in cursor.fetchall()]
     if not ids:

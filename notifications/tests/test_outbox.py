@@ -23,8 +23,8 @@ from billing.models import Entry
 from billing.services import balance, give_credits, verify_ledger
 from devices.models import Device
 from devices.tests.factories import at_once, make_account, make_user
-from notifications.models import Attempt, Lot, Notification, Recipient, Status, Suppression
-from notifications.services import outbox, records
+from notifications.models import Attempt, Channel, Lot, Notification, Recipient, Status, Suppression
+from notifications.services import lanes, outbox, records
 from notifications.tests.conftest import Ask, MailServer
 
 
@@ -160,7 +160,7 @@ class TestFailures:
         assert [try_.outcome for try_ in one.attempts.all()] == ["temporary"] * 4 + ["accepted"]
 
     def test_a_worker_does_not_spend_its_day_on_a_server_that_is_away(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(outbox, "BATCH", 2)
+        monkeypatch.setattr(lanes.LANES[Channel.EMAIL], "batch", 2)
         for number in range(6):
             ask(message=f"{number}")
         with socket.socket() as closed:
@@ -188,10 +188,10 @@ class TestFailures:
             desk = outbox.Desk(held)
             mail_server.answer = "421 too many over this connection"
             ask()
-            desk.handle(outbox.claim())
+            desk.handle(outbox.claim("email"))
             mail_server.answer = "250 OK"
             later = ask(message="the next one")
-            desk.handle(outbox.claim())
+            desk.handle(outbox.claim("email"))
         assert become(later).status == "sent"
 
     def test_a_refused_mail_keeps_nobody_else_from_theirs(self, ask: Ask, mail_server: MailServer) -> None:
@@ -234,14 +234,14 @@ class TestFailures:
         one = ask()
         with monkeypatch.context() as slow, ExitStack() as held:
             slow.setattr(outbox, "SEND_S", outbox.CLAIM_S)
-            outbox.Desk(held).handle(outbox.claim())
+            outbox.Desk(held).handle(outbox.claim("email"))
         assert (become(one).status, one.claims) == ("queued", 0)
         assert outbox.deliver() == 1
         assert become(one).status == "sent"
 
     def test_a_late_worker_does_not_overrule_the_one_who_came_after(self, ask: Ask) -> None:
         one = ask()
-        (late,) = outbox.claim()
+        (late,) = outbox.claim("email")
         due_now()
         outbox.deliver()
         records.finish(late, Status.FAILED, "gave_up")
@@ -284,7 +284,7 @@ class TestCredits:
         give_credits(account=account, credits=2, reason="Welcome", key="gift")
         mail_server.recipient_answer = "550 no such mailbox"
         one = ask("ops@example.com")
-        late = outbox.claim()
+        late = outbox.claim("email")
         due_now()
         outbox.deliver()
         assert (become(one).status, Lot.objects.get().left) == ("failed", 10)

@@ -146,7 +146,7 @@ class TestTwilio:
 
     def test_a_worker_whose_claim_is_over_sends_no_second_one(self, ask: Ask, phone: str, twilio: Twilio) -> None:
         one = ask(phone)
-        late = outbox.claim()
+        late = outbox.claim("sms")
         Notification.objects.filter(pk=one.pk).update(due_at=timezone.now())
         outbox.deliver()
         with ExitStack() as held:
