@@ -119,7 +119,7 @@ def test_a_notification_is_checked_while_it_is_typed_and_raised_by_the_device(
     submit.click()
     expect(page.locator("#note-email-error")).to_have_text("An e-mail address has an @.")
     page.locator("#note-email").fill("ops@example.com")
-    submit.click()
+    message.press("Enter")
     expect(tile.locator("[data-said]")).to_have_text(re.compile(f"The device raised it in {TOOK}"))
     expect(page.locator("#note-email-error")).to_be_hidden()
 
