@@ -241,6 +241,7 @@ class DeviceList:
 class DevicePage:
     """The page of one device; `more` is what apps on the right show on it, by the names that templates use."""
 
+    user: User
     device: Device
     more: dict[str, object] = field(default_factory=dict)
 

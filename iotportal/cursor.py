@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
 from uuid import UUID
 
+Row = TypeVar("Row")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -38,3 +41,26 @@ class Cursor:
             return cls(_EPOCH + timedelta(microseconds=micros), UUID(bytes=key), back)
         except (struct.error, binascii.Error, ValueError, OverflowError) as error:
             raise BadCursor("This is no cursor.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Rows in the list's order, with the places where it goes on (`next`) and where it came from (`previous`)."""
+
+    rows: list[Row]
+    next: Cursor | None = None
+    previous: Cursor | None = None
+
+
+def page_of(rows: list[Row], limit: int, place: Cursor | None, where: Callable[[Row], tuple[datetime, UUID]]) -> Page[Row]:
+    """Return the page of what was read from `place` on: as it was read, with one row more than `limit` if there are more."""
+    back = place is not None and place.back
+    more, rows = len(rows) > limit, rows[:limit]
+    if back:
+        rows.reverse()
+    after, before = rows and (more or back), rows and (more if back else place)
+    return Page(
+        rows,
+        Cursor(*where(rows[-1])) if after else None,
+        Cursor(*where(rows[0]), back=True) if before else None,
+    )

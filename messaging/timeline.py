@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 
 from devices.models import Device, DeviceEvent, EventKind, since_moved
-from iotportal.cursor import Cursor
+from iotportal.cursor import Cursor, Page, page_of
 from iotportal.words import plural, seconds
 from messaging import reasons
 from messaging.models import PresenceChange, PresenceState
@@ -53,13 +53,7 @@ class Line:
         return _TONES.get(self.kind, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """A page, newest first, with the cursors to what is older (`next`) and newer (`previous`)."""
-
-    rows: list[Line]
-    next: Cursor | None = None
-    previous: Cursor | None = None
+Lines = Page[Line]  # newest first, with the cursors to what is older (`next`) and newer (`previous`)
 
 
 def timeline(device: Device, cursor: str | None = None, limit: int = 50) -> Lines:
@@ -82,16 +76,7 @@ def _page(sources: list[_Source], device: Device, text: str | None, limit: int) 
     back = place is not None and place.back
     parts = [islice(source(device, place), limit + 1) for source in sources]
     rows = list(islice(heapq.merge(*parts, key=lambda line: line.key, reverse=not back), limit + 1))
-    more, rows = len(rows) > limit, rows[:limit]
-    if back:
-        rows.reverse()
-    older = rows and (more or back)
-    newer = rows and (more if back else place)
-    return Lines(
-        rows,
-        Cursor(rows[-1].time, rows[-1].id) if older else None,
-        Cursor(rows[0].time, rows[0].id, back=True) if newer else None,
-    )
+    return page_of(rows, limit, place, lambda line: (line.time, line.id))
 
 
 def _changes(device: Device, place: Cursor | None) -> Iterable[Line]:

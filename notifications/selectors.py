@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -9,10 +10,11 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from devices.models import Device
-from iotportal.cursor import Cursor
+from iotportal.cursor import Cursor, page_of
 from messaging.selectors import account_ids
-from notifications.models import Notification
+from notifications.models import Channel, Notification
 from notifications.reasons import in_words
+from notifications.services import browsers
 
 _FLAGS = {
     "queued": ("to", "queued"), "sent": ("live", "sent"), "delivered": ("live", "delivered"), "failed": ("bad", "failed"),
@@ -38,6 +40,7 @@ class Line:
     """A notification as a list shows it."""
 
     one: Notification
+    to: str  # whom, in the words of who reads it
     flag: tuple[str, str]
     icon: str
     why: str
@@ -56,34 +59,32 @@ class Page:
 def log(user: User, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page:
     """Return a page of what was said in all accounts of a user. Raises iotportal.cursor.BadCursor."""
     place = Cursor.parse(cursor) if cursor else None
-    back = place is not None and place.back
     found = _beyond(_wanted(Notification.objects.filter(account__in=account_ids(user)), wanted), place)
-    order = ("created_at", "id") if back else ("-created_at", "-id")
+    order = ("created_at", "id") if place and place.back else ("-created_at", "-id")
     rows = list(found.select_related("device", "account").order_by(*order)[: limit + 1])
-    more, rows = len(rows) > limit, rows[:limit]
-    if back:
-        rows.reverse()
-    older, newer = rows and (more or back), rows and (more if back else place)
-    return Page(
-        [line(one) for one in rows],
-        Cursor(rows[-1].created_at, rows[-1].id) if older else None,
-        Cursor(rows[0].created_at, rows[0].id, back=True) if newer else None,
-    )
+    page = page_of(rows, limit, place, lambda one: (one.created_at, one.id))
+    return Page(lines(page.rows, user), page.next, page.previous)
 
 
-def of_device(device: Device, limit: int = 5) -> list[Line]:
+def of_device(device: Device, reader: User, limit: int = 5) -> list[Line]:
     """Return the newest of a device, since this account has it."""
     found = Notification.objects.filter(device=device, account=device.account_id).select_related("device")
-    return [line(one) for one in found[:limit]]
+    return lines(found[:limit], reader)
 
 
-def line(one: Notification) -> Line:
-    """Return what a list says of a notification."""
+def lines(found: Iterable[Notification], reader: User) -> list[Line]:
+    """Return what a list says of notifications to somebody who may see them."""
+    found = list(found)
+    pushed = browsers.in_words(reader, [(one.account_id, one.address) for one in found if one.channel == Channel.PUSH])
+    return [_line(one, pushed.get((one.account_id, one.address)) or one.recipient) for one in found]
+
+
+def _line(one: Notification, to: str) -> Line:
     took = (one.sent_at - one.asked_at).total_seconds() * 1000 if one.sent_at else None
     flag = _FLAGS[one.status]
     if one.status == "queued" and one.tries:
         flag = ("warn", "trying again")
-    return Line(one, flag, ICONS[one.channel], in_words(one.reason), took)
+    return Line(one, to, flag, ICONS[one.channel], in_words(one.reason), took)
 
 
 def _wanted(rows: QuerySet[Notification], wanted: Filter) -> QuerySet[Notification]:

@@ -6,6 +6,7 @@ from django.db.models import QuerySet, Sum
 
 from accounts.models import Account
 from billing.models import Entry, LedgerAccount
+from iotportal.cursor import Cursor, Page, page_of
 
 
 def movements(account: Account) -> QuerySet[Entry]:
@@ -13,6 +14,17 @@ def movements(account: Account) -> QuerySet[Entry]:
     mine = LedgerAccount.objects.filter(owner=account)
     found = Entry.objects.filter(postings__account__in=mine)
     return found.annotate(moved=Sum("postings__amount")).select_related("payment__order").order_by("-pk")
+
+
+def page_of_movements(account: Account, cursor: str | None = None, limit: int = 20) -> Page[Entry]:
+    """Return a page of what moved the credits of an owner, the newest first. Raises iotportal.cursor.BadCursor."""
+    place = Cursor.parse(cursor) if cursor else None
+    found = movements(account)  # by id, which is as old as the entry
+    if place and place.back:
+        found = found.filter(pk__gt=place.id).order_by("pk")
+    elif place:
+        found = found.filter(pk__lt=place.id)
+    return page_of(list(found[: limit + 1]), limit, place, lambda one: (one.at, one.pk))
 
 
 def debt(account: Account) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 
 import pytest
 import redis
@@ -17,7 +19,7 @@ from accounts.hooks import account_exported
 from accounts.models import Account, Membership, Role
 from billing.charts import usage_chart
 from billing.models import Usage, VatRate
-from billing.services import spend_credits
+from billing.services import give_credits, spend_credits
 from billing.services.usage import Day, days_of, record_usage
 from billing.tests.conftest import make_account
 from billing.tests.helpers import with_credits
@@ -67,6 +69,26 @@ def test_the_subscription_shows_use_prices_and_what_moved_credits(pay_pal: Sandb
     for said in ("504", "42", "+500", "+7", "-3", "Welcome", "Message to a device", "free to your own people", "<rect"):
         assert said in page
     assert "style=" not in page
+
+
+def test_what_moved_credits_is_paged_without_loss(alice: Account, bob: Account) -> None:
+    for number in range(45):
+        give_credits(account=alice, credits=1, reason=f"Gift {number:02}", key=f"gift-{number}")
+    client, url = browser(alice), f"/account/billing/{alice.pk}/"
+
+    def turn(page: str, rel: str) -> str:
+        link = re.search(rf'rel="{rel}" href="([^"#]+)#moved-h"', page)
+        return client.get(url + unescape(link[1])).content.decode() if link else ""
+
+    first = client.get(url).content.decode()
+    second = turn(first, "next")
+    third = turn(second, "next")
+    pages = [re.findall(r"Gift (\d\d)", page) for page in (first, second, third, turn(third, "prev"))]
+    assert pages[0] + pages[1] + pages[2] == [f"{number:02}" for number in reversed(range(45))]
+    assert (pages[3], turn(first, "prev"), turn(third, "next")) == (pages[1], "", "")
+    assert "Gift" not in browser(bob).get(f"/account/billing/{bob.pk}/").content.decode()
+    cut = client.get(f"{url}?cursor=nonsense")
+    assert (cut.status_code, "Gift 44" in cut.content.decode()) == (400, True)
 
 
 def test_an_account_without_messages_left_is_told_what_to_do(alice: Account, pay_pal: Sandbox) -> None:

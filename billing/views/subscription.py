@@ -22,8 +22,9 @@ from billing.forms import LowBalanceForm, PromoCodeForm
 from billing.models import Order
 from billing.services import low_balance, orders, promo_codes, statements, usage
 from iotportal.csv_text import csv_lines
+from iotportal.cursor import BadCursor
 
-_MOVEMENTS, _PAGE = 20, 25
+_PAGE = 25
 
 
 @login_required
@@ -58,6 +59,11 @@ def subscription_page(
     """Show the subscription, with what is wrong with a form of it that was sent."""
     membership = access_membership(request.user, account_id)
     account, may_buy = membership.account, role_may(membership.role, Action.BILLING)
+    bad = bool(low_form or promo_form)
+    try:
+        movements = statements.page_of_movements(account, request.GET.get("cursor")) if may_buy else None
+    except BadCursor:  # a link that somebody cut off: the first page is what it can show
+        movements, bad = statements.page_of_movements(account), True
     found = services.subscription(account.pk, time_zone=account.time_zone)
     context = {
         **AREA,
@@ -67,14 +73,14 @@ def subscription_page(
         "debt": services.debt(account),
         "chart": usage_chart(usage.days_of(account.pk, used=found.used, today=found.today)),
         "prices": services.prices_now(),
-        "movements": statements.movements(account)[:_MOVEMENTS] if may_buy else None,
+        "movements": movements,
         "may_buy": may_buy,
         "for_sale": providers.current() is not None,
         "promo_form": promo_form or PromoCodeForm(),
         "waiting": promo_codes.waiting(account) if may_buy else None,
         "low_form": low_form or LowBalanceForm(initial={"below": low_balance.threshold(account)}),
     }
-    return render(request, "billing/subscription.html", context, status=400 if low_form or promo_form else 200)
+    return render(request, "billing/subscription.html", context, status=400 if bad else 200)
 
 
 @login_required

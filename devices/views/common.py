@@ -56,7 +56,7 @@ def device_page(request: AuthedRequest, device: Device, **forms: Form) -> HttpRe
     context["profile_form"] = forms.get("profile_form") or ProfileForm(
         initial={"profile": device.profile}, auto_id="kind-%s", profiles=selectors.profiles_of(device.account)
     )
-    page = selectors.DevicePage(device)
+    page = selectors.DevicePage(request.user, device)
     hooks.device_shown(page)
     context |= page.more
     context |= {"password": selectors.secret_of(device), "passwords": settings.DEVICE_PASSWORDS}

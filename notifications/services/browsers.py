@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from uuid import UUID, uuid4
 
 import requests
@@ -19,6 +20,7 @@ from iotportal import outward
 from notifications.models import Browser
 
 PER_USER = 20
+_NAMED = 3  # of a person's browsers
 _AUTH_BYTES = 16  # RFC 8291, 3.2
 
 
@@ -122,3 +124,34 @@ def places(asked: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
         members = {(account, user.hex) for account, user in rows.values_list("account", "user__uuid")}
         found |= people & members
     return found
+
+
+def in_words(reader: User, asked: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], str]:
+    """Return what pairs of account and push address are called for who reads it: their own browsers by name, others' by whose."""
+    if not asked:
+        return {}
+    owners: dict[UUID, set[UUID]] = defaultdict(set)
+    people: dict[tuple[UUID, str], str] = {}
+    rows = Membership.objects.filter(account__in={account for account, _ in asked}).filter(
+        Q(role=Role.OWNER) | Q(user__uuid__in={UUID(hex=address) for _, address in asked})
+    )
+    for account, role, key, name in rows.values_list("account", "role", "user__uuid", "user__username"):
+        people[account, key.hex] = f"{name}’s browsers"
+        if role == Role.OWNER:
+            owners[account].add(key)
+    own = _names(reader)
+
+    def words(account: UUID, address: str) -> str:
+        if address == reader.uuid.hex or (address == account.hex and owners[account] == {reader.uuid}):
+            return own
+        return "the owners’ browsers" if address == account.hex else people.get((account, address), "somebody’s browsers")
+
+    return {one: words(*one) for one in asked}
+
+
+def _names(user: User) -> str:
+    """Name a person's browsers to themselves."""
+    names = list(dict.fromkeys(user.browsers.values_list("name", flat=True)))
+    if len(names) > _NAMED:
+        names[_NAMED - 1 :] = [f"{len(names) - _NAMED + 1} more"]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "your browsers"

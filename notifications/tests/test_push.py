@@ -14,6 +14,7 @@ from pytest_django import Settings
 from accounts.exports import Export
 from accounts.models import Account, Role, User
 from billing.services import give_credits
+from devices.models import Device
 from devices.tests.factories import make_account, make_member
 from iotportal.embedded import pushcatcher
 from iotportal.embedded.pushcatcher import PushBrowser
@@ -137,6 +138,27 @@ class TestSending:
         vera = make_member(account, "vera", Role.VIEWER)
         service.switch_on(vera)
         assert after(ask(f"push:{vera.uuid.hex}")) == ("sent", "")
+
+    def test_pages_name_ones_own_browsers_and_of_others_only_whose_they_are(
+        self, ask: Ask, alice: User, account: Account, device: Device, service: PushService
+    ) -> None:
+        vera, stranger = make_member(account, "vera", Role.VIEWER), make_account("bob").members.get()
+        for user, name in ((alice, "Firefox on Linux"), (vera, "Chrome on Android"), (stranger, "Safari on iPhone")):
+            service.switch_on(user, user.username)
+            user.browsers.update(name=name)
+        asked = [ask("push:"), *(ask(f"push:{user.uuid.hex}") for user in (alice, vera, stranger))]
+        seen = {alice: ["Firefox on Linux", "Firefox on Linux", "vera’s browsers", "somebody’s browsers"],
+                vera: ["the owners’ browsers", "alice’s browsers", "Chrome on Android", "somebody’s browsers"]}  # fmt: skip
+        for reader, words in seen.items():
+            client = Client()
+            client.force_login(reader)
+            pages = [client.get(f"/notifications/{one.hex}/").content.decode() for one in asked]
+            assert [f"To {said}" in page for said, page in zip(words, pages, strict=True)] == [True] * 4
+            for url in ("/notifications/", f"/devices/{device.hex}/", f"/devices/{device.hex}/control/"):
+                page = client.get(url).content.decode()
+                assert [said in page for said in words] == [True] * 4
+                assert "Safari on iPhone" not in page
+            assert ("Chrome on Android" in pages[2]) == (reader == vera)
 
     def test_where_it_leads_is_checked_again_when_it_is_sent(
         self, ask: Ask, alice: User, service: PushService, settings: Settings

@@ -53,7 +53,7 @@ def detail(request: AuthedRequest, notification_id: str) -> HttpResponse:
     context = {
         **AREA,
         "one": one,
-        "line": selectors.line(one),
+        "line": selectors.lines([one], request.user)[0],
         "attempts": one.attempts.all(),
         "key": get_random_string(12),
         "cost": estimates.sentences([again])[0],

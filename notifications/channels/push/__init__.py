@@ -116,7 +116,7 @@ def _failure(browser: Browser, error: WebPushException) -> SendFailure:
     status = error.response.status_code if error.response is not None else 0
     if status in _GONE:
         browsers.gone(browser)
-        return PermanentFailure("no_browser", f"{status}: {browser.name} is switched off")
+        return PermanentFailure("no_browser", f"{status}: the browser is switched off")
     if status in {408, 429} or status >= 500:
         return TemporaryFailure("server_away", str(status))
     return PermanentFailure("refused_by_server", str(status or type(error).__name__))
