@@ -1,5 +1,6 @@
 """The one door to a device and to a profile: nobody gets one without the question "may this user?"."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -56,8 +57,8 @@ def parse_device_id(value: str) -> UUID | None:
         return None
 
 
-def access_device(user: User, device_id: UUID | str, action: Action = Action.READ) -> Device:
-    """Return the live device if `user` may do `action` with it.
+def access_device(user: User, device_id: UUID | str, action: Action = Action.READ, *, beside: Sequence[str] = ()) -> Device:
+    """Return the live device if `user` may do `action` with it; `beside` names what of it is read in the same query.
 
     Raises:
         Http404: there is no such device, or it is another's; both look the same.
@@ -65,7 +66,7 @@ def access_device(user: User, device_id: UUID | str, action: Action = Action.REA
     """
     key = parse_device_id(device_id) if isinstance(device_id, str) else device_id
     role = Membership.objects.filter(user=user, account_id=OuterRef("account_id")).values("role")
-    live: QuerySet[Device] = Device.objects.live().select_related("account", "own_profile")
+    live: QuerySet[Device] = Device.objects.live().select_related("account", "own_profile", *beside)
     device = live.annotate(role=Subquery(role)).filter(pk=key).first() if key else None
     if device is None or device.role is None:
         raise Http404("No such device.")

@@ -191,8 +191,12 @@ def commands(
 
 def newest(model: type[Model], user: User, wanted: MessageFilter, *, limit: int, scan: int) -> list[Model]:
     """Return the newest of the user's rows, looking at `scan` of them at most: a page that is not gone on from."""
-    found = [_models(model)(*scope.page("DESC", limit, scan)) for scope in scopes(model, user, wanted)]
-    return list(islice(heapq.merge(*found, key=_key, reverse=True), limit))
+    return _newest(scopes(model, user, wanted), _models(model), limit, scan)
+
+
+def newest_lines(user: User, wanted: MessageFilter, *, limit: int, scan: int) -> list[Line]:
+    """Return the newest of the user's messages as `newest` does, without models."""
+    return _newest(scopes(Message, user, wanted), _lines, limit, scan)
 
 
 def count_messages(user: User, wanted: MessageFilter) -> Count:
@@ -308,6 +312,10 @@ def _models(model: type[Model]) -> Callable[[str, _Params], list[Model]]:
 
 def _lines(sql: str, params: _Params) -> list[Line]:
     return rows(Line, f"SELECT {', '.join(Line._fields)} FROM ({sql}) f", params)  # noqa: S608  # constants; its order is kept
+
+
+def _newest(found: Iterable[Scope], read: Callable[[str, _Params], list[Row]], limit: int, scan: int) -> list[Row]:
+    return list(islice(heapq.merge(*(read(*scope.page("DESC", limit, scan)) for scope in found), key=_key, reverse=True), limit))
 
 
 def _page(
@@ -508,11 +516,11 @@ def recent_round_trips(device_ids: Sequence[UUID], now: datetime) -> dict[UUID, 
         SELECT d.id, array_agg(c.ms ORDER BY c.time)
         FROM devices_device d CROSS JOIN LATERAL (
             SELECT time, CASE WHEN outcome <> 'timeout' THEN coalesce(delivered_ms, answered_ms) END AS ms
-            FROM messaging_command WHERE device_id = d.id AND time > %s AND time >= coalesce(d.moved_at, '-infinity')
+            FROM messaging_command WHERE device_id = d.id AND time BETWEEN %s AND %s AND time >= coalesce(d.moved_at, '-infinity')
                 AND outcome NOT IN ('abandoned', 'disconnected')
-            ORDER BY time DESC, id DESC LIMIT %s
+            ORDER BY time DESC, id DESC LIMIT (SELECT %s)
         ) c WHERE d.id = ANY(%s) GROUP BY d.id
-    """
+    """  # the latest time leaves out partitions to come, the limit as a SELECT is not weighed against the average device's few
     with connection.cursor() as db:
-        db.execute(sql, [now - RECENT, RECENT_POINTS, list(device_ids)])
+        db.execute(sql, [now - RECENT, now + RECENT, RECENT_POINTS, list(device_ids)])
         return {row[0]: RoundTrips(tuple(row[1])) for row in db.fetchall()}

@@ -23,8 +23,8 @@ from iotportal.words import seconds
 from messaging import own_tiles
 from messaging.dialling import COUNTRIES
 from messaging.gateway.core import CommandResult
-from messaging.models import Direction, Message, Reading
-from messaging.selectors import MessageFilter, newest
+from messaging.models import Reading
+from messaging.selectors import Line, MessageFilter, newest_lines
 
 CONSOLE_LINES = 60
 LOOK_BACK = 2000  # messages or commands of the device that are looked through for a tile's past
@@ -316,12 +316,12 @@ def console(user: User, device: Device, tile: Tile) -> list[ConsoleLine]:
     """Return what went to and came from the UART, oldest first."""
     api = tile.set or tile.apis[0]
     wanted = MessageFilter(device_id=device.pk, api=api.name)
-    return [console_line(one) for one in reversed(newest(Message, user, wanted, limit=CONSOLE_LINES, scan=LOOK_BACK))]
+    return [console_line(one) for one in reversed(newest_lines(user, wanted, limit=CONSOLE_LINES, scan=LOOK_BACK))]
 
 
-def console_line(message: Message) -> ConsoleLine:
+def console_line(message: Line) -> ConsoleLine:
     """Take the text out of a message; broken JSON is shown as it came."""
-    return ConsoleLine(message.pk.hex, message.time, str(Direction(message.direction)), uart_text(message.payload))
+    return ConsoleLine(message.id.hex, message.time, message.direction, uart_text(message.payload))
 
 
 def uart_text(payload: str) -> str:

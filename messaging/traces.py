@@ -128,8 +128,11 @@ def _wide(c: Command, end: float, silent: bool) -> Drawing:
 
 
 def rail(device: Device, first: Sequence[Command] = ()) -> list[Trace]:
-    """Return the device's last commands, newest first; `first` are those that the bridge may not have written yet."""
-    sql = "SELECT * FROM messaging_command WHERE device_id = %s ORDER BY time DESC, id DESC LIMIT %s"
-    stored = Command.objects.raw(sql, [device.pk, RAIL])
+    """Return the device's last commands in its account, newest first.
+
+    `first` are those that the bridge may not have written yet. What was sent before the device was claimed is another's.
+    """
+    sql = "SELECT * FROM messaging_command WHERE device_id = %s AND account_id = %s ORDER BY time DESC, id DESC LIMIT %s"
+    stored = Command.objects.raw(sql, [device.pk, device.account_id, RAIL])
     known: dict[UUID, Command] = {command.pk: command for command in [*first, *stored]}
     return [trace(command) for command in sorted(known.values(), key=lambda one: (one.time, one.pk), reverse=True)[:RAIL]]

@@ -68,8 +68,10 @@ def log(user: User, wanted: Filter, cursor: str | None = None, limit: int = 50) 
 
 def of_device(device: Device, reader: User, limit: int = 5) -> list[Line]:
     """Return the newest of a device, since this account has it."""
-    found = Notification.objects.filter(device=device, account=device.account_id).select_related("device")
-    return lines(found[:limit], reader)
+    found = list(Notification.objects.filter(device=device, account=device.account_id)[:limit])
+    for one in found:
+        one.device = device
+    return lines(found, reader)
 
 
 def lines(found: Iterable[Notification], reader: User) -> list[Line]:

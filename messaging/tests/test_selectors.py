@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from accounts.models import Account, Membership, Role, User
 from devices.models import Device
@@ -13,6 +16,7 @@ from messaging import selectors
 from messaging.models import Outcome
 from messaging.selectors import BadCursor, Cursor, MessageFilter, Page
 from messaging.tests.history import asked, exchange, many, now, said
+from messaging.traces import rail
 
 pytestmark = pytest.mark.django_db
 
@@ -197,6 +201,32 @@ def test_it_draws_the_latest_round_trips_of_each_device(alice: User, account: Ac
     assert trips[pump.pk].median == 28.0
 
 
+def test_the_round_trips_of_a_busy_device_among_many_quiet_ones_are_not_read_one_and_all(pump: Device) -> None:
+    busy = """
+        INSERT INTO messaging_command (id, time, account_id, device_id, api, payload, outcome, timeout_s)
+        SELECT gen_random_uuid(), now() - n * interval '0.1 s', %s, CASE WHEN n %% 2 = 0 THEN %s ELSE gen_random_uuid() END,
+            'get_status', '{}', 'answered', 5 FROM generate_series(1, 2000) n
+    """
+    plans: list[dict[str, Any]] = []
+
+    def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql, params, many, context)
+        plans.append(context["cursor"].fetchone()[0][0]["Plan"])
+        return execute(sql, params, many, context)
+
+    with connection.cursor() as db:
+        db.execute(busy, [pump.account_id, pump.pk])
+        db.execute("ANALYZE messaging_command")
+    with connection.execute_wrapper(explain):
+        assert len(selectors.recent_round_trips([pump.pk], now())[pump.pk].points) == 44
+    assert max(rows_of(plans[0])) == 44
+
+
+def rows_of(plan: dict[str, Any]) -> list[float]:
+    """Return how many rows each step of a plan gave."""
+    return [plan["Actual Rows"], *(rows for step in plan.get("Plans", ()) for rows in rows_of(step))]
+
+
 def test_a_claim_parts_names_commands_and_round_trips(alice: User, account: Account, pump: Device) -> None:
     exchange(pump, "get_gpio", '{"number": 4}', '{"value": 0}', now() - timedelta(minutes=2))
     bob = make_user("bob")
@@ -204,6 +234,7 @@ def test_a_claim_parts_names_commands_and_round_trips(alice: User, account: Acco
     claimed = claim_device(user=bob, code=code)
     exchange(claimed, "get_gpio", '{"number": 4}', '{"value": 1}', now())
     assert len(selectors.recent_round_trips([pump.pk], now())[pump.pk].points) == 1
+    assert [one.command.account_id for one in rail(claimed)] == [claimed.account_id]
     for user, owner, name in ((alice, account, None), (bob, claimed.account, "Pump")):
         page = selectors.messages(user, MessageFilter()).rows
         assert {command.account_id for command in selectors.commands_around(page)} == {owner.pk}

@@ -47,7 +47,7 @@ TO_KINDS = {"email": "Email", "sms": "SMS", "device": "Device", "push": "Push", 
 @never_cache
 def control(request: AuthedRequest, device_id: str) -> HttpResponse:
     """Show a device and everything it can be asked."""
-    return page_of(request, access_device(request.user, device_id))
+    return page_of(request, access_device(request.user, device_id, beside=["presence"]))
 
 
 @login_required
