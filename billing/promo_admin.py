@@ -21,6 +21,7 @@ from billing.services import promo_codes
 
 _LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that is taken for another
 _SHOWN = 20
+_TOO_FEW = "At least 1, and not fewer than there were already. Leave it empty for no limit; to stop the code, set when it ends."
 _LONG = 12  # 59 random bits
 
 
@@ -49,6 +50,12 @@ class PromoCodeForm(ModelForm):  # type: ignore[type-arg]  # generic to the type
         help_text="4 to 32 letters and digits; capitals, spaces and hyphens do not matter. Empty: one that nobody guesses.",
     )
 
+    class Meta:
+        help_texts: ClassVar = {
+            "max_uses": "By all accounts together. Empty: no limit but that of each account. Not 0: to stop a code, let it end.",
+            "max_uses_per_account": "1 to 1,000. A person who is in several accounts has so many in all of them.",
+        }
+
     def clean_code(self) -> str:
         """Bring it to the form in which codes are compared."""
         typed: str = self.cleaned_data["code"]
@@ -65,7 +72,7 @@ class PromoCodeForm(ModelForm):  # type: ignore[type-arg]  # generic to the type
         """Refuse fewer than there were; the database has the last word."""
         most: int | None = self.cleaned_data["max_uses"]
         if most is not None and most < max(1, self.instance.used):
-            raise ValidationError("At least 1, and not fewer than there were already.")
+            raise ValidationError(_TOO_FEW)
         return most
 
 

@@ -117,6 +117,7 @@ class Notification(models.Model):
     judged_at = models.DateTimeField(null=True, blank=True)  # counted against the limits, and paid
     credits = models.IntegerField(default=0)
     paid = models.BooleanField(default=False)  # for itself or out of a lot; False again once that was given back
+    shared = models.BooleanField(null=True)  # paid together with others, so its place is what is given back; None: not known
 
     objects = NotificationQuerySet.as_manager()
 

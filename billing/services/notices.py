@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.limits import Limit
 from billing import providers
 from billing.models import Order, PaymentNotice
 from billing.providers import NotForUs, ProviderUnavailable, Report
@@ -33,18 +34,38 @@ MAX_BYTES = 32 * 1024  # an IPN has about 2 kB, a webhook 4
 _LEFT_OPEN = timedelta(seconds=30)  # for so long, whoever received a notice may still be at it
 _GIVEN_UP = timedelta(days=4)  # until when a provider itself repeats a notice
 _REFUSED_KEPT = timedelta(days=30)
+# Anybody can send us something, so what no provider has said to be its own has bounds: 2.4 GB of refused ones at the very most,
+# where each is as large as one can be, and 160 MB of open ones.
+REFUSED = Limit("payment_notice_refused", "100/h/key")
+OPEN_KEPT = 5_000
 _BATCH = 200
 _SWEEP_S = 30.0  # so long at the most a run of the job asks a provider that does not answer
+
+
+class NotKept(Exception):
+    """The provider says that it did not send it, and there was too much of that of late to keep this one as well."""
 
 
 def receive_notice(*, provider: str, body: bytes, headers: dict[str, str], address: str | None) -> PaymentNotice:
     """Keep what came in, ask the provider about it, and do what follows from it.
 
+    While very much is open, it is asked about first, and kept if it is the provider's.
+
     Raises:
-        ProviderUnavailable: it could not be verified now; it is kept, and to be sent or looked at again.
+        ProviderUnavailable: it could not be verified now; it is to be sent again, and, if it is kept, looked at again.
+        NotKept: it is nobody's, one of too many.
     """
-    notice = PaymentNotice.objects.create(provider=provider, body=body, headers=headers, address=address)
-    return process_notice(notice)
+    notice = PaymentNotice(provider=provider, body=body, headers=headers, address=address)
+    if PaymentNotice.objects.filter(outcome=Outcome.OPEN)[:OPEN_KEPT].count() >= OPEN_KEPT:
+        if not providers.provider_named(provider).verify(notice):
+            raise NotKept
+        notice.verification = Verification.VERIFIED
+    notice.save(force_insert=True)
+    process_notice(notice)
+    if notice.verification == Verification.REFUSED and not REFUSED.allow("all"):
+        notice.delete()
+        raise NotKept
+    return notice
 
 
 def receive_return(*, order: Order, payment: str, address: str | None) -> PaymentNotice | None:

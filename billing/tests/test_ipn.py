@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
+from accounts.limits import Limit
 from accounts.models import Account
 from billing.models import LedgerAccount, Order, PaymentNotice, PaymentTransaction, Receipt
-from billing.services import FollowsPayment, balance, credits_of, reverse_entry, spend_credits, verify_ledger
+from billing.services import FollowsPayment, balance, credits_of, notices, reverse_entry, spend_credits, verify_ledger
 from billing.services.notices import MAX_BYTES, forget_old_notices, forget_refused_notices, process_open_notices
 from billing.tests.helpers import total
 from billing.tests.paypal import Sandbox, order_of, tell
@@ -212,6 +213,26 @@ def test_what_is_too_large_is_not_kept(db: None, pay_pal: Sandbox) -> None:
     answer = Client().post(reverse("billing:ipn"), b"x" * (MAX_BYTES + 1), content_type="application/x-www-form-urlencoded")
     assert (answer.status_code, PaymentNotice.objects.count()) == (413, 0)
     assert Client().get(reverse("billing:ipn")).status_code == 405
+
+
+def test_a_flood_of_forgeries_is_not_kept_and_hides_no_payment(
+    pay_pal: Sandbox, alice: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "REFUSED", Limit("payment_notice_refused", "2/h/key"))
+    monkeypatch.setattr(notices, "OPEN_KEPT", 2)
+    real = pay_pal.world.payment(pay_pal.sale(order_of(alice)))
+
+    def send(body: bytes) -> int:
+        return Client().post(reverse("billing:ipn"), body, content_type="application/x-www-form-urlencoded").status_code
+
+    assert [send(b"forged=%d" % number) for number in range(4)] == [200, 200, 429, 429]
+    settings.PAYPAL_URL = "http://127.0.0.1:9"
+    assert [send(b"open=%d" % number) for number in range(4)] == [503] * 4
+    assert sorted(PaymentNotice.objects.values_list("outcome", flat=True)) == ["open", "open", "rejected", "rejected"]
+    settings.PAYPAL_URL = pay_pal.url
+    assert (send(b"forged=more"), send(real), balance(alice)) == (429, 200, 500)
+    assert PaymentNotice.objects.get(outcome="applied").verification == "verified"
+    assert PaymentNotice.objects.count() == 5
 
 
 def test_an_order_opens_its_owners_credits(alice: Account, pay_pal: Sandbox) -> None:

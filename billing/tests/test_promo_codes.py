@@ -305,6 +305,7 @@ def form(**changes: object) -> dict[str, object]:
 
 
 def test_an_operator_makes_codes_and_sees_who_redeemed_them(root: Client, alice: Account) -> None:
+    assert "Empty: no limit but that of each account. Not 0" in root.get(f"{CODES}add/").content.decode()
     root.post(f"{CODES}add/", form(code="summer-2026", credits=100, max_uses=2))
     root.post(f"{CODES}add/", form(percent=10))
     made = PromoCode.objects.order_by("pk")

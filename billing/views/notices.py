@@ -45,4 +45,6 @@ def _take(request: HttpRequest, provider: Provider, headers: dict[str, str]) -> 
         notices.receive_notice(provider=provider, body=request.body, headers=headers, address=address)
     except ProviderUnavailable:
         return HttpResponse(status=503, headers={"Retry-After": "60"})
+    except notices.NotKept:  # no 200, so that the provider says it again should it have been wrong
+        return HttpResponse(status=429, headers={"Retry-After": "3600"})
     return HttpResponse(status=200)

@@ -45,6 +45,7 @@ def device_context(request: AuthedRequest, device: Device) -> dict[str, object]:
         "key_kept": active is not None and active.sealed_key is not None,
         "slug": slug(device),
         "device_host": settings.DEVICE_HOST,
+        "emulators": settings.EMULATORS,
         "device_port": settings.DEVICE_PORT,
     }
 

@@ -17,10 +17,10 @@ import redis.asyncio as redis
 from django.utils import timezone
 
 from devices.downloads import KeyUnavailable
-from messaging.emulators import store
+from iotportal.words import plural
+from messaging.emulators import orders, store
 from messaging.emulators.board import Dials, drift_of, faults_of, make_device, remember
 from messaging.emulators.meter import COUNT_S
-from messaging.emulators.orders import ANSWER_S, CHANNEL
 from messaging.models import Emulator, EmulatorState
 from simulators.console import Console
 from simulators.link import Link, LinkOptions, Shared
@@ -36,6 +36,16 @@ TICK_S = 5.0  # of the clients' keep-alive
 KEEPALIVE_S = 60
 RESET_S = 1.0  # what a board takes to come up
 GOODBYE_S = 5.0
+
+
+def why_not(error: Exception) -> str:
+    """Say on a page why an emulator cannot start, and what to do."""
+    do = "Renew its certificate on the device's page, or run a simulator where the key is."
+    if isinstance(error, KeyUnavailable):
+        return f"The emulator could not start. {error} {do}"
+    if isinstance(error, SettingsError):  # which names files of ours: the log has it
+        return f"The emulator could not start: what the device connects with cannot be used. {do}"
+    return "The emulator could not start: its board as it was kept cannot be made again. Start it anew, with an empty board."
 
 
 class Running:
@@ -167,12 +177,12 @@ class Keeper:
         return False
 
     async def _keep(self, stop: asyncio.Event) -> None:
-        async with self._valkey.pubsub() as orders:
-            await orders.subscribe(CHANNEL)
+        async with self._valkey.pubsub() as heard:
+            await heard.subscribe(orders.CHANNEL)
             stopped = asyncio.create_task(stop.wait())
             work: list[asyncio.Task[None]] = [
                 asyncio.create_task(one)
-                for one in (self._listen(orders), self._look(), self._write(), self._tick(), self._count())
+                for one in (self._listen(heard), self._look(), self._write(), self._tick(), self._count())
             ]
             try:
                 await asyncio.wait({stopped, *work}, return_when=asyncio.FIRST_COMPLETED)
@@ -214,7 +224,7 @@ class Keeper:
             running = Running(row, settings, context, self._shared, self._note)
         except (KeyUnavailable, SettingsError, TypeError, ValueError) as error:  # the latter: a board that cannot be made again
             logger.warning("the emulator of device %s cannot start: %s", name, error)
-            await self._in_database(store.forget, [row.device_id])
+            await self._end([row.device_id], why_not(error))
             return
         self._running[name] = running
         self._note(running)
@@ -224,7 +234,14 @@ class Keeper:
         idle = [one for one in self._running.values() if one.used_at < since]
         if idle:
             logger.info("stopping %d emulators that nobody uses", len(idle))
-            await self._in_database(store.forget, [one.device_id for one in idle])
+            unused = plural(round(self._idle.total_seconds() / 60), "minute")
+            await self._end([one.device_id for one in idle], f"The emulator was stopped: nobody used it for {unused}.")
+
+    async def _end(self, device_ids: list[UUID], why: str) -> None:
+        """Have these run no more, and their pages say why; first the word, as pages look when they are told."""
+        for device_id in device_ids:
+            await self._valkey.set(orders.word_key(device_id), why, ex=orders.WORD_S)
+        await self._in_database(store.forget, device_ids)
 
     def _ids(self) -> Iterator[UUID]:
         return (one.device_id for one in self._running.values())
@@ -262,8 +279,8 @@ class Keeper:
 
     # --- what pages ask ----------------------------------------------------------------------------------------------------
 
-    async def _listen(self, orders: Any) -> None:
-        async for message in orders.listen():
+    async def _listen(self, heard: Any) -> None:
+        async for message in heard.listen():
             if message["type"] == "message":
                 await self._obey(json.loads(message["data"]))
 
@@ -276,5 +293,5 @@ class Keeper:
         await self._save()  # before the answer: the page that asked reads it
         async with self._valkey.pipeline(transaction=False) as pipe:
             pipe.rpush(frame["answer"], said)
-            pipe.expire(frame["answer"], ANSWER_S * 2)
+            pipe.expire(frame["answer"], orders.ANSWER_S * 2)
             await pipe.execute()

@@ -1,7 +1,8 @@
 """What a page asks of the process that runs the emulators, over Valkey, and its answer.
 
 An order is published as JSON and names a list of its own, into which the process puts one text: empty where it was done, else why
-not. A page waits for that, so what it then shows is what the board became.
+not. A page waits for that, so what it then shows is what the board became. Why the process ended an emulator it leaves in Valkey,
+and the page says so until somebody starts it again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from messaging import cache
 CHANNEL = "emulators"
 ANSWER_S = 3  # a process that runs answers within milliseconds
 ANSWER_PREFIX = "emulators:answer:"
+WORD_S = 3600  # for which a page says why its emulator ended
 
 
 class Away(Exception):
@@ -46,6 +48,26 @@ def order(device_id: UUID, do: str, **more: Any) -> None:
         raise Away
     if answer[1]:
         raise Refused(answer[1])
+
+
+def word_key(device_id: UUID) -> str:
+    """Return the key of why a device's emulator ended."""
+    return f"emulators:word:{device_id.hex}"
+
+
+def last_word(device_id: UUID) -> str:
+    """Return why the process ended a device's emulator; "" if it did not. Raises redis.RedisError."""
+    return str(cache.client().get(word_key(device_id)) or "")
+
+
+def forget_word(device_id: UUID) -> None:
+    """Have nothing said any more: it is started anew. Raises redis.RedisError."""
+    cache.client().delete(word_key(device_id))
+
+
+def somebody_listens() -> bool:
+    """Whether a process runs emulators now. Raises redis.RedisError."""
+    return bool(cache.client().pubsub_numsub(CHANNEL)[0][1])
 
 
 def nudge() -> None:

@@ -13,6 +13,8 @@ from devices.models import Device
 from messaging.emulators import meter, orders
 from messaging.models import Emulator, Presence
 
+NONE_HERE = "This portal plays no devices: its operator has switched emulators off (PORTAL_EMULATORS is 0)."
+
 
 class CannotStart(Exception):
     """The emulator was not started; the text says why."""
@@ -22,9 +24,11 @@ def start_emulator(*, user: User, device: Device) -> Emulator:
     """Have the portal play the device for `user`, who may manage it; returns the row, also of one that runs already.
 
     Raises:
-        CannotStart: another emulator of theirs runs, somebody else plays this device, the portal has no key of it, the device
-            itself is connected, too many run, or the account has no time of emulators left.
+        CannotStart: the portal has none, another emulator of theirs runs, somebody else plays this device, the portal has no key
+            of it, the device itself is connected, too many run, or the account has no time of emulators left.
     """
+    if not settings.EMULATORS:
+        raise CannotStart(NONE_HERE)
     certificate = active_certificate(device)
     if certificate is None or certificate.sealed_key is None:
         raise CannotStart("The portal does not keep this device's private key, so it cannot connect in its place.")
@@ -36,7 +40,7 @@ def start_emulator(*, user: User, device: Device) -> Emulator:
     if Presence.objects.filter(device=device, connected=True).exists():
         raise CannotStart("This device is connected now, and the two would push each other out. Switch it off first.")
     if Emulator.objects.count() >= settings.EMULATORS:
-        raise CannotStart(f"All {settings.EMULATORS} emulators of this portal are in use. Try again later.")
+        raise CannotStart(f"All {settings.EMULATORS} emulators of this portal are in use. Try again later, or run a simulator.")
     if not emulator_time(device.account_id).left_s:
         raise CannotStart("All hours of emulators of this month are used.")
     try:
@@ -49,6 +53,7 @@ def start_emulator(*, user: User, device: Device) -> Emulator:
 def _made(user: User, device: Device) -> Emulator:
     now = timezone.now()
     emulator = Emulator.objects.create(user=user, device=device, started_at=now, used_at=now)
+    transaction.on_commit(lambda: orders.forget_word(device.pk), robust=True)
     transaction.on_commit(orders.nudge, robust=True)
     return emulator
 

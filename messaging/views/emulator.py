@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, timedelta
 
 import redis
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.forms import Form
 from django.http import Http404, HttpResponse
@@ -24,8 +25,13 @@ from devices.selectors import lamp
 from messaging.emulators import orders
 from messaging.emulators.board import clock_offset_s, contacts, drift_of
 from messaging.forms import BoardPinForm, FaultsForm, UartLineForm
-from messaging.models import Emulator
+from messaging.models import Emulator, EmulatorState
 from messaging.services import emulators
+
+NOBODY = (
+    "Nothing runs emulators now, so it waits. It starts by itself within seconds once that process is there again "
+    "(manage.py run_emulators); if it does not, tell whoever runs this portal."
+)
 
 
 @login_required
@@ -36,7 +42,7 @@ def emulator_door(request: AuthedRequest) -> HttpResponse:
     mine = Emulator.objects.filter(user=request.user).first()
     if mine is not None:
         return redirect("messaging:emulator", mine.device_id.hex)
-    return render(request, "messaging/emulator_none.html", {"area": "emulator"})
+    return render(request, "messaging/emulator_none.html", {"area": "emulator", "none_here": not settings.EMULATORS})
 
 
 @login_required
@@ -98,6 +104,17 @@ def _touch(request: AuthedRequest, device: Device, do: Callable[[], None]) -> Ht
     return redirect("messaging:emulator", device.hex)
 
 
+def _word(device: Device, running: Emulator | None) -> str:
+    """Return why the device's emulator ended, or that nobody is there to start it."""
+    try:
+        if running is None:
+            return orders.last_word(device.pk)
+        starting = running.state == EmulatorState.STARTING and not running.said
+        return NOBODY if starting and not orders.somebody_listens() else ""
+    except redis.RedisError:  # the page has more to show
+        return ""
+
+
 _FORMS: dict[str, type[Form]] = {"pin": BoardPinForm, "type": UartLineForm, "faults": FaultsForm}
 
 
@@ -107,6 +124,7 @@ def _page(
     """Render the page; `failed` is the form that could not be taken."""
     running = Emulator.objects.filter(device=device).first()
     mine = running if running is not None and running.user_id == request.user.pk else None
+    problem = problem or _word(device, running)
     certificate = active_certificate(device)
     context: dict[str, object] = {
         "area": "emulator",
@@ -117,6 +135,7 @@ def _page(
         "connected": lamp(device) == "on",
         "key_kept": certificate is not None and certificate.sealed_key is not None,
         "problem": problem,
+        "none_here": not settings.EMULATORS,
         "time": emulator_time(device.account_id),
         "type_form": failed if isinstance(failed, UartLineForm) else UartLineForm(auto_id="type-%s"),
     }

@@ -56,19 +56,20 @@ def pay(*, notification: Notification, country: str = "") -> None:
     """
     locked = Notification.objects.select_for_update().select_related("account").get(pk=notification.pk)
     if not locked.paid and locked.status == Status.QUEUED:
-        locked.credits = _take(locked.account, Channel(locked.channel), f"notification:{locked.hex}", country)
+        locked.credits, locked.shared = _take(locked.account, Channel(locked.channel), f"notification:{locked.hex}", country)
         locked.paid = True
-        locked.save(update_fields=["credits", "paid"])
+        locked.save(update_fields=["credits", "shared", "paid"])
     notification.credits, notification.paid = locked.credits, locked.paid
 
 
-def _take(account: Account, channel: Channel, key: str, country: str) -> int:
+def _take(account: Account, channel: Channel, key: str, country: str) -> tuple[int, bool]:
+    """Take one from the lot, or pay for the next lot; returns the credits, and whether it shares what was paid with others."""
     item = _ITEMS[channel]
     lot, _ = Lot.objects.select_for_update().get_or_create(account=account, item=_lot_name(item, country))
     if lot.left:
         lot.left -= 1
         lot.save(update_fields=["left"])
-        return 0
+        return 0, True
     price = price_of(item, country=country)
     credits = cost(item, country=country)
     if price is None or credits is None:
@@ -80,7 +81,7 @@ def _take(account: Account, channel: Channel, key: str, country: str) -> int:
             raise CannotPay("no_credits") from error
     lot.left, lot.per = price.per - 1, price.per
     lot.save(update_fields=["left", "per"])
-    return credits
+    return credits, price.per > 1
 
 
 def quote(*, account_id: UUID, channel: Channel, country: str = "") -> Quote:
@@ -99,7 +100,11 @@ def _lot_name(item: str, country: str) -> str:
 
 
 def give_back(*, notification: Notification, country: str = "") -> None:
-    """Give back what was paid for one that could not be sent, once. Within the transaction that ends it."""
+    """Give back what was paid for one that could not be sent, once. Within the transaction that ends it.
+
+    As it was paid, whatever the price is by now: its credits where they paid for it alone, else its place among those that were
+    paid together.
+    """
     locked = Notification.objects.select_for_update().get(pk=notification.pk)
     if not locked.paid:
         return
@@ -108,11 +113,11 @@ def give_back(*, notification: Notification, country: str = "") -> None:
     entry = Entry.objects.filter(idempotency_key=f"notification:{locked.hex}").first()
     item = _lot_name(_ITEMS[Channel(locked.channel)], country)
     lot = Lot.objects.select_for_update().get(account=locked.account_id, item=item)
-    if entry is not None and lot.per == 1:
-        reverse_entry(entry=entry, reason="A notification could not be sent")
-    elif lot.per > 1:  # others of its lot may be used by now: the next one takes its place
+    if locked.shared if locked.shared is not None else lot.per > 1:  # others may be used by now: the next one takes its place
         lot.left += 1
         lot.save(update_fields=["left"])
+    elif entry is not None:
+        reverse_entry(entry=entry, reason="A notification could not be sent")
 
 
 def prices_in_words() -> list[str]:

@@ -19,12 +19,12 @@ from django.test import override_settings
 from django.utils import timezone
 
 from accounts.models import Account, Membership, Role
-from billing.models import Entry
+from billing.models import Entry, Price
 from billing.services import balance, give_credits, verify_ledger
 from devices.models import Device
 from devices.tests.factories import at_once, make_account, make_user
 from notifications.models import Attempt, Channel, Lot, Notification, Recipient, Status, Suppression
-from notifications.services import lanes, outbox, records
+from notifications.services import lanes, outbox, payments, records
 from notifications.tests.conftest import Ask, MailServer
 
 
@@ -277,6 +277,30 @@ class TestCredits:
         outbox.deliver()
         assert (become(again).status, Lot.objects.get().left) == ("sent", 9)
         assert Entry.objects.filter(cause="spend").count() == 1
+        verify_ledger()
+
+    @pytest.mark.parametrize(("then", "now", "left", "credits"), [((7, 1), (1, 10), 9, 7), ((1, 10), (7, 1), 1, 0)])
+    def test_what_is_given_back_follows_what_was_paid_and_not_the_price_of_now(
+        self, ask: Ask, account: Account, then: tuple[int, int], now: tuple[int, int], left: int, credits: int
+    ) -> None:
+        agree(account, "ops@example.com")
+        give_credits(account=account, credits=8, reason="Welcome", key="gift")
+
+        def paid(credits: int, per: int) -> Notification:
+            Price.objects.create(item=Price.Item.EMAIL, starts_at=timezone.now(), credits=credits, per=per)
+            payments.pay(notification=(one := ask("ops@example.com")))
+            return one
+
+        first = paid(*then)
+        Lot.objects.update(left=0)  # all of its lot are used
+        paid(*now)
+        assert (balance(account), Lot.objects.get().per) == (0, now[1])
+        payments.give_back(notification=first)
+        assert (balance(account), Lot.objects.get().left) == (credits, left)
+        third = ask("ops@example.com")
+        payments.pay(notification=third)  # by a place that is left, whatever one costs
+        payments.give_back(notification=third)
+        assert (balance(account), Lot.objects.get().left) == (credits, left)
         verify_ledger()
 
     def test_a_late_worker_pays_for_nothing_that_has_ended(self, ask: Ask, account: Account, mail_server: MailServer) -> None:

@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import pytest
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, User
+from devices.downloads import NOT_KEPT, KeyUnavailable
 from devices.models import Device
 from devices.services import delete_device
 from devices.tests.factories import make_account, make_device
@@ -22,9 +24,10 @@ from messaging.authorization import Identity, Refusal, identify
 from messaging.broker.server import Broker
 from messaging.broker.tls import server_context
 from messaging.emulators import orders
-from messaging.emulators.keeper import Keeper
+from messaging.emulators.keeper import Keeper, why_not
 from messaging.models import Emulator
 from messaging.services.emulators import drive_pin, press_reset, start_emulator, stop_emulator, turn_faults, type_line
+from simulators.settings import SettingsError
 
 pytestmark = pytest.mark.django_db(transaction=True)
 T = TypeVar("T")
@@ -121,6 +124,12 @@ async def test_it_connects_obeys_its_person_and_goes_on_in_the_next_process(
             await within(lambda: device.hex not in broker.sessions, "it disconnects")
 
 
+def shown(user: User, device: Device) -> str:
+    client = Client()
+    client.force_login(user)
+    return client.get(f"/devices/{device.hex}/emulator/").content.decode()
+
+
 def type_line_when_there(emulator: Emulator) -> None:
     """Type once the new process has the emulator."""
     for _ in range(500):
@@ -129,7 +138,9 @@ def type_line_when_there(emulator: Emulator) -> None:
     raise AssertionError("it does not come")
 
 
-async def test_a_board_that_cannot_be_made_again_stops_nobody_elses(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_board_that_cannot_be_made_again_stops_nobody_elses_and_its_page_says_so(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     user = await in_thread(device.account.members.get)
     other = await in_thread(lambda: make_device(make_account("bob"), "Gate"))
     bob = await in_thread(other.account.members.get)
@@ -140,6 +151,16 @@ async def test_a_board_that_cannot_be_made_again_stops_nobody_elses(device: Devi
         await in_thread(orders.nudge)
         await within(lambda: not Emulator.objects.filter(device=device).exists(), "the broken one is forgotten")
         await in_thread(type_line, emulator=emulator, line="iot gpio 12 write 1")
+        assert "Start it anew, with an empty board." in await in_thread(shown, user=user, device=device)
+        anew = await in_thread(start_emulator, user=user, device=device)
+        await within(lambda: Emulator.objects.filter(device=device, state="running").exists(), "it runs")
+        await in_thread(stop_emulator, emulator=anew)
+        assert "Start it anew" not in await in_thread(shown, user=user, device=device)
+
+
+def test_why_an_emulator_cannot_start_says_what_to_do() -> None:
+    assert "does not keep this device's private key. Renew" in why_not(KeyUnavailable(NOT_KEPT))
+    assert "/tmp" not in why_not(SettingsError("/tmp/abc/config.json: no port"))
 
 
 def make_broken(user: User, device: Device) -> None:

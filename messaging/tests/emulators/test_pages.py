@@ -115,12 +115,34 @@ def test_one_each_and_none_where_the_device_itself_or_its_key_is_elsewhere(
     with pytest.raises(CannotStart, match="connected now"):
         start_emulator(user=alice, device=device)
     Presence.objects.filter(device=device).update(connected=False)
-    settings.EMULATORS = 0
-    with pytest.raises(CannotStart, match="in use"):
+    settings.EMULATORS = 1
+    run(make_member(account, "bob", Role.ADMIN), make_device(account, "Door"))
+    with pytest.raises(CannotStart, match="All 1 emulators of this portal are in use"):
         start_emulator(user=alice, device=device)
+    settings.EMULATORS = 0
+    with pytest.raises(CannotStart, match="switched emulators off"):
+        start_emulator(user=alice, device=device)
+    settings.EMULATORS = 200
     forget_key(device=device)
     with pytest.raises(CannotStart, match="does not keep"):
         start_emulator(user=alice, device=device)
+
+
+def test_where_there_are_none_the_pages_say_so_and_what_to_do(browser: Client, device: Device, settings: Any) -> None:
+    url = f"/devices/{device.hex}/"
+    assert f"{url}emulator/" in browser.get(url).content.decode()
+    settings.EMULATORS = 0
+    assert f"{url}emulator/" not in browser.get(url).content.decode()
+    for shown in (page(browser, device), browser.get("/emulator/").content.decode()):
+        assert ("switched emulators off" in shown, ">Start<" in shown) == (True, False)
+    assert do(browser, device, "start").status_code == 409
+
+
+def test_one_that_waits_for_a_process_says_so(browser: Client, alice: User, device: Device, clean_valkey: None) -> None:
+    run(alice, device)
+    assert "Nothing runs emulators now" in page(browser, device)
+    Emulator.objects.update(state="running")
+    assert "Nothing runs emulators now" not in page(browser, device)
 
 
 def test_what_no_board_has_is_refused_and_a_missing_process_is_said(
