@@ -18,26 +18,30 @@ from django.core.cache import cache as django_cache
 
 from iotportal.cache import valkey
 
+# Of each use, one after the other: its id and how many counters it has; of each of these its mark and its rates. Answered for
+# each use: the time to wait, 0 for none, and what its counters have left. What has counted by its id does not count again.
 _COUNT = """
-local now, id, at, answer = tonumber(ARGV[1]), ARGV[2], 3, {0}
-for n = 2, #KEYS do
-  local key, mark, rates, wait, longest = KEYS[n], ARGV[at], {}, 0, 0
+local now, at, n, answers = tonumber(ARGV[1]), 2, 2, {}
+
+local function enter(key, id)
+  local mark, rates, wait, longest, known = ARGV[at], {}, 0, 0, redis.call('ZSCORE', key, id)
   for rate = 1, tonumber(ARGV[at + 1]) do
     local amount, window = tonumber(ARGV[at + 2 * rate]), tonumber(ARGV[at + 2 * rate + 1])
     local room = amount - redis.call('ZCOUNT', key, '(' .. (now - window), '+inf')
-    if room <= 0 then
+    if room <= 0 and not known then
       wait = math.max(wait, redis.call('ZREVRANGE', key, amount - 1, amount - 1, 'WITHSCORES')[2] + window - now)
     end
     longest = math.max(longest, window)
-    rates[rate] = {amount, window, room - 1}
+    rates[rate] = {amount, window, known and room or room - 1}
   end
-  at = at + 2 + 2 * #rates
   if wait > 0 then
-    return {wait}
+    return wait, 0
   end
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - longest)
-  redis.call('ZADD', key, now, id)
-  redis.call('PEXPIRE', key, longest)
+  if not known then
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now - longest)
+    redis.call('ZADD', key, now, id)
+    redis.call('PEXPIRE', key, longest)
+  end
   local left, full_until = math.huge, 0
   for _, rate in ipairs(rates) do
     left = math.min(left, rate[3])
@@ -50,9 +54,21 @@ for n = 2, #KEYS do
     redis.call('ZADD', KEYS[1], full_until, mark)
     redis.call('PEXPIREAT', KEYS[1], redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
   end
-  answer[n] = left
+  return 0, left
 end
-return answer
+
+while at <= #ARGV do
+  local id, last, answer = ARGV[at], n + tonumber(ARGV[at + 1]) - 1, {0}
+  at = at + 2
+  while n <= last do
+    if answer[1] == 0 then
+      answer[1], answer[#answer + 1] = enter(KEYS[n], id)
+    end
+    at, n = at + 2 + 2 * tonumber(ARGV[at + 1]), n + 1
+  end
+  answers[#answers + 1] = answer
+end
+return answers
 """
 
 _TAKE_BACK = """
@@ -108,15 +124,32 @@ def count(list_name: str, counters: Sequence[Counter]) -> Counted:
     Raises:
         Full: one is; those before it have counted.
     """
-    now, token = int(time.time() * 1000), secrets.token_hex(8)
-    arguments: list[str | int] = [now, token]
-    for counter in counters:
-        arguments += [counter.mark, len(counter.rates)]
-        arguments += [int(number) for amount, seconds in counter.rates for number in (amount, seconds * 1000)]
-    wait_ms, *left = _script(_COUNT)([_list_key(list_name), *(one.key for one in counters)], arguments)
-    if wait_ms:
-        raise Full(-(-int(wait_ms) // 1000))
-    return Counted(list_name, tuple(counters), token, tuple(int(one) for one in left))
+    token = secrets.token_hex(8)
+    ((wait_s, left),) = _count(list_name, [(token, counters)])
+    if wait_s:
+        raise Full(wait_s)
+    return Counted(list_name, tuple(counters), token, left)
+
+
+def count_each(list_name: str, uses: Iterable[tuple[str, Sequence[Counter]]]) -> list[int]:
+    """Count many uses in one trip, each as `count` does, by an id of its own; returns how long each has to wait, 0 for one that
+    counted.
+
+    An id counts once for a counter: of what is counted again because nobody knew that it was, nothing changes.
+    """
+    return [wait_s for wait_s, _ in _count(list_name, uses)]
+
+
+def _count(list_name: str, uses: Iterable[tuple[str, Sequence[Counter]]]) -> list[tuple[int, tuple[int, ...]]]:
+    keys, arguments = [_list_key(list_name)], list[str | int]([int(time.time() * 1000)])
+    for token, counters in uses:
+        arguments += [token, len(counters)]
+        for counter in counters:
+            keys.append(counter.key)
+            arguments += [counter.mark, len(counter.rates)]
+            arguments += [int(number) for amount, seconds in counter.rates for number in (amount, seconds * 1000)]
+    answers = _script(_COUNT)(keys, arguments)
+    return [(-(-int(wait_ms) // 1000), tuple(int(one) for one in left)) for wait_ms, *left in answers]
 
 
 def full(list_name: str) -> set[str]:

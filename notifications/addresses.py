@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import phonenumbers
 from django.core.exceptions import ValidationError
@@ -21,6 +22,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # of a webhook or another servic
 _NAMED = {"webhook": Channel.WEBHOOK, "apprise": Channel.APPRISE}
 _CUT = " […]"
 _BLANKS = re.compile(r"\s+")
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's Cc without the line feed, and Cs
 # What turns the direction of all text after it, and what is not seen: with them a text can look like another.
 _DECEIVING = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
@@ -42,6 +44,7 @@ class Address:
         return f"{self.channel}:{self.address}" if self.channel in {Channel.PUSH, *_NAMED.values()} else self.address
 
 
+@lru_cache(maxsize=1024)  # devices say the same few again and again
 def read(text: str) -> Address:
     """Read a recipient: with `@` an e-mail address, with `+` a phone number (E.164), else a device id.
 
@@ -104,7 +107,7 @@ def _email(text: str) -> str:
 def clean_message(text: str) -> str:
     """Return a message as it is kept and sent: no control characters but line breaks, nothing that deceives the eye, bounded."""
     text = _DECEIVING.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " "))
-    text = "".join(one for one in text if one == "\n" or unicodedata.category(one) not in {"Cc", "Cs"}).strip()
+    text = _CONTROLS.sub("", text).strip()
     return text if len(text) <= MESSAGE_CHARACTERS else text[: MESSAGE_CHARACTERS - len(_CUT)] + _CUT
 
 

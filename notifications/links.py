@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from uuid import UUID
 
 from django.conf import settings
@@ -22,8 +23,13 @@ def confirm_url(one: Notification) -> str:
 
 def unsubscribe_url(one: Notification) -> str:
     """Return the link by which an address says that it may not any more."""
-    secret = signing.dumps([one.account_id.hex, one.channel, one.address], salt=_UNSUBSCRIBE, compress=True)
-    return settings.PORTAL_URL + reverse("notifications:unsubscribe", args=[secret])
+    return settings.PORTAL_URL + _unsubscribe_path(one.account_id, one.channel, one.address)
+
+
+@lru_cache(maxsize=1024)  # it works for ever, and most mails go to few
+def _unsubscribe_path(account_id: UUID, channel: str, address: str) -> str:
+    secret = signing.dumps([account_id.hex, channel, address], salt=_UNSUBSCRIBE, compress=True)
+    return reverse("notifications:unsubscribe", args=[secret])
 
 
 def read_confirm(secret: str) -> tuple[UUID, str, str]:

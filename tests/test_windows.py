@@ -51,6 +51,16 @@ def test_the_oldest_makes_room_and_the_longer_rate_holds() -> None:
         assert windows.count("kind", [MANY]).left == (2,)
 
 
+def test_many_are_counted_in_one_go_in_their_order_and_each_id_once() -> None:
+    uses = [("first", [MANY, FEW]), ("second", [FEW]), ("third", [FEW, MANY]), ("fourth", [MANY])]
+    for _ in range(2):
+        first, second, third, fourth = windows.count_each("kind", uses)
+        assert (first, second, fourth) == (0, 0, 0)
+        assert 50 <= third <= 60
+    assert windows.full("kind") == {"anna"}
+    assert windows.count("kind", [MANY]).left == (0,)
+
+
 def test_the_full_ones_are_listed_until_there_is_room() -> None:
     windows.count("kind", [FEW])
     assert windows.full("kind") == set()

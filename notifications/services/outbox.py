@@ -14,10 +14,9 @@ import logging
 import time
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
-from django.db import connection
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from notifications import channels
@@ -47,7 +46,7 @@ WITH due AS MATERIALIZED (
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE notifications_notification AS one SET claim = %(claim)s, claims = LEAST(claims + 1, 1000), due_at = %(until)s
-FROM due WHERE one.id = due.id RETURNING one.id
+FROM due WHERE one.id = due.id RETURNING one.*
 """
 
 
@@ -85,18 +84,13 @@ def deliver(channel: str = "", *, wait_s: float = 0.0) -> int:
 def claim(channel: str, *, now: datetime | None = None) -> list[Notification]:
     """Take a batch of what is due on a channel, the longest waiting first; nobody else sends it for `CLAIM_S` seconds."""
     now = now or timezone.now()
-    mark = uuid4()
-    with connection.cursor() as cursor:
-        about: dict[str, Any] = {
-            "channel": channel, "claim": mark, "now": now, "until": now + timedelta(seconds=CLAIM_S),
-            "limit": lanes.LANES[Channel(channel)].batch,
-        }  # fmt: skip
-        cursor.execute(_CLAIM, about)
-        ids = [row[0] for row in cursor.fetchall()]
-    if not ids:
-        return []
-    rows = Notification.objects.filter(pk__in=ids, claim=mark).select_related("device", "account")
-    return sorted(rows, key=lambda one: (one.created_at, one.pk))
+    rows = Notification.objects.raw(_CLAIM, {
+        "channel": channel, "claim": uuid4(), "now": now, "until": now + timedelta(seconds=CLAIM_S),
+        "limit": lanes.LANES[Channel(channel)].batch,
+    })  # fmt: skip
+    claimed = sorted(rows, key=lambda one: (one.created_at, one.pk))
+    prefetch_related_objects(claimed, "account", "device")  # most are of few
+    return claimed
 
 
 class Desk:
@@ -121,6 +115,7 @@ class Desk:
         self._taken = 0
         self._choice.look()
         found, waits = consent.verdicts(claimed), quiet.waits(claimed)
+        full = limits.take([one for one in claimed if not found[one.pk].reason and one.pk not in waits and self._is_new(one)])
         told: list[Notification] = []
         for one in claimed:
             if time.monotonic() > ends:
@@ -130,16 +125,20 @@ class Desk:
             if one.pk in waits and not _may_be_out(one):
                 records.mark(one, due_at=waits[one.pk], reason=HELD)
             else:
-                self._one(one, found[one.pk])
+                self._one(one, found[one.pk], full.get(one.pk))
             told.append(one)
         tell(told)
 
-    def _one(self, one: Notification, verdict: consent.Verdict) -> None:
+    def _is_new(self, one: Notification) -> bool:
+        """Whether it is tried for the first time, and can be."""
+        return one.judged_at is None and one.claims <= _MAX_CLAIMS and bool(self._of(one.channel))
+
+    def _one(self, one: Notification, verdict: consent.Verdict, full: limits.NotTaken | None) -> None:
         try:
             if one.claims > _MAX_CLAIMS:
                 records.finish(one, Status.FAILED, "gave_up")
                 return
-            reason = verdict.reason or self._admit(one, verdict)
+            reason = verdict.reason or self._admit(one, verdict, full)
             if _may_be_out(one):
                 records.finish(one, Status.FAILED, "unclear")
             elif reason:
@@ -151,8 +150,8 @@ class Desk:
         except Exception:
             logger.exception("notification %s could not be handled; it will be tried again", one.hex)
 
-    def _admit(self, one: Notification, verdict: consent.Verdict) -> str:
-        """Count and charge it at its first try; returns why it may not be sent, or ""."""
+    def _admit(self, one: Notification, verdict: consent.Verdict, full: limits.NotTaken | None) -> str:
+        """Charge it at its first try, if it was counted; returns why it may not be sent, or ""."""
         if not self._of(one.channel):
             return "no_sender"
         if one.judged_at is not None:
@@ -160,7 +159,8 @@ class Desk:
                 one.judged_at = timezone.now()
             return ""
         try:
-            limits.take_one(one)
+            if full is not None:
+                raise full
             if not payments.is_free(one.channel, own=verdict.own):
                 payments.pay(notification=one, country=limits.country_of(one))
         except limits.TooMany:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 
 from django.utils import dateformat, formats, translation
 
@@ -65,7 +66,8 @@ def moment(at: datetime) -> Value:
 
 def second(at: datetime) -> Value:
     """Write a second: 5 November 2026, 09:40:00."""
-    return lambda language: _dated(at, language, _SECOND.get(language, "j F Y, H:i:s"))
+    whole = at.replace(microsecond=0)  # of a flood many have the same
+    return lambda language: _dated(whole, language, _SECOND.get(language, "j F Y, H:i:s"))
 
 
 def number(value: int) -> Value:
@@ -95,6 +97,7 @@ def phrase(text: str) -> Value:
     return lambda language: _PHRASES.get(language, {}).get(text, text)
 
 
+@lru_cache(maxsize=256)
 def _dated(at: datetime, language: str, pattern: str) -> str:
     with translation.override(language or "en"):
         return dateformat.format(at, pattern)

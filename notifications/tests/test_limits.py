@@ -14,7 +14,7 @@ from accounts.models import Account
 from devices.models import Device
 from devices.tests.factories import make_account, make_device
 from notifications.models import Notification, Status
-from notifications.services import outbox
+from notifications.services import limits, outbox
 from notifications.tests.conftest import Ask
 
 
@@ -61,6 +61,13 @@ def test_a_retry_is_not_counted_again(ask: Ask) -> None:
         outbox.deliver()
     one.refresh_from_db()
     assert (one.status, one.tries) == ("sent", 5)
+
+
+def test_what_a_killed_worker_had_counted_is_not_counted_again(ask: Ask) -> None:
+    said = [ask(message=f"alarm {number}") for number in range(3)]
+    assert limits.take(said) == {}  # and there it dies
+    outbox.deliver()
+    assert states() == ["sent"] * 3
 
 
 def test_without_valkey_mail_goes_and_an_sms_waits(ask: Ask, account: Account, settings: Settings) -> None:

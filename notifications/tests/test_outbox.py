@@ -64,6 +64,10 @@ class TestSending:
         assert outbox.deliver() == 0
         assert len(mail.outbox) == 1
 
+    def test_a_message_is_kept_to_the_letter(self, ask: Ask) -> None:
+        said = 'a "b" \\u0000 \\ {"c": [1, null]} %s 🌡️ \u05e9'
+        assert become(ask(message=f"{said}\0\ud800")).message == said
+
     def test_headers_let_mail_programs_unsubscribe_and_loops_end(self, ask: Ask, mail_server: MailServer) -> None:
         one = ask(message="Hot\r\nBcc: evil@example.com\r\n\r\n🌡️")
         outbox.deliver()

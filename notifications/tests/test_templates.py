@@ -224,7 +224,7 @@ class TestWords:
             hooks.NotificationRequest(uuid7(), timezone.now(), device.account_id, device.pk, f"{number}@example.com", "Hot")
             for number in range(20)
         ]
-        with django_assert_num_queries(5):  # names, readers, templates; and keeping them
+        with django_assert_num_queries(4):  # names, readers, templates; and keeping them
             reactions.on_requests(requests)
 
     def test_the_new_name_of_a_device_that_was_claimed_is_not_told_to_its_old_owner(
