@@ -10,6 +10,9 @@ from typing import Any
 
 MAX_BYTES, FILES = 10_000_000, 5
 
+# These write what is sent to vendors, numbers and words of SMS and keys among it, where all is logged that there is.
+_TALKATIVE = ("botocore", "boto3", "twilio", "urllib3", "vonage")
+
 command: ContextVar[str] = ContextVar("command")  # the id of the one that is being carried out, for what is logged meanwhile
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -61,5 +64,5 @@ def configuration(*, level: str, json_lines: bool, file: str) -> dict[str, Any]:
         },
         "handlers": handlers,
         "root": {"handlers": list(handlers), "level": level},
-        "loggers": {"django.request": {"level": "ERROR"}},
+        "loggers": {"django.request": {"level": "ERROR"}, **{name: {"level": "WARNING"} for name in _TALKATIVE}},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,6 +30,10 @@ class SendFailure(Exception):
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code  # of notifications.reasons
         self.detail = one_line(detail, 300)
+
+    def leave_out(self, address: str) -> None:
+        """Take the recipient out of what a vendor said: its words are kept of the vendor as well, for whoever looks at that."""
+        self.detail = re.sub(re.escape(address.removeprefix("+")), "…", self.detail, flags=re.IGNORECASE)
 
 
 class TemporaryFailure(SendFailure):

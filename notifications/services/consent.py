@@ -45,11 +45,13 @@ def verdicts(notifications: Sequence[Notification]) -> dict[UUID, Verdict]:
     found = {}
     for one in notifications:
         place = (one.account_id, one.address)
-        reason = refused.get((one.channel, None, one.address)) or refused.get((one.channel, one.account_id, one.address)) or ""
+        reason = refused.get((one.channel, one.account_id, one.address), "")
         if not one.channel:
             reason = "bad_recipient"
         elif not reason and one.cause != Cause.CONFIRM and place not in own[one.channel] and place not in agreed[one.channel]:
-            reason = _NO.get(Channel(one.channel), "unconfirmed")
+            reason = _NO.get(Channel(one.channel), "unconfirmed")  # and not what came of an address that is a stranger to it
+        elif not reason:
+            reason = refused.get((one.channel, None, one.address), "")
         free = one.cause == Cause.CONFIRM or bool(one.channel and place in own[one.channel])
         found[one.pk] = Verdict(reason, free)
     return found

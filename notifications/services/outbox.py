@@ -186,6 +186,8 @@ class Desk:
             try:
                 vendor_id = sender.send(outgoing(one))
             except SendFailure as error:
+                if one.channel in {Channel.EMAIL, Channel.SMS}:
+                    error.leave_out(one.address)
                 if failure is None or not isinstance(error, RefusedHere):  # what another may take later is not over
                     failure = error
                 records.failed(one, sender.name, began, error)

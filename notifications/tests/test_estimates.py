@@ -14,7 +14,7 @@ from accounts.models import Account, ApiToken, Role
 from billing.services import balance, give_credits
 from devices.models import Device
 from devices.tests.factories import make_account, make_member
-from notifications.models import Lot, Notification, Recipient
+from notifications.models import Lot, Notification, Recipient, Suppression
 from notifications.segments import parts
 from notifications.services import estimates, outbox
 from notifications.services.estimates import Estimate
@@ -87,6 +87,16 @@ def test_what_would_not_be_sent_is_told_with_the_reason(device: Device, others: 
     found, words = told(device, recipient)
     assert found.reason == reason
     assert words.startswith("It would not be sent. ")
+
+
+def test_of_a_strangers_address_nobody_is_told_what_came_of_it_for_others(device: Device, others: None) -> None:
+    for address in (OPS, "stranger@example.com", "alice@example.org"):
+        Suppression.objects.create(channel="email", address=address, reason="bounced")
+    assert [told(device, one)[0].reason for one in (OPS, "stranger@example.com", "alice@example.org")] == [
+        "bounced", "unconfirmed", "bounced",
+    ]  # fmt: skip
+    Suppression.objects.create(account=device.account, channel="email", address="gone@example.com", reason="unsubscribed")
+    assert told(device, "gone@example.com")[0].reason == "unsubscribed"
 
 
 def test_asking_keeps_counts_and_pays_nothing(device: Device, others: None) -> None:

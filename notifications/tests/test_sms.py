@@ -24,7 +24,7 @@ from accounts.code_channels import CodeNotSent, Purpose
 from accounts.models import Account
 from billing.services import balance, give_credits
 from notifications.codes import SmsCodes
-from notifications.models import Notification, QuietHours
+from notifications.models import Notification, QuietHours, SenderHealth
 from notifications.services import outbox, quiet
 from notifications.tests.conftest import Ask
 
@@ -45,7 +45,8 @@ class Twilio:
                 status = 201
                 body: dict[str, object] = {"sid": f"SM{len(outer.taken)}", "status": "queued"}
                 if outer.error is not None:
-                    status, body = outer.error[0], {"code": outer.error[1], "message": "No", "status": outer.error[0]}
+                    status, code = outer.error
+                    body = {"code": code, "message": f"No, {form['To']}", "status": status}
                 else:
                     outer.taken.append({**form, "path": self.path, "auth": self.headers["Authorization"]})
                 self.send_response(status)
@@ -111,6 +112,18 @@ class TestTwilio:
         assert receipt("SM0", "sent") == 204
         assert [receipt("SM0", status) for status in ("delivered", "delivered", "failed")] == [204] * 3
         assert (become(one).status, balance(account)) == ("delivered", 20)
+
+    @pytest.mark.parametrize("error", [(400, 21211), (429, 20429)])
+    def test_the_number_is_in_no_word_of_the_vendor_and_in_no_log(
+        self, ask: Ask, phone: str, twilio: Twilio, caplog: pytest.LogCaptureFixture, error: tuple[int, int]
+    ) -> None:
+        twilio.error = error
+        one = ask(phone)
+        outbox.deliver()
+        kept = [become(one).detail, one.attempts.get().detail, *SenderHealth.objects.values_list("detail", flat=True)]
+        assert set(kept) == {f"{error[1]}: Unable to create record: No, +…"}
+        assert caplog.messages
+        assert phone.removeprefix("+") not in caplog.text
 
     def test_one_that_did_not_arrive_is_given_back_once(self, ask: Ask, phone: str, twilio: Twilio, account: Account) -> None:
         one = ask(phone)

@@ -48,6 +48,13 @@ def test_a_file_is_rotated(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == logs.FILES
 
 
+def test_what_vendors_are_sent_is_in_no_log_however_much_is_logged() -> None:
+    wanted = logs.configuration(level="DEBUG", json_lines=False, file="")["loggers"]
+    loud = [name for name in ("vonage", "twilio", "botocore", "urllib3") if wanted[name] != {"level": "WARNING"}]
+    assert loud == []
+    assert logging.getLogger("twilio.http_client").parent is logging.getLogger("twilio")
+
+
 def test_what_is_logged_while_a_command_is_carried_out_has_its_id_and_what_is_about_another_has_that_ones() -> None:
     def logged(**more: str) -> dict[str, object]:
         record = logging.makeLogRecord({"msg": "something", **more})
