@@ -38,7 +38,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-NOTICE_S = 0.05  # how soon a caller who leaves is noticed
+NOTICE_S = 0.25  # how soon a caller who leaves is noticed
 
 _encode = json.JSONEncoder(check_circular=False).encode
 _PATH = re.compile(r"/api/v1/devices/([0-9a-f]{32}|[0-9a-f-]{36})/(?:apis/([a-z][a-z0-9_]{0,63})|([a-z]+)(?:/(\d{1,5}))?)\Z")

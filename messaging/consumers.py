@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
+from channels.consumer import get_handler_name
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
@@ -42,6 +43,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
     everything: bool
     watches: deque[float]
     commands: set[asyncio.Task[None]]
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Hand a message to its method.
+
+        Channels visits a thread before each to close old database connections there; here `database_sync_to_async` does that
+        where the database is asked, and most messages are commands and live events, which do not ask it.
+        """
+        handler = getattr(self, get_handler_name(message), None)
+        if handler is None:
+            raise ValueError(f"no handler for a message of type {message['type']}")
+        await handler(message)
 
     async def connect(self) -> None:
         """Let a signed-in user in."""

@@ -8,38 +8,44 @@ after the commit.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from uuid import UUID
 
-import pika
-from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+import uvloop
+from pika import spec
 
 from iotportal.uuid7 import uuid7
 from messaging.bridge.database import Cursor
 from messaging.bridge.journal import Journal, Move, Overtaken
 from messaging.bridge.source import Deliver, Incoming, SourceLost
-from messaging.gateway.amqp import connection_parameters
 from messaging.rabbitmq import management, presence
 from messaging.rabbitmq.config import stream_arguments
-from messaging.rabbitmq.names import EVENT_QUEUE, EVENTS, STREAM, TOPICS, is_dead_letter, to_topic
+from messaging.rabbitmq.frames import Delivery, ProtocolError, header_names, headers
+from messaging.rabbitmq.link import Address, Channel, ChannelClosed, Link, LinkLost
+from messaging.rabbitmq.names import DEAD_LETTER, EVENT_QUEUE, EVENTS, STREAM, TOPICS, to_topic
 
 logger = logging.getLogger(__name__)
 
 WINDOW = 2_000
 MAX_EVENTS = 100_000  # comings and goings that wait for a bridge; what is dropped, the list of open connections tells
-LIST_FIRST_S, LIST_EVERY_S = 0.5, 30.0  # when the list of open connections is looked at
+# When the list of open connections is looked at. It knows a connection after 5 s at the latest, and until then nobody tells of
+# those that were made just before the first bridge listened to events.
+LIST_FIRST_S, LIST_AGAIN_S, LIST_EVERY_S = 0.5, 6.0, 30.0
 SLOW_LIST_S = 5.0
-STOP_S = 5.0
+ANSWER_S, STOP_S = 10.0, 5.0
 NOT_FOUND = 404
+OFFSET = b"x-stream-offset"
+T = TypeVar("T")
 MOVE = """
 UPDATE messaging_journalentry SET sequence = %s WHERE session = %s AND packet_id = 0 AND sequence = %s AND crc = %s RETURNING 1
 """
@@ -97,162 +103,171 @@ class StreamSource:
     ) -> None:
         self.session = STREAM
         self._arrived = arrived
-        self._host, self._port, self._pki = host, port, pki
+        self._address = Address(host, port, pki, "bridge")
         self._position = position
-        self._link: _Link | None = None
+        self._reading: _Reading | None = None
         self._links = 0
 
     def connect(self, deliver: Deliver, lost: Callable[[], None]) -> bool:
         """Open a connection; return whether the stream is there. Raises SourceLost."""
         self.close()
         self._links += 1
-        try:
-            link = _Link(self._links, deliver, lost, connection_parameters(self._host, self._port, self._pki, "bridge"))
-        except (AMQPError, OSError) as error:
-            raise SourceLost(f"RabbitMQ: {error or type(error).__name__}") from error
-        self._link = link
-        return link.has_stream()
+        self._reading = _Reading(self._links, deliver, lost)
+        return self._reading.open(self._address)
 
     def begin(self) -> None:
         """Make the stream if it is missing, and read on from the position. Raises SourceLost."""
-        if self._link is None:
+        if self._reading is None:
             raise SourceLost("not connected")
-        self._link.begin(self._position.offset)
+        self._reading.begin(self._position.offset)
 
     def ack(self, messages: Iterable[Incoming]) -> None:
         """Let RabbitMQ send more, and tell of the connections that are in the table now."""
         written = list(messages)
-        if self._link is not None:
-            self._link.ack(written)
+        if self._reading is not None:
+            self._reading.ack(written)
         if self._arrived is not None:
             for arrival in filter(None, map(presence.read_arrival, written)):
                 self._arrived(arrival)
 
     def close(self) -> None:
         """Close the connection."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
 
 
-class _Link:
-    """One connection, whose thread reads once `begin` was called."""
+class _Reading:
+    """One connection on an event loop and a thread of its own, which deliver; the other methods are called from the runner's.
 
-    def __init__(self, number: int, deliver: Deliver, lost: Callable[[], None], parameters: pika.ConnectionParameters) -> None:
+    What both threads change (`_unacknowledged`, `_events`) only grows on the one side and only shrinks on the other.
+    """
+
+    def __init__(self, number: int, deliver: Deliver, lost: Callable[[], None]) -> None:
         self._number, self._deliver, self._lost = number, deliver, lost
-        self._connection = pika.BlockingConnection(parameters)
-        self._channel: BlockingChannel = self._connection.channel()
         self._unacknowledged: deque[tuple[int, int]] = deque()  # (delivery, tag)
         self._events: dict[UUID, int] = {}  # message id -> tag
-        self._event_channel: BlockingChannel = self._connection.channel()
         self._offset = self._last = 0
-        self._is_new = False
-        self._ended: set[str] = set()  # connections whose end was told since the last list: the next may lag behind
-        self._lock = threading.Lock()
         self._over = False
-        self._thread: threading.Thread | None = None
+        self._lists_alone = 0  # lists to come that tell also of the youngest: there is nobody else who would
+        self._ended: set[str] = set()  # connections whose end was told since the last list: the next may lag behind
+        self._link: Link | None = None
+        self._stream: Channel
+        self._told_of: Channel
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="stream", daemon=True)
+        self._thread.start()
 
-    def has_stream(self) -> bool:
-        """Say whether the stream was declared before. Raises SourceLost."""
-        try:
-            self._channel.queue_declare(STREAM, passive=True)
-        except ChannelClosedByBroker as error:
-            if error.reply_code != NOT_FOUND:
-                raise SourceLost(str(error)) from error
-            self._channel = self._connection.channel()
-            self._is_new = True
-            return False
-        except (AMQPError, OSError) as error:
-            raise SourceLost(str(error) or type(error).__name__) from error
-        return True
+    def open(self, address: Address) -> bool:
+        """Connect; say whether the stream was declared before. Raises SourceLost."""
+        return self._on_loop(self._open(address))
 
     def begin(self, offset: int) -> None:
         """Read from `offset` on. Raises SourceLost."""
-        self._offset = self._last = offset
-        try:
-            channel = self._channel
-            channel.queue_declare(STREAM, durable=True, arguments=stream_arguments())
-            channel.queue_bind(STREAM, TOPICS, "#")
-            channel.basic_qos(prefetch_count=WINDOW)
-            channel.basic_consume(STREAM, self._heard, arguments={"x-stream-offset": offset})
-            events = self._event_channel
-            events.queue_declare(EVENT_QUEUE, durable=True, arguments={"x-max-length": MAX_EVENTS})
-            events.queue_bind(EVENT_QUEUE, EVENTS, "connection.*")
-            events.basic_qos(prefetch_count=WINDOW)
-            events.basic_consume(EVENT_QUEUE, self._told)
-            self._connection.call_later(LIST_FIRST_S, self._ask)
-        except (AMQPError, OSError) as error:
-            raise SourceLost(str(error) or type(error).__name__) from error
-        self._thread = threading.Thread(target=self._read, name="stream", daemon=True)
-        self._thread.start()
+        self._on_loop(self._begin(offset))
 
     def ack(self, messages: list[Incoming]) -> None:
         """Acknowledge messages and all before them, events each by itself."""
         last, tag = max((message.delivery for message in messages), default=0), 0
-        with self._lock:
-            while self._unacknowledged and self._unacknowledged[0][0] <= last:
-                tag = self._unacknowledged.popleft()[1]
-            events = [self._events.pop(message.id) for message in messages if message.id in self._events]
+        while self._unacknowledged and self._unacknowledged[0][0] <= last:
+            tag = self._unacknowledged.popleft()[1]
+        events = [self._events.pop(message.id) for message in messages if message.id in self._events]
         if tag or events:
-            with contextlib.suppress(AMQPError):
-                self._connection.add_callback_threadsafe(lambda: self._acknowledge(tag, events))
+            self._loop.call_soon_threadsafe(self._acknowledge, tag, events)
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection, its loop and its thread; what was acknowledged leaves first."""
         self._over = True
-        if self._thread is None:
-            with contextlib.suppress(AMQPError, OSError):
-                self._connection.close()
-            return
-        with contextlib.suppress(AMQPError):
-            self._connection.add_callback_threadsafe(lambda: None)  # wakes it
-        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            with contextlib.suppress(SourceLost):
+                self._on_loop(self._leave(), STOP_S)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(STOP_S)
+        if not self._thread.is_alive():
+            self._loop.close()
 
-    # --- the thread ------------------------------------------------------------------------------------------------------
-
-    def _read(self) -> None:
+    def _on_loop(self, work: Coroutine[object, object, T], timeout_s: float = ANSWER_S) -> T:
+        """Run `work` on the loop and return what it returns. Raises SourceLost, also where it takes longer than `timeout_s`."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            while not self._over:
-                self._connection.process_data_events(1.0)
-                if not (self._channel.is_open and self._event_channel.is_open):
-                    break
-        except (AMQPError, OSError) as error:
-            logger.info("the stream's connection ended: %s", error or type(error).__name__)
-        except Exception:
-            logger.exception("the stream's connection failed")
-        finally:
-            with contextlib.suppress(AMQPError, OSError):
-                self._connection.close()
-            if not self._over:
-                self._lost()
+            return future.result(timeout_s)
+        except FutureTimeoutError as error:
+            future.cancel()
+            raise SourceLost("RabbitMQ does not answer") from error
+        except (LinkLost, ChannelClosed, OSError) as error:
+            raise SourceLost(f"RabbitMQ: {str(error) or type(error).__name__}") from error
+
+    # --- on the loop ------------------------------------------------------------------------------------------------------
+
+    async def _open(self, address: Address) -> bool:
+        link = self._link = await Link.open(address)
+        self._stream, self._told_of = await link.channel(), await link.channel()
+        try:
+            await self._stream.call(spec.Queue.Declare(queue=STREAM, passive=True))
+        except ChannelClosed as error:
+            if error.code != NOT_FOUND:
+                raise
+            self._stream = await link.channel()
+            self._lists_alone = 2
+        return not self._lists_alone
+
+    async def _begin(self, offset: int) -> None:
+        if self._link is None:
+            raise LinkLost("not connected")
+        self._offset = self._last = offset
+        stream, events = self._stream, self._told_of
+        for channel, heard in ((stream, self._heard), (events, self._told)):
+            channel.on_delivery, channel.on_closed = heard, self._refused
+            await channel.call(spec.Basic.Qos(prefetch_count=WINDOW))
+        await stream.call(spec.Queue.Declare(queue=STREAM, durable=True, arguments=stream_arguments()))
+        await stream.call(spec.Queue.Bind(queue=STREAM, exchange=TOPICS, routing_key="#"))
+        await stream.call(spec.Basic.Consume(queue=STREAM, arguments={"x-stream-offset": offset}))
+        await events.call(spec.Queue.Declare(queue=EVENT_QUEUE, durable=True, arguments={"x-max-length": MAX_EVENTS}))
+        await events.call(spec.Queue.Bind(queue=EVENT_QUEUE, exchange=EVENTS, routing_key="connection.*"))
+        await events.call(spec.Basic.Consume(queue=EVENT_QUEUE))
+        self._loop.call_later(LIST_FIRST_S, self._ask)
+
+    async def _leave(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            await asyncio.wait_for(self._link.lost.wait(), STOP_S / 2)
+
+    def _refused(self, why: str) -> None:
+        """A channel ended, by itself or with the connection: the runner begins anew."""
+        if self._over or self._link is None:
+            return
+        self._over = True
+        logger.info("the stream's connection ended: %s", why)
+        self._link.close()
+        self._lost()
 
     def _acknowledge(self, tag: int, events: list[int]) -> None:
-        if tag and self._channel.is_open:
-            self._channel.basic_ack(tag, multiple=True)
-        for event in events:
-            if self._event_channel.is_open:
-                self._event_channel.basic_ack(event)
+        with contextlib.suppress(LinkLost, ChannelClosed):
+            if tag:
+                self._stream.tell(spec.Basic.Ack(tag, multiple=True))
+            for event in events:
+                self._told_of.tell(spec.Basic.Ack(event))
 
-    def _heard(self, _channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-        headers: dict[str, Any] = dict(properties.headers or {})
-        offset = headers.pop("x-stream-offset")
-        if offset < self._offset or is_dead_letter(headers):  # RabbitMQ sends whole chunks; and nobody may have said it
-            self._channel.basic_ack(method.delivery_tag)
+    def _heard(self, delivery: Delivery) -> None:
+        names = header_names(delivery.properties)
+        offset = names.get(OFFSET)
+        if offset is None:
+            raise ProtocolError("a message of the stream without its place")
+        if offset < self._offset or DEAD_LETTER in names:  # RabbitMQ sends whole chunks; and nobody may have said it
+            self._stream.tell(spec.Basic.Ack(delivery.tag))
             return
-        self._last = delivery = offset + 1
-        with self._lock:
-            self._unacknowledged.append((delivery, method.delivery_tag))
-        self._deliver(Incoming(uuid7(), to_topic(method.routing_key), body, delivery, link=self._number))
+        self._last = behind = offset + 1
+        self._unacknowledged.append((behind, delivery.tag))
+        self._deliver(Incoming(uuid7(), to_topic(delivery.routing_key), delivery.body, behind, link=self._number))
 
-    def _told(self, _channel: BlockingChannel, method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
+    def _told(self, delivery: Delivery) -> None:
         """Take an event; it stands where the stream is, so that the position does not move by it."""
-        topic, payload = presence.read_event(method.routing_key, properties.headers or {})
+        topic, payload = presence.read_event(delivery.routing_key, headers(delivery.properties))
         if topic != presence.IGNORED:
             note = self._ended.add if topic == presence.CLOSED else self._ended.discard
             note(json.loads(payload)["name"])
         message = Incoming(uuid7(), topic, payload, self._last, link=self._number)
-        with self._lock:
-            self._events[message.id] = method.delivery_tag
+        self._events[message.id] = delivery.tag
         self._deliver(message)
 
     def _ask(self) -> None:
@@ -269,16 +284,16 @@ class _Link:
             logger.exception("the list of open connections could not be read")
         if (took_s := time.monotonic() - began) > SLOW_LIST_S:
             logger.warning("it took RabbitMQ %.1f s to say who is connected", took_s)
-        with contextlib.suppress(AMQPError):  # a link that has ended meanwhile wants no answer
-            self._connection.add_callback_threadsafe(lambda: self._listed(listed))
+        with contextlib.suppress(RuntimeError):  # a loop that has ended meanwhile wants no answer
+            self._loop.call_soon_threadsafe(self._listed, listed)
 
     def _listed(self, listed: presence.OpenList | None) -> None:
         """Hand over who was connected, in a message without an offset; nobody whose end was told meanwhile is among them."""
         if self._over:
             return
         if listed is not None:
-            payload = listed.payload(self._ended, alone=self._is_new)
-            self._is_new = False
+            payload = listed.payload(self._ended, alone=self._lists_alone > 0)
+            self._lists_alone = max(0, self._lists_alone - 1)
             self._deliver(Incoming(uuid7(), presence.OPEN, payload, self._last, link=self._number))
         self._ended.clear()
-        self._connection.call_later(LIST_EVERY_S, self._ask)
+        self._loop.call_later(LIST_AGAIN_S if self._lists_alone else LIST_EVERY_S, self._ask)

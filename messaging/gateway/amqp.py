@@ -10,142 +10,116 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from itertools import takewhile
 
 import pika
-from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.channel import Channel
-from pika.credentials import ExternalCredentials
+from pika import spec
 
-from messaging.gateway.kept import HANDSHAKE_S, Answer, KeptTransport
+from messaging.gateway.kept import Answer, KeptTransport
 from messaging.gateway.transport import BrokerUnavailable
 from messaging.protocol import topics
-from messaging.rabbitmq.names import TOPICS, VHOST, is_dead_letter, to_routing_key, to_topic
+from messaging.rabbitmq.frames import Confirm, Delivery, header_names
+from messaging.rabbitmq.link import Address, Channel, ChannelClosed, Link, LinkLost
+from messaging.rabbitmq.names import DEAD_LETTER, TOPICS, to_routing_key, to_topic
 
 logger = logging.getLogger(__name__)
-logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs each attempt to connect at length; we say what matters
 
-HEARTBEAT_S = 20
 QUEUE_MESSAGES = 20_000
 # Not persistent: a command that waits on a disk is one that nobody waits for any more.
 _PROPERTIES = pika.BasicProperties(delivery_mode=1)
 
 
-def connection_parameters(
-    host: str, port: int, pki: Path, service: str, heartbeat_s: int = HEARTBEAT_S
-) -> pika.ConnectionParameters:
-    """Return how a service of the portal connects: SASL EXTERNAL with its own certificate. Raises OSError for missing files."""
-    context = ssl.create_default_context(cafile=str(pki / "root-ca.pem"))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(pki / f"{service}.pem", pki / f"{service}.key")
-    return pika.ConnectionParameters(
-        host, port, VHOST, ExternalCredentials(), heartbeat=heartbeat_s, ssl_options=pika.SSLOptions(context, host),
-        socket_timeout=HANDSHAKE_S, stack_timeout=HANDSHAKE_S, client_properties={"connection_name": f"portal.{service}"},
-    )  # fmt: skip
+class _GatewayLink:
+    """One connection with its channel: what was published and not yet confirmed, and the queue of what devices say."""
 
-
-class _Link:
-    """One connection with its channel, from the first packet to its end."""
-
-    def __init__(self, on_answer: Answer) -> None:
-        self.lost = asyncio.Event()
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.taken: OrderedDict[int, Callable[[], None]] = OrderedDict()
-        self.queue = ""
-        self._on_answer = on_answer
+    def __init__(self, link: Link, channel: Channel, on_answer: Answer) -> None:
+        self.lost = link.lost
+        self._link, self._channel, self._on_answer = link, channel, on_answer
+        self._publisher = link.publisher(channel, TOPICS, _PROPERTIES)
+        self._taken: OrderedDict[int, Callable[[], None]] = OrderedDict()
         self._published = 0
-        self._connection: AsyncioConnection | None = None
-        self._channel: Channel | None = None
+        self._queue = ""
+        channel.on_delivery, channel.on_confirm, channel.on_closed = self.heard, self._confirmed, self._refused
 
-    async def open(self, parameters: pika.ConnectionParameters) -> None:
-        """Connect, open a confirming channel and consume from a queue of our own. Raises BrokerUnavailable."""
-        self._connection = AsyncioConnection(
-            parameters,
-            on_open_callback=lambda connection: connection.channel(on_open_callback=self._opened),
-            on_open_error_callback=self._ended,
-            on_close_callback=self._ended,
-            custom_ioloop=asyncio.get_running_loop(),
-        )
-        await self.ready
+    @classmethod
+    async def open(cls, address: Address, on_answer: Answer) -> _GatewayLink:
+        """Connect, open a confirming channel and consume from a queue of our own. Raises OSError or BrokerUnavailable."""
+        try:
+            link = await Link.open(address)
+        except LinkLost as error:
+            raise BrokerUnavailable(str(error)) from error
+        try:
+            channel = await link.channel()
+            self = cls(link, channel, on_answer)
+            await self._consume()
+        except (LinkLost, ChannelClosed) as error:
+            link.abort()
+            raise BrokerUnavailable(str(error)) from error
+        except BaseException:
+            link.abort()
+            raise
+        return self
+
+    async def _consume(self) -> None:
+        channel, bounds = self._channel, {"x-max-length": QUEUE_MESSAGES, "x-queue-mode": "default"}
+        await channel.call(spec.Confirm.Select())
+        declared = await channel.call(spec.Queue.Declare(exclusive=True, auto_delete=True, arguments=bounds))
+        self._queue = declared.queue
+        await channel.call(spec.Basic.Consume(queue=self._queue, no_ack=True, exclusive=True))
 
     def publish(self, routing_key: str, payload: bytes, on_taken: Callable[[], None]) -> None:
         """Publish; `on_taken` follows when the broker confirms."""
-        if self._channel is None or not self._channel.is_open:
-            raise BrokerUnavailable("no connection to the broker")
+        if not self._link.can_take():
+            raise BrokerUnavailable("the broker takes no messages")
         self._published += 1
-        self.taken[self._published] = on_taken
-        self._channel.basic_publish(TOPICS, routing_key, payload, _PROPERTIES)
+        alone = not self._taken  # nothing on its way: nobody else's to wait for
+        self._taken[self._published] = on_taken
+        self._link.write(self._publisher.frames(routing_key.encode(), payload), at_once=alone)
 
     def bind(self, binding_key: str, done: asyncio.Future[None]) -> None:
         """Bind our queue; `done` gets its result when the broker has."""
-        if self._channel is None or not self._channel.is_open:
-            done.set_exception(BrokerUnavailable("no connection to the broker"))
+        try:
+            answer = self._channel.ask(spec.Queue.Bind(queue=self._queue, exchange=TOPICS, routing_key=binding_key))
+        except (LinkLost, ChannelClosed) as error:
+            done.set_exception(BrokerUnavailable(str(error)))
             return
-        self._channel.queue_bind(self.queue, TOPICS, binding_key, callback=lambda _frame: _agree(done))
+        answer.add_done_callback(lambda answer: _pass_on(answer, done))
 
     def unbind(self, binding_key: str) -> None:
         """Hear no more of it."""
-        if self._channel is not None and self._channel.is_open:
-            self._channel.queue_unbind(self.queue, TOPICS, binding_key)
+        with contextlib.suppress(LinkLost, ChannelClosed):
+            self._channel.ask(spec.Queue.Unbind(queue=self._queue, exchange=TOPICS, routing_key=binding_key))
 
     def close(self) -> None:
         """End the connection."""
-        connection, self._channel = self._connection, None
-        if connection is not None and (not (connection.is_closing or connection.is_closed)):
-            with contextlib.suppress(pika.exceptions.AMQPError):
-                connection.close()
+        self._link.close()
 
-    def _opened(self, channel: Channel) -> None:
-        self._channel = channel
-        channel.add_on_close_callback(self._refused)
-        channel.confirm_delivery(self._confirmed)
-        arguments = {"x-max-length": QUEUE_MESSAGES, "x-queue-mode": "default"}
-        channel.queue_declare("", exclusive=True, auto_delete=True, arguments=arguments, callback=self._declared)
-
-    def _declared(self, frame: Any) -> None:
-        self.queue = frame.method.queue
-        if self._channel is not None:
-            self._channel.basic_consume(
-                self.queue, self._heard, auto_ack=True, exclusive=True, callback=lambda _frame: self._is_ready()
-            )
-
-    def _is_ready(self) -> None:
-        _agree(self.ready)
-
-    def _heard(self, _channel: Channel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-        if is_dead_letter(properties.headers):
+    def heard(self, delivery: Delivery) -> None:
+        """Take what a device said, unless a queue threw it away."""
+        if DEAD_LETTER in header_names(delivery.properties):
             return
         try:
-            self._on_answer(to_topic(method.routing_key), body)
+            self._on_answer(to_topic(delivery.routing_key), delivery.body)
         except Exception:
             logger.exception("an answer could not be handled")
 
-    def _confirmed(self, frame: Any) -> None:
-        tag, many = frame.method.delivery_tag, frame.method.multiple
-        tags = [one for one in self.taken if one <= tag] if many else [tag]
-        for one in tags:
-            taken = self.taken.pop(one, None)
-            if taken is not None and isinstance(frame.method, pika.spec.Basic.Ack):
+    def _confirmed(self, confirm: Confirm) -> None:
+        tags = takewhile(lambda one: one <= confirm.tag, self._taken) if confirm.many else (confirm.tag,)
+        for tag in list(tags):
+            taken = self._taken.pop(tag, None)
+            if taken is not None and confirm.taken:
                 taken()
 
-    def _refused(self, _channel: Channel, reason: BaseException) -> None:
+    def _refused(self, why: str) -> None:
         """A channel ends by itself when RabbitMQ refuses something; then the connection begins anew."""
-        if self._channel is not None:
-            logger.error("RabbitMQ closed the gateway's channel: %s", reason)
-        self.close()
-
-    def _ended(self, _connection: Any, reason: BaseException | str) -> None:
-        self._channel = None
-        self.lost.set()
-        if not self.ready.done():
-            self.ready.set_exception(BrokerUnavailable(str(reason) or type(reason).__name__))
+        if not self._link.lost.is_set():
+            logger.error("RabbitMQ closed the gateway's channel: %s", why)
+            self._link.close()
 
 
-class AmqpTransport(KeptTransport[_Link]):
+class AmqpTransport(KeptTransport[_GatewayLink]):
     """Connects with the gateway's certificate; the same interface as `MqttTransport`."""
 
     broker = "RabbitMQ"
@@ -156,25 +130,20 @@ class AmqpTransport(KeptTransport[_Link]):
             raise BrokerUnavailable("no connection to the broker")
         self._link.publish(to_routing_key(topic), payload, on_taken)
 
-    async def _connect(self) -> _Link:
-        link = _Link(lambda topic, payload: self.on_answer(topic, payload))
-        try:
-            await link.open(connection_parameters(self._host, self._port, self._pki, "gateway"))
-        except BaseException:
-            link.close()
-            raise
-        return link
+    async def _connect(self) -> _GatewayLink:
+        address = Address(self._host, self._port, self._pki, "gateway")
+        return await _GatewayLink.open(address, lambda topic, payload: self.on_answer(topic, payload))
 
-    async def _last(self, link: _Link) -> None:
+    async def _last(self, link: _GatewayLink) -> None:
         await link.lost.wait()
 
-    def _bind(self, link: _Link, device: str, done: asyncio.Future[None]) -> None:
+    def _bind(self, link: _GatewayLink, device: str, done: asyncio.Future[None]) -> None:
         link.bind(_answers(device), done)
 
-    def _unbind(self, link: _Link, device: str) -> None:
+    def _unbind(self, link: _GatewayLink, device: str) -> None:
         link.unbind(_answers(device))
 
-    async def _leave(self, link: _Link) -> None:
+    async def _leave(self, link: _GatewayLink) -> None:
         link.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(link.lost.wait(), 1.0)
@@ -184,6 +153,12 @@ def _answers(device: str) -> str:
     return to_routing_key(topics.answers_filter(device))
 
 
-def _agree(done: asyncio.Future[None]) -> None:
-    if not done.done():
+def _pass_on(answer: asyncio.Future[object], done: asyncio.Future[None]) -> None:
+    """Tell who waits for a binding what became of it."""
+    if done.done():
+        return
+    error = answer.exception() if not answer.cancelled() else BrokerUnavailable("no connection to the broker")
+    if error is None:
         done.set_result(None)
+    else:
+        done.set_exception(BrokerUnavailable(str(error)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from django.utils.crypto import salted_hmac
 
@@ -15,6 +14,8 @@ EVENTS = "amq.rabbitmq.event"  # where the event exchange tells who connects and
 STREAM = "portal.bridge.messages"  # everything that is said, until the bridge has written it and its age is over
 EVENT_QUEUE = "portal.bridge.events"  # not the stream: the event exchange's messages do not arrive in one (3.10)
 GATEWAY, BRIDGE, MANAGER = "portal.gateway", "portal.bridge", "portal.manager"
+# The header of what a queue threw away: with its queue a device names where that goes, and we are not asked.
+DEAD_LETTER = b"x-death"
 DEVICE_QUEUES = "mqtt-subscription-"
 
 _DEVICE_QUEUE = re.compile(r"mqtt-subscription-([0-9a-f]{32})qos[01]")
@@ -47,11 +48,6 @@ def to_routing_key(topic: str) -> str:
 
 
 _SWAPPED = str.maketrans("./", "/.")
-
-
-def is_dead_letter(headers: Mapping[str, object] | None) -> bool:
-    """Say whether a queue threw this message away: with its queue a device names where that goes, and we are not asked."""
-    return "x-death" in (headers or {})
 
 
 def manager_password() -> str:

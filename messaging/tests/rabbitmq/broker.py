@@ -21,6 +21,7 @@ from iotportal.embedded.ports import free_port
 from messaging.gateway.amqp import AmqpTransport
 from messaging.rabbitmq import names
 from messaging.rabbitmq.auth_server import AuthServer
+from messaging.rabbitmq.link import Address
 from messaging.tests.broker.wire import Wire
 from messaging.tests.gateway.world import ScriptedDevice, World
 from messaging.tests.identity import client_context, files_of
@@ -88,6 +89,13 @@ def start_rabbit() -> RunningRabbit:
         settings.DEVICE_PASSWORDS = passwords
     servers.start_rabbitmq(ports, names.MANAGER, names.manager_password())
     return RunningRabbit(ports, auth)
+
+
+def service_parameters(running: RunningRabbit, service: str) -> pika.ConnectionParameters:
+    """Return how a service of the portal connects, for pika."""
+    context = Address("localhost", running.ports.amqps, running.pki, service).context()
+    tls = pika.SSLOptions(context, "localhost")
+    return pika.ConnectionParameters("localhost", running.ports.amqps, "/", ExternalCredentials(), ssl_options=tls)
 
 
 class AmqpScripted(ScriptedDevice):

@@ -20,13 +20,13 @@ from devices.models import Device
 from devices.services import issue_secret, register_device
 from devices.tests.factories import make_account, make_device
 from messaging.gateway.admission import Caller
-from messaging.gateway.amqp import _Link, connection_parameters
+from messaging.gateway.amqp import AmqpTransport
 from messaging.models import Presence
-from messaging.rabbitmq.names import STREAM, device_queue
+from messaging.rabbitmq.names import STREAM, TOPICS, device_queue
 from messaging.tests.broker.wire import Wire
 from messaging.tests.gateway.world import until
 from messaging.tests.identity import client_context, files_of
-from messaging.tests.rabbitmq.broker import RabbitWorld, RunningRabbit
+from messaging.tests.rabbitmq.broker import RabbitWorld, RunningRabbit, service_parameters
 from messaging.tests.rabbitmq.conftest import StartBridge
 from simulators.amqp import AmqpDevice
 from simulators.mqtt import Options
@@ -88,13 +88,25 @@ def parameters_of(device: Device, rabbit: RunningRabbit) -> pika.ConnectionParam
     return pika.ConnectionParameters("localhost", rabbit.ports.amqps, "/", ExternalCredentials(), ssl_options=tls)
 
 
-async def test_what_a_queue_threw_away_is_nobodys_answer() -> None:
-    heard: list[str] = []
-    link = _Link(lambda topic, _payload: heard.append(topic))
-    method = pika.spec.Basic.Deliver(routing_key="server.x.get_status")
-    for headers in ({"x-death": [{"reason": "rejected"}]}, None):
-        link._heard(None, method, pika.BasicProperties(headers=headers), b"{}")
-    assert heard == ["server/x/get_status"]
+async def test_what_a_queue_threw_away_is_nobodys_answer(rabbit: RunningRabbit) -> None:
+    heard: list[bytes] = []
+    transport = AmqpTransport("localhost", rabbit.ports.amqps, rabbit.pki)
+    transport.on_answer = lambda _topic, payload: heard.append(payload)
+    await transport.start()
+    device = await sync_to_async(lambda: make_device(make_account("bob")))()
+    await transport.wait_connected(5)
+    await transport.bind(device.hex)
+
+    def say() -> None:
+        with pika.BlockingConnection(parameters_of(device, rabbit)) as link:
+            for payload, headers in ((b"dead", {"x-death": [{"reason": "rejected"}]}), (b"said", None)):
+                about = pika.BasicProperties(headers=headers)
+                link.channel().basic_publish(TOPICS, f"server.{device.hex}.get_status", payload, about)
+
+    await sync_to_async(say)()
+    await until(lambda: bool(heard), "what was said")
+    await transport.stop()
+    assert heard == [b"said"]
 
 
 def test_where_devices_may_not_speak_amqp_the_portal_and_mqtt_alone_get_in(rabbit: RunningRabbit, settings: Settings) -> None:
@@ -105,7 +117,7 @@ def test_where_devices_may_not_speak_amqp_the_portal_and_mqtt_alone_get_in(rabbi
     wire = Wire.open(rabbit.ports.mqtts, client_context(rabbit.pki, files_of(device)))
     rabbit.wires.append(wire)
     assert wire.connect(device.hex) == 0
-    with pika.BlockingConnection(connection_parameters("localhost", rabbit.ports.amqps, rabbit.pki, "gateway")) as link:
+    with pika.BlockingConnection(service_parameters(rabbit, "gateway")) as link:
         assert link.is_open
 
 

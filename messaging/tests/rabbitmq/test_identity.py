@@ -14,14 +14,13 @@ from accounts.models import Account
 from devices.models import Device
 from devices.services import delete_device, issue_secret, renew_certificate, revoke_certificate
 from devices.tests.factories import make_device
-from messaging.gateway.amqp import connection_parameters
 from messaging.models import BrokerConnection, Presence, PresenceChange
 from messaging.rabbitmq import management
 from messaging.rabbitmq.names import EVENT_QUEUE, STREAM
 from messaging.rabbitmq.warden import Warden
 from messaging.tests.broker.wire import Wire, wait_until
 from messaging.tests.identity import client_context, files_of
-from messaging.tests.rabbitmq.broker import RunningRabbit
+from messaging.tests.rabbitmq.broker import RunningRabbit, service_parameters
 from messaging.tests.rabbitmq.conftest import StartBridge
 
 ACCEPTED, PUT_OUT = 0, -1
@@ -176,7 +175,7 @@ def test_a_bridge_that_was_away_hears_who_came_and_went(rabbit: RunningRabbit, s
 def test_a_device_that_came_before_the_first_bridge_is_connected_as_soon_as_that_looks(
     rabbit: RunningRabbit, start_bridge: StartBridge, pump: Device
 ) -> None:
-    with pika.BlockingConnection(connection_parameters("localhost", rabbit.ports.amqps, rabbit.pki, "bridge")) as link:
+    with pika.BlockingConnection(service_parameters(rabbit, "bridge")) as link:
         for queue in (STREAM, EVENT_QUEUE):
             link.channel().queue_delete(queue)
     assert board(rabbit, files_of(pump)).connect(pump.hex) == ACCEPTED
