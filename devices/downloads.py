@@ -101,9 +101,10 @@ def slug(device: Device) -> str:
     return zip_filename(device.name, device.hex).removesuffix(".zip")
 
 
-def active_certificate(device: Device) -> Certificate | None:
-    """Return the certificate the device is to use."""
-    return device.certificates.filter(status=Certificate.Status.ACTIVE).first()
+def active_certificate(device: Device, *columns: str) -> Certificate | None:
+    """Return the certificate the device is to use; `columns` are those that are read, all if none is named."""
+    found = device.certificates.filter(status=Certificate.Status.ACTIVE)
+    return (found.only("device", *columns) if columns else found).first()
 
 
 def _certificate(device: Device) -> Certificate:

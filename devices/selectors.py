@@ -253,7 +253,8 @@ def secret_of(device: Device) -> DeviceSecret | None:
 
 def claim_code_of(device: Device) -> ClaimCode | None:
     """Return what is known of the code by which somebody can claim the device, None if none works."""
-    return ClaimCode.objects.filter(device=device, expires_at__gt=timezone.now()).first()
+    code = getattr(device, "claim_code", None)
+    return code if code is not None and code.expires_at > timezone.now() else None
 
 
 def device_list(user: User, *, text: str = "", show: str = "", account_id: UUID | None = None, page: int | str = 1) -> DeviceList:

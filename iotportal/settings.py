@@ -90,6 +90,7 @@ TEMPLATES = [
                 "iotportal.context.portal",
             ],
             "libraries": {"ui": "iotportal.templatetags.ui"},
+            "builtins": ["iotportal.templatetags.addresses"],
         },
     },
 ]

@@ -223,9 +223,10 @@ def _columns(spans: Sequence[Span], since: datetime, step: timedelta) -> list[st
 
 
 def _kind(share: Mapping[str, float]) -> str:
-    on, off, unknown = (
-        share.get(state, 0.0) for state in (PresenceState.CONNECTED, PresenceState.DISCONNECTED, PresenceState.UNKNOWN)
-    )
+    if not share:
+        return ""
+    on, off = share.get(PresenceState.CONNECTED, 0.0), share.get(PresenceState.DISCONNECTED, 0.0)
+    unknown = share.get(PresenceState.UNKNOWN, 0.0)
     if unknown > on + off:
         return "unknown"
     if on and off:

@@ -58,7 +58,7 @@ PAGES = {
     "/devices/?q=device&show=online": 10,
     "/devices/register/": 3,
     "/devices/certificates/": 2,
-    "/devices/{hex}/": 14,
+    "/devices/{hex}/": 12,
     "/devices/{hex}/registered/": 5,
     "/devices/{hex}/timeline/": 5,
     "/devices/{hex}/control/": 18,

@@ -60,7 +60,7 @@ def device_page(request: AuthedRequest, device: Device, **forms: Form) -> HttpRe
     page = selectors.DevicePage(request.user, device)
     hooks.device_shown(page)
     context |= page.more
-    context |= {"password": selectors.secret_of(device), "passwords": settings.DEVICE_PASSWORDS}
+    context |= {"password": getattr(device, "secret", None), "passwords": settings.DEVICE_PASSWORDS}
     context["claim_code"] = selectors.claim_code_of(device)
     return render(request, "devices/detail.html", context, status=400 if any(form.errors for form in forms.values()) else 200)
 

@@ -88,7 +88,7 @@ def registered(request: AuthedRequest, device_id: str) -> HttpResponse:
 @never_cache
 def detail(request: AuthedRequest, device_id: str) -> HttpResponse:
     """Show what a device is: name, kind, certificate, files."""
-    return device_page(request, access_device(request.user, device_id, beside=["presence"]))
+    return device_page(request, access_device(request.user, device_id, beside=["presence", "secret", "claim_code"]))
 
 
 @login_required

@@ -35,7 +35,7 @@ from messaging.models import Outcome as CommandOutcome
 from messaging.presence import known
 from messaging.selectors import MessageFilter, RoundTrips, newest, other_devices, recent_round_trips
 from messaging.services.commands import send_command
-from messaging.tiles import Outcome, Tile
+from messaging.tiles import Outcome, Outcomes, Tile
 from messaging.traces import rail
 
 TARGETS = 200  # devices to choose from as a recipient
@@ -119,7 +119,7 @@ def page_of(request: AuthedRequest, device: Device, outcomes: Mapping[str, Outco
 
 
 def _context(request: AuthedRequest, device: Device, outcomes: Mapping[str, Outcome]) -> dict[str, object]:
-    profile, now = profile_of(device), timezone.now()
+    profile, now, shown = profile_of(device), timezone.now(), Outcomes(outcomes)
     found = tiles.tiles_of(profile)
     readings = {reading.key: reading for reading in device.readings.all()}
     fresh = [_as_command(device, request.user.pk, result) for one in outcomes.values() for result in one.results]
@@ -132,15 +132,15 @@ def _context(request: AuthedRequest, device: Device, outcomes: Mapping[str, Outc
         "lamp": lamp(device),
         "profile": profile,
         "may": powers(request.user, device),
-        "certificate": active_certificate(device),
+        "certificate": active_certificate(device, "key_algorithm", "not_after"),
         "trips": trips,
         "tiles": found,
-        "outcomes": outcomes,
-        "pin_error": outcomes.get("pin-name"),
+        "outcomes": shown,
+        "pin_error": shown["pin-name"],
         "traces": rail(device, fresh),
         "now": now,
         "own_tiles": [
-            _own(profile, key, one, readings, outcomes.get(key)) for key, one in found.items() if key.startswith(own_tiles.PREFIX)
+            _own(profile, key, one, readings, shown[key]) for key, one in found.items() if key.startswith(own_tiles.PREFIX)
         ],
     }
     for key, one in found.items():
@@ -177,13 +177,13 @@ def _tile_context(
             return {}
 
 
-def _own(profile: Profile, key: str, tile: Tile, readings: Mapping[str, Reading], outcome: Outcome | None) -> dict[str, object]:
+def _own(profile: Profile, key: str, tile: Tile, readings: Mapping[str, Reading], outcome: Outcome) -> dict[str, object]:
     """Return what a tile that the profile made shows."""
-    forms = own_tiles.forms(key, tile.apis, outcome.values if outcome else {}, outcome.errors if outcome else {})
+    forms = own_tiles.forms(key, tile.apis, outcome.values, outcome.errors)
     return {
         "tile": tile,
         "outcome": outcome,
-        "rows": own_tiles.shown(profile, tile.apis, readings, outcome.results if outcome else ()),
+        "rows": own_tiles.shown(profile, tile.apis, readings, outcome.results),
         "plain": [form for form in forms if form.api.kind == "get" and not form.inputs],
         "forms": [form for form in forms if form.api.kind != "get" or form.inputs],
     }

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from accounts.models import Membership, Role, User
@@ -106,11 +107,18 @@ def pushed(browser: Browser) -> None:
     Browser.objects.filter(pk=browser.pk).update(pushed_at=timezone.now())
 
 
+_BEHIND = """
+    SELECT id FROM accounts_user WHERE uuid = %s AND is_active UNION
+    SELECT owner.id FROM accounts_membership member JOIN accounts_user owner ON owner.id = member.user_id
+    WHERE member.account_id = %s AND member.role = %s AND owner.is_active
+"""  # two looks at an index, where an OR of both would look at everybody
+
+
 def of(address: str) -> QuerySet[Browser]:
     """Return the browsers behind a push address: those of an account's owners, or of one person."""
     key = UUID(hex=address)
-    owners = Membership.objects.filter(account=key, role=Role.OWNER).values("user")
-    return Browser.objects.filter(Q(user__uuid=key) | Q(user__in=owners), user__is_active=True)
+    people = RawSQL(_BEHIND, [key, key, Role.OWNER.value])  # noqa: S611  # made of constants
+    return Browser.objects.filter(user__in=people)
 
 
 def places(asked: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
