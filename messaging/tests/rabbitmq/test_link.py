@@ -81,7 +81,7 @@ async def test_a_closed_channel_says_why_to_who_waits_and_to_who_comes_later(wir
     channel = await channel_of(wire)
     told: list[str] = []
     channel.on_closed = told.append
-    answers = [channel.ask(spec.Queue.Declare(queue="one")), channel.ask(spec.Queue.Declare("two"))]
+    answers = [channel.ask(spec.Queue.Declare(queue="one")), channel.ask(spec.Queue.Declare(queue="two"))]
     wire.say(spec.Queue.DeclareOk("one", 0, 0), spec.Channel.Close(403, "ACCESS_REFUSED", 50, 10), channel=1)
     assert (await answers[0]).queue == "one"
     for ask in (lambda: answers[1], lambda: channel.call(spec.Queue.Declare(queue="three"))):
