@@ -118,6 +118,12 @@ def _settle(order: Order) -> None:
     transaction.on_commit(partial(forget_counters, order.account_id), robust=True)
 
 
+def paid_back(order: Order) -> tuple[int, int]:
+    """Return how much of the price is with the buyer again, in the smallest unit, and how many credits went with it."""
+    minor = _returned([one for one in order.transactions.all() if one.status == Status.COMPLETED])
+    return minor, _credits_for(order, minor)
+
+
 def _returned(ended: list[PaymentTransaction]) -> int:
     """Return how much of the price is with the buyer again."""
     ways = {Kind.PAYMENT: 0, Kind.REFUND: 1, Kind.REVERSAL: 1, Kind.REINSTATEMENT: -1}

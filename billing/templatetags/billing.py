@@ -7,13 +7,15 @@ from uuid import UUID
 from django import template
 from django.db import DatabaseError
 from django.urls import reverse
+from django.utils.html import format_html
 from redis.exceptions import RedisError
 
 from accounts.access import Action, role_may
 from accounts.models import Account, Membership, User
 from billing import money, providers, services
 from billing.models import Entry, Order, Package
-from billing.services import counter, promo_codes
+from billing.services import counter, payments, promo_codes
+from iotportal.words import plural
 
 register = template.Library()
 
@@ -68,6 +70,14 @@ def net(order: Order) -> str:
 def tax(order: Order) -> str:
     """Write the tax in the price of an order."""
     return money.words(order.tax_minor, order.currency)
+
+
+@register.simple_tag
+def paid_back(order: Order) -> str:
+    """Say how much of an order's price was paid back, and what that took with it."""
+    minor, credits = payments.paid_back(order)
+    took = f"{plural(credits, 'credit')} {'was' if credits == 1 else 'were'} taken back with it."
+    return format_html("<b>{} was paid back.</b> {}", money.words(minor, order.currency), took)
 
 
 @register.filter

@@ -221,6 +221,10 @@ def test_an_operator_refunds_and_the_credits_go_with_it(pay_pal: Sandbox, order:
     assert tell_event(pay_pal.rest.refunded(sale, Decimal("2.00"), id=repaid)) == "repeated"  # as PayPal tells of it as well
     order.refresh_from_db()
     assert (balance(alice), order.status) == (300, "partly_refunded")
+    buyer = Client()
+    buyer.force_login(order.account.members.get())
+    page = buyer.get(f"/account/orders/{order.pk}/").content.decode()
+    assert "<b>USD 2.00 was paid back.</b> 200 credits were taken back with it." in page
     assert "USD 3.00 of it can still be paid back" in refund("3.01")
     assert "Refund: done for 1" in refund("3")
     assert "USD 0.00 of it" in refund("1")
