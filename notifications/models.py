@@ -13,12 +13,11 @@ row of a device's message, the event of an outage) and is unique, so whoever tel
 
 An **Attempt** is one try of one sender with what came of it. A **Recipient** is an address outside of the account that its
 devices may write to: it has confirmed that once. The addresses of the account's own people need no row. A webhook or another
-service is a recipient too, by a name that its managers gave it; where it leads is sealed. A **Browser** is one that somebody lets
-us push to. A **Suppression** is an
-address that is not written to, by one account (it unsubscribed) or by the whole portal (it bounced, or complained). A **Lot** is
-what is left of so many messages that were paid together. A **Standard** is what a device says to whom where neither is given.
-A **Template** is what an operator says of an event in a language, in place of what is shipped; a notification has its words from
-the moment on in which it is taken.
+service is a recipient too, by a name that its managers gave it; where it leads is sealed. A **Browser** is one that somebody
+lets us push to. A **Suppression** is an address that is not written to, by one account (it unsubscribed) or by the whole portal
+(it bounced, or complained). A **Lot** is what is left of so many messages, or parts of SMS, that were paid together. A
+**Standard** is what a device says to whom where neither is given. A **Template** is what an operator says of an event in a
+language, in place of what is shipped; a notification has its words from the moment on in which it is taken.
 """
 
 from __future__ import annotations
@@ -117,6 +116,7 @@ class Notification(models.Model):
     judged_at = models.DateTimeField(null=True, blank=True)  # counted against the limits, and paid
     credits = models.IntegerField(default=0)
     paid = models.BooleanField(default=False)  # for itself or out of a lot; False again once that was given back
+    parts = models.PositiveSmallIntegerField(db_default=1, default=1)  # of an SMS: for how many it was paid
     shared = models.BooleanField(null=True)  # paid together with others, so its place is what is given back; None: not known
 
     objects = NotificationQuerySet.as_manager()

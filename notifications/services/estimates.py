@@ -17,8 +17,6 @@ from notifications import channels, reasons
 from notifications.addresses import Address
 from notifications.channels.sms import CHARACTERS
 from notifications.models import Cause, Channel, Notification
-from notifications.rendering import outgoing
-from notifications.segments import parts
 from notifications.services import browsers, consent, intake, limits, payments, templates
 from notifications.services.payments import CannotPay, Quote
 
@@ -71,15 +69,18 @@ class _Desk:
     """What was asked of prices and credits while several are estimated: each thing once."""
 
     def __init__(self) -> None:
-        self._quotes: dict[tuple[UUID, str, str], Quote | None] = {}
+        self._quotes: dict[tuple[UUID, str, str, int], Quote | None] = {}
         self._credits: dict[UUID, int] = {}
 
     def quote(self, one: Notification, country: str) -> Quote | None:
         """Return what it costs; None if it has no price."""
-        key = (one.account_id, one.channel, country)
+        parts = payments.parts_of(one)
+        key = (one.account_id, one.channel, country, parts)
         if key not in self._quotes:
             try:
-                self._quotes[key] = payments.quote(account_id=one.account_id, channel=Channel(one.channel), country=country)
+                self._quotes[key] = payments.quote(
+                    account_id=one.account_id, channel=Channel(one.channel), parts=parts, country=country
+                )
             except CannotPay:
                 self._quotes[key] = None
         return self._quotes[key]
@@ -94,7 +95,7 @@ class _Desk:
 def _of(one: Notification, verdict: consent.Verdict, desk: _Desk) -> Estimate:
     if not one.channel:
         return Estimate("", one.recipient, "bad_recipient")
-    country, text = limits.country_of(one), outgoing(one).text if one.channel == Channel.SMS else ""
+    country, is_sms = limits.country_of(one), one.channel == Channel.SMS
     found = _FREE if payments.is_free(one.channel, own=verdict.own) else desk.quote(one, country)
     return Estimate(
         channel=one.channel,
@@ -104,8 +105,8 @@ def _of(one: Notification, verdict: consent.Verdict, desk: _Desk) -> Estimate:
         pays_for=found.pays_for if found else 1,
         left=found.left if found else 0,
         country=country,
-        segments=parts(text[:CHARACTERS]) if one.channel == Channel.SMS else None,
-        is_cut=len(text) > CHARACTERS,
+        segments=payments.parts_of(one) if is_sms else None,
+        is_cut=is_sms and len(one.message) > CHARACTERS,
     )
 
 

@@ -68,9 +68,15 @@ def keep(rows: Sequence[Notification]) -> list[Notification]:
         return []
     said = [{column: getattr(one, name) for column, name in _COLUMNS.items()} for one in rows]
     with connection.cursor() as cursor:
-        cursor.execute(_KEEP, [json.dumps(said, default=str)])
+        cursor.execute(_KEEP, [json.dumps(said, default=_spelled)])
         new = {pk for (pk,) in cursor.fetchall()}
     return [one for one in rows if one.pk in new]
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, UUID | datetime):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no spelling for PostgreSQL")
 
 
 def take(

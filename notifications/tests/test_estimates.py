@@ -71,10 +71,13 @@ def test_of_an_sms_the_parts_and_the_country_are_told_and_that_it_is_cut(device:
     assert told(device, NUMBER)[0].reason == "no_credits"
     assert told(device, NUMBER)[1] == "It costs 10 credits, and there are not enough. An SMS of 1 part to SE."
     give_credits(account=device.account, credits=10, reason="Welcome", key="gift")
+    give_credits(account=device.account, credits=60, reason="More", key="more")
     found, words = told(device, "+46 70 123 45 67", "a" * 155)  # with "Pump: " before it
     assert (found.recipient, found.segments, found.country, found.is_cut) == (NUMBER, 2, "SE", False)
-    assert words == "It costs 10 credits. An SMS of 2 parts to SE."
-    assert told(device, NUMBER, "a" * 1000)[1].endswith("An SMS of 3 parts to SE. It is cut after 459 characters.")
+    assert words == "It costs 20 credits. An SMS of 2 parts to SE."
+    cut = "It costs {} credits. An SMS of {} parts to SE. It is cut after 459 characters."
+    assert told(device, NUMBER, "a" * 1000)[1] == cut.format(30, 3)
+    assert told(device, NUMBER, "ж" * 1000)[1] == cut.format(70, 7)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ class TestPages:
         assert "<html" not in said
         half = client.post(place, {**form, "email": "ops"}, headers={"HX-Request": "true"})
         assert half.status_code == 200
-        assert "An SMS costs 10 credits." in half.content.decode()
+        assert "Each part of an SMS costs 10 credits." in half.content.decode()
 
     def test_without_a_script_it_is_the_page_with_what_was_typed(self, client: Client, place: str, device: Device) -> None:
         page = client.post(place, {"to": "sms", "phone": NUMBER, "message": "<b>Hot</b>"}).content.decode()

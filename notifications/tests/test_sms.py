@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -22,10 +23,11 @@ from twilio.request_validator import RequestValidator
 from accounts import code_channels
 from accounts.code_channels import CodeNotSent, Purpose
 from accounts.models import Account
-from billing.services import balance, give_credits
+from billing.models import Price
+from billing.services import balance, give_credits, verify_ledger
 from notifications.codes import SmsCodes
-from notifications.models import Notification, QuietHours, SenderHealth
-from notifications.services import outbox, quiet
+from notifications.models import Lot, Notification, QuietHours, SenderHealth
+from notifications.services import estimates, outbox, quiet
 from notifications.tests.conftest import Ask
 
 NUMBER = "+46701234567"
@@ -130,6 +132,41 @@ class TestTwilio:
         outbox.deliver()
         assert [receipt("SM0", "undelivered") for _ in range(2)] == [204] * 2
         assert (become(one).status, one.paid, balance(account)) == ("failed", False, 30)
+
+    def test_each_part_is_paid_and_given_back(
+        self, ask: Ask, phone: str, twilio: Twilio, account: Account, client: Client
+    ) -> None:
+        one = ask(phone, "a" * 155)  # with "Pump: " before it
+        outbox.deliver()
+        assert (become(one).parts, one.credits, balance(account)) == (2, 20, 10)
+        short = ask(phone, "a" * 155)
+        outbox.deliver()
+        assert (become(short).reason, balance(account), len(twilio.taken)) == ("no_credits", 10, 1)
+        assert receipt("SM0", "undelivered") == 204
+        assert (become(one).paid, balance(account)) == (False, 30)
+        client.force_login(account.members.get())
+        assert "20 credits for 2 parts, given back" in client.get(f"/notifications/{one.hex}/").content.decode()
+
+    def test_parts_share_a_price_for_several_and_cost_what_was_said(
+        self, ask: Ask, phone: str, twilio: Twilio, account: Account
+    ) -> None:
+        Price.objects.create(item="sms", country="SE", credits=4, per=5, starts_at=Now())
+
+        def sent(text: str) -> tuple[int, int]:
+            said = estimates.estimate(account=account, recipient=phone, message=text, device=account.devices.get())
+            one = ask(phone, text)
+            outbox.deliver()
+            assert (become(one).status, one.credits) == ("sent", said.credits)
+            return one.credits, Lot.objects.get(account=account).left
+
+        three, seven = "a" * 400, "ж" * 453
+        assert sent(three) == (4, 2)
+        assert sent(three) == (4, 4)
+        assert receipt("SM1", "undelivered") == 204
+        assert sent(seven) == (0, 0)
+        assert sent(seven) == (8, 3)
+        assert balance(account) == 30 - 16
+        verify_ledger()
 
     def test_a_forged_receipt_is_refused_and_an_unknown_one_is_nothing(self, ask: Ask, phone: str, twilio: Twilio) -> None:
         one = ask(phone)

@@ -10,7 +10,7 @@ from urllib3.exceptions import NewConnectionError
 from notifications.channels.base import PermanentFailure, SenderAway, SendFailure
 
 TIMEOUT_S = 10
-CHARACTERS = 459  # three parts of an SMS
+CHARACTERS = 459  # three parts of an SMS, or seven where its 7-bit alphabet cannot write it
 LIVES_S = 3600  # how long a carrier tries
 
 
