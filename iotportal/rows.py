@@ -5,7 +5,7 @@ For reads that every page makes, or that have many rows; all else is better said
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db import connection
@@ -13,7 +13,7 @@ from django.db import connection
 Row = TypeVar("Row")
 
 
-def rows(kind: Callable[..., Row], sql: str, params: Sequence[Any]) -> list[Row]:
+def rows(kind: Callable[..., Row], sql: str, params: Sequence[Any] | Mapping[str, Any]) -> list[Row]:
     """Return the rows of `sql`, each made by `kind` of its columns in their order: a NamedTuple, as a rule."""
     with connection.cursor() as db:
         db.execute(sql, params)

@@ -6,14 +6,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Account
+from accounts.models import Account, User
 from devices.models import Device, Pin
-from devices.tests.factories import make_account, make_device
+from devices.services import delete_device
+from devices.tests.factories import make_account, make_device, make_user
+from messaging.gateway import admission
 from messaging.models import Presence, Reading
 from messaging.tests.history import exchange, many, now
 
@@ -78,3 +81,19 @@ def test_a_page_takes_as_many_queries_for_many_as_for_few(browser: Client, accou
     for name in range(2, 8):
         exchange(make_device(account, f"More {name}"), answer='{"number": 4, "value": 0}')
     assert (few, queries(browser, url)) == (expected, expected)
+
+
+def test_who_may_send_and_how_much_is_asked_in_one_query(account: Account) -> None:
+    device, owner, stranger = make_device(account), account.members.get(), make_user("mallory")
+    with CaptureQueriesContext(connection) as captured:
+        entry = admission._access_entry(owner.pk, device.hex)
+    assert (len(captured), (entry or "").split()[:5]) == (
+        1,
+        ["owner", "standard", "api", account.pk.hex, str(settings.FREE_MESSAGES_PER_MONTH)],
+    )
+    assert admission._access_entry(stranger.pk, device.hex) is None
+    User.objects.filter(pk=owner.pk).update(is_active=False)
+    assert admission._access_entry(owner.pk, device.hex) is None
+    User.objects.filter(pk=owner.pk).update(is_active=True)
+    delete_device(device=device)
+    assert admission._access_entry(owner.pk, device.hex) is None

@@ -169,7 +169,7 @@ class SubscriptionView(Billing):
     def get(self, request: Request, account_id: str) -> Response:
         """Return credits, and the messages of this calendar month (in the account's time zone) with each of its days."""
         account = self.account(account_id)
-        found = services.subscription(account.pk, time_zone=account.time_zone)
+        found = services.subscription(account.pk)
         days = usage.days_of(account.pk, used=found.used, today=found.today)
         body = {
             "type": "Paid" if found.paid else "Free",

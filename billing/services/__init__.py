@@ -24,7 +24,7 @@ from billing.services.ledger import (
     spend_credits,
 )
 from billing.services.prices import cost, free_emulator_hours, free_messages, packages, price_of, prices_now, prices_of
-from billing.services.quota import Allowance, Subscription, allowance, message_limit, messages_used, subscription
+from billing.services.quota import Allowance, Subscription, allowance, allowances_of, message_limit, messages_used, subscription
 from billing.services.statements import debt
 from billing.services.verification import verify_ledger
 
@@ -41,6 +41,7 @@ __all__ = [
     "Subscription",
     "add_emulator_time",
     "allowance",
+    "allowances_of",
     "balance",
     "correct_balance",
     "cost",

@@ -21,7 +21,7 @@ def messages_left(user: User) -> tuple[str, int]:
     found = cache.get(_key(user.pk))
     if found is None:
         account = personal_account(user)
-        found = [str(account.pk), subscription(account.pk, time_zone=account.time_zone).left]
+        found = [str(account.pk), subscription(account.pk).left]
         cache.set(_key(user.pk), found, KEPT_S)
     return found[0], found[1]
 

@@ -23,7 +23,7 @@ register = template.Library()
 @register.inclusion_tag("billing/_subscription.html")
 def subscription(account: Account, *, may_buy: bool = True) -> dict[str, object]:
     """Draw the box with the kind of subscription and the messages used this month, and the way to more."""
-    found = services.subscription(account.pk, time_zone=account.time_zone)
+    found = services.subscription(account.pk)
     used, limit = found.used, found.limit
     return {
         "paid": found.paid,

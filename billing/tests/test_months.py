@@ -13,8 +13,8 @@ from pytest_django import Settings
 from accounts.models import Account
 from accounts.services import create_organisation
 from accounts.services.profile import change_profile
-from billing.models import Usage
-from billing.services import balance, subscription
+from billing.models import Plan, Usage
+from billing.services import balance, message_limit, subscription
 from billing.services.metering import charge_messages
 from billing.services.months import month_begins, month_ends, month_key, months_anywhere, zone_named
 from billing.services.usage import record_usage
@@ -70,6 +70,21 @@ def test_moving_over_the_date_line_gives_no_month_twice(alice: Account, settings
         assert subscription(alice.pk).left == 0
     with time_machine.travel(datetime(2026, 12, 1, 11, tzinfo=UTC), tick=False):
         assert subscription(alice.pk).left == 30
+
+
+@pytest.mark.django_db
+def test_a_plan_counts_from_the_first_month_that_begins_after_it_where_the_account_is(
+    alice: Account, bob: Account, settings: Settings
+) -> None:
+    settings.FREE_MESSAGES_PER_MONTH = 10
+    Account.objects.filter(pk=alice.pk).update(time_zone=EAST)
+    Account.objects.filter(pk=bob.pk).update(time_zone=WEST)
+    Plan.objects.create(messages_per_month=20, starts_at=datetime(2099, 2, 28, 12, tzinfo=UTC))  # March goes on in the east
+    Plan.objects.create(messages_per_month=30, starts_at=datetime(2099, 3, 20, tzinfo=UTC))
+    for day, east, west in ((datetime(2099, 3, 25, tzinfo=UTC), 10, 20), (datetime(2099, 4, 5, tzinfo=UTC), 30, 30)):
+        with time_machine.travel(day, tick=False):
+            assert (message_limit(alice.pk), message_limit(bob.pk)) == (east, west)
+            assert [subscription(one.pk).free for one in (alice, bob)] == [east, west]
 
 
 @pytest.mark.django_db

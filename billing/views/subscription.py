@@ -64,7 +64,7 @@ def subscription_page(
         movements = statements.page_of_movements(account, request.GET.get("cursor")) if may_buy else None
     except BadCursor:  # a link that somebody cut off: the first page is what it can show
         movements, bad = statements.page_of_movements(account), True
-    found = services.subscription(account.pk, time_zone=account.time_zone)
+    found = services.subscription(account.pk)
     context = {
         **AREA,
         "account": account,

@@ -22,10 +22,10 @@ from django.db import InterfaceError, OperationalError
 from django.urls import reverse
 
 from accounts.access import Action, token_may
-from accounts.models import ApiToken, Membership
-from billing.services import allowance
+from accounts.models import ApiToken
+from billing.services import allowances_of
 from devices import profile_store
-from devices.models import Device, OwnProfile
+from devices.models import OwnProfile
 from devices.profiles import Profile, UnknownProfile, get_profile
 from iotportal.problems import Problem
 from iotportal.throttle import Window, failures
@@ -421,22 +421,23 @@ def _token_entry(token_hash: str) -> str | None:
     return f"{token['user_id']} {scope} {expiry}"
 
 
+_ACCESS = """
+    SELECT device.account_id, member.role, device.profile, device.own_profile_id
+    FROM devices_device device
+    JOIN accounts_membership member ON member.account_id = device.account_id AND member.user_id = %(user)s
+    JOIN accounts_user person ON person.id = member.user_id AND person.is_active
+    WHERE device.id = %(device)s AND device.deleted_at IS NULL
+"""
+
+
 def _access_entry(user_id: int, device: str) -> str | None:
-    found = Device.objects.live().filter(pk=UUID(hex=device)).only("account_id", "profile", "own_profile_id").first()
-    if found is None:
+    """Return what ADMIT keeps of a user and a device, None where there is none such: all of it in one trip to the database."""
+    found = allowances_of(_ACCESS, {"user": user_id, "device": UUID(hex=device)})
+    if not found:
         return None
-    role = (
-        Membership.objects.filter(user_id=user_id, user__is_active=True, account_id=found.account_id)
-        .values_list("role", flat=True)
-        .first()
-    )
-    if role is None:
-        return None
-    own, shipped = found.own_profile_id, found.profile
+    ((month, (account, role, shipped, own)),) = found
     profile, lane_kind = (shipped, _lane_kind(get_profile(shipped))) if own is None else (own.hex, "own")
-    month = allowance(found.account_id)
-    ends_at = int(month.ends_at.timestamp())
-    return f"{role} {profile} {lane_kind} {found.account_id.hex} {month.limit} {month.month} {ends_at}"
+    return f"{role} {profile} {lane_kind} {account.hex} {month.limit} {month.month} {int(month.ends_at.timestamp())}"
 
 
 def _profile_entry(profile: str) -> str | None:
