@@ -4,8 +4,9 @@ Each channel is claimed by itself (`lanes`). A claim moves `due_at` ahead by `CL
 time is over the row is due again, and a worker that comes late with a claim which has passed to another changes nothing but its
 own attempt.
 
-What is lost when a worker is killed: nothing. What can be said twice: what a sender took in the moment between its word and our
-commit, a millisecond or two; a mail goes again with the same Message-ID then, by which mailboxes show it once.
+What is lost when a worker is killed: nothing. What can be said twice: a mail of which the server had the whole, while we had not
+begun to write down that it was taken. That is the time in which the server thinks about it, and a fraction of a millisecond
+(RFC 1047); SMTP has no question by which another worker could learn what came of it. It goes again with the same Message-ID.
 """
 
 from __future__ import annotations

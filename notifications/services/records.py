@@ -7,10 +7,11 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -23,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 5, 3600
 
-# One statement is one trip and one commit: between the sender's word and this, a kill would have the same said again.
+# One statement is one trip and one commit: once it is on its way, a kill of ours changes nothing any more. PostgreSQL may have
+# committed it and not got round to saying so; a second time it writes nothing.
 _ACCEPTED = """
 WITH written AS (
     UPDATE notifications_notification
@@ -31,22 +33,38 @@ WITH written AS (
     WHERE id = %(id)s AND claim = %(claim)s AND status = 'queued'
 )
 INSERT INTO notifications_attempt (notification_id, at, sender, outcome, took_ms, vendor_id, detail)
-VALUES (%(id)s, %(now)s, %(sender)s, 'accepted', %(took_ms)s, %(vendor_id)s, '')
+SELECT %(id)s, %(now)s, %(sender)s, 'accepted', %(took_ms)s, %(vendor_id)s, ''
+WHERE NOT EXISTS (SELECT FROM notifications_attempt WHERE notification_id = %(id)s AND at = %(now)s)
 """
+_INSIST_S = (0.1, 0.4, 1, 2, 4, 8)  # less than is left of a claim
 
 
 def accepted(one: Notification, sender: str, began: float, vendor_id: str) -> None:
     """Write down that a sender took it; `began`: by the monotonic clock."""
     now, took_ms = timezone.now(), (time.monotonic() - began) * 1000
-    with connection.cursor() as cursor:
-        cursor.execute(_ACCEPTED, {
-            "id": one.pk, "claim": one.claim, "now": now, "judged_at": one.judged_at, "sender": sender, "took_ms": took_ms,
-            "vendor_id": vendor_id[:200],
-        })  # fmt: skip
+    _insist(_ACCEPTED, {
+        "id": one.pk, "claim": one.claim, "now": now, "judged_at": one.judged_at, "sender": sender, "took_ms": took_ms,
+        "vendor_id": vendor_id[:200],
+    })  # fmt: skip
     one.status, one.sent_at, one.reason, one.detail, one.tries = Status.SENT, now, "", "", one.tries + 1
     metrics.tried(one.channel, took_ms)
     metrics.became(one.channel, Status.SENT)
     logger.info("notification %s by %s: accepted after %.0f ms", one.hex, sender, took_ms)
+
+
+def _insist(statement: str, about: Mapping[str, Any]) -> None:
+    """Execute what must not be forgotten, again where PostgreSQL goes away over it: what was taken would be said once more."""
+    for wait_s in (*_INSIST_S, None):
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, about)
+        except (OperationalError, InterfaceError):
+            if wait_s is None:
+                raise
+            connection.close()
+            time.sleep(wait_s)
+        else:
+            return
 
 
 def postpone(one: Notification, failure: SendFailure) -> None:

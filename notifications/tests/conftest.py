@@ -62,6 +62,7 @@ class MailServer:
         self.answer = "250 OK"
         self.recipient_answer = "250 OK"
         self.taken: list[bytes] = []
+        self.meanwhile: Callable[[], None] | None = None  # done when it has a mail whole, before it answers
         self.stall: threading.Event | None = None  # set while DATA is not answered
         self.pipelining = True
         self.arrived = threading.Event()
@@ -78,6 +79,8 @@ class MailServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         self.arrived.set()
+        if self.meanwhile is not None:
+            await asyncio.to_thread(self.meanwhile)
         if self.stall is not None:
             while not self.stall.is_set():
                 await asyncio.sleep(0.01)

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
-from django.db import connections
+from django.db import connection, connections
 from django.test import override_settings
 from django.utils import timezone
 
@@ -326,6 +326,23 @@ class TestRaces:
     @pytest.fixture
     def device(self, transactional_db: None, device: Device) -> Device:
         return device
+
+    def test_what_was_taken_while_postgresql_went_away_is_written_down_once(self, ask: Ask, mail_server: MailServer) -> None:
+        said = [ask(message=f"number {number}") for number in range(3)]
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            ours = cursor.fetchone()
+
+        def end() -> None:
+            mail_server.meanwhile = None
+            with connection.cursor() as cursor:  # of this thread
+                cursor.execute("SELECT pg_terminate_backend(%s)", ours)
+            connections.close_all()
+
+        mail_server.meanwhile = end
+        assert outbox.deliver("email") == 3
+        assert {become(one).status for one in said} == {"sent"}
+        assert len(mail_server.taken) == Attempt.objects.count() == 3
 
     def test_of_three_workers_one_is_killed_and_nothing_is_lost_or_doubled(self, ask: Ask, mail_server: MailServer) -> None:
         said = [ask(message=f"number {number}") for number in range(12)]
