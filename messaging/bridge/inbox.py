@@ -52,18 +52,21 @@ class Inbox:
         self._closed = False
         self.overflowed = 0  # QoS 0 messages that found no room
 
-    def put(self, message: Incoming) -> None:
-        """Add a message. Without room one of QoS 0 is dropped, and any other waits, and its connection with it."""
+    def put(self, messages: list[Incoming]) -> None:
+        """Add messages that came together. Without room those of QoS 0 are dropped, and others wait, and their connection."""
         with self._condition:
             if len(self._messages) >= MAX_MESSAGES:
-                if not message.delivery:
-                    self.overflowed += 1
+                kept = [message for message in messages if message.delivery]
+                self.overflowed += len(messages) - len(kept)
+                if not kept:
                     return
+                messages = kept
                 self._condition.wait_for(lambda: self._closed or len(self._messages) < MAX_MESSAGES)
             if self._closed:
                 return
-            self._messages.append(message)
-            if len(self._messages) in {1, LINGER_UNTIL}:
+            before = len(self._messages)
+            self._messages.extend(messages)
+            if not before or before < LINGER_UNTIL <= len(self._messages):
                 self._condition.notify_all()
 
     def put_records(self, records: list[Record]) -> None:

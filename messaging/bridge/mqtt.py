@@ -174,4 +174,4 @@ class _Link:
         except UnicodeDecodeError:
             topic = ""  # no topic of the protocol: counted and dropped like any other
         delivery = message.mid if message.qos else 0
-        self._deliver(Incoming(uuid7(), topic, bytes(message.payload), delivery, message.dup, message.retain, self._number))
+        self._deliver([Incoming(uuid7(), topic, bytes(message.payload), delivery, message.dup, message.retain, self._number)])

@@ -27,7 +27,7 @@ class Incoming(NamedTuple):
     link: int = 0  # the connection it came over; its acknowledgement makes sense on no other
 
 
-Deliver = Callable[[Incoming], None]
+Deliver = Callable[[list[Incoming]], None]  # those that came together, in their order
 
 
 class Source(Protocol):

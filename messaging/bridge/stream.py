@@ -149,6 +149,7 @@ class _Reading:
         self._events: dict[UUID, int] = {}  # message id -> tag
         self._offset = self._last = 0
         self._over = False
+        self._came: list[Incoming] = []  # in this turn of the loop
         self._lists_alone = 0  # lists to come that tell also of the youngest: there is nobody else who would
         self._ended: set[str] = set()  # connections whose end was told since the last list: the next may lag behind
         self._link: Link | None = None
@@ -258,7 +259,7 @@ class _Reading:
             return
         self._last = behind = offset + 1
         self._unacknowledged.append((behind, delivery.tag))
-        self._deliver(Incoming(uuid7(), to_topic(delivery.routing_key), delivery.body, behind, link=self._number))
+        self._take(Incoming(uuid7(), to_topic(delivery.routing_key), delivery.body, behind, link=self._number))
 
     def _told(self, delivery: Delivery) -> None:
         """Take an event; it stands where the stream is, so that the position does not move by it."""
@@ -268,7 +269,17 @@ class _Reading:
             note(json.loads(payload)["name"])
         message = Incoming(uuid7(), topic, payload, self._last, link=self._number)
         self._events[message.id] = delivery.tag
-        self._deliver(message)
+        self._take(message)
+
+    def _take(self, message: Incoming) -> None:
+        """Hand a message over with all others of this turn: to lock the inbox for each costs as much as to read it."""
+        self._came.append(message)
+        if len(self._came) == 1:
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        came, self._came = self._came, []
+        self._deliver(came)
 
     def _ask(self) -> None:
         """Ask who is connected now, in a thread of its own: of thousands RabbitMQ takes seconds to tell."""
@@ -294,6 +305,6 @@ class _Reading:
         if listed is not None:
             payload = listed.payload(self._ended, alone=self._lists_alone > 0)
             self._lists_alone = max(0, self._lists_alone - 1)
-            self._deliver(Incoming(uuid7(), presence.OPEN, payload, self._last, link=self._number))
+            self._take(Incoming(uuid7(), presence.OPEN, payload, self._last, link=self._number))
         self._ended.clear()
         self._loop.call_later(LIST_AGAIN_S if self._lists_alone else LIST_EVERY_S, self._ask)

@@ -128,7 +128,7 @@ class MemorySource:
     def _send(self, delivery: int, message: _Sent) -> None:
         assert self._deliver is not None
         again, message.sent = message.sent or self.mark_as_sent, True
-        self._deliver(Incoming(uuid7(), message.topic, message.payload, delivery, again, message.retained, self.connections))
+        self._deliver([Incoming(uuid7(), message.topic, message.payload, delivery, again, message.retained, self.connections)])
 
 
 class MemoryClient:

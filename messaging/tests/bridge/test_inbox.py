@@ -35,14 +35,14 @@ def waiting(target: threading.Thread) -> bool:
 
 
 def test_a_lone_message_is_taken_at_once(inbox: Inbox) -> None:
-    threading.Timer(0.02, inbox.put, [message()]).start()
+    threading.Timer(0.02, inbox.put, [[message()]]).start()
     began = time.monotonic()
     assert len(inbox.take(10, busy=False)) == 1
     assert time.monotonic() - began < 5
 
 
 def test_when_busy_it_waits_a_moment_for_more(inbox: Inbox) -> None:
-    inbox.put(message())
+    inbox.put([message()])
     began = time.monotonic()
     assert len(inbox.take(10, busy=True)) == 1
     assert LINGER_S * 0.9 < time.monotonic() - began < 5
@@ -59,18 +59,18 @@ def test_a_wake_ends_the_wait(inbox: Inbox) -> None:
 
 def test_batches_are_bounded() -> None:
     inbox = Inbox()
-    for _ in range(BATCH + 1):
-        inbox.put(message())
+    inbox.put([message() for _ in range(BATCH + 1)])
     assert [len(inbox.take(1, busy=False)) for _ in range(2)] == [BATCH, 1]
 
 
 def test_without_room_quality_0_is_dropped_and_the_rest_waits(inbox: Inbox) -> None:
     for _ in range(3):
-        inbox.put(message())
-    inbox.put(message(0))
+        inbox.put([message()])
+    inbox.put([message(0)])
     assert inbox.overflowed == 1
-    putter = threading.Thread(target=inbox.put, args=[message()])
+    putter = threading.Thread(target=inbox.put, args=[[message(0), message()]])
     assert waiting(putter)
+    assert inbox.overflowed == 2
     assert len(inbox.take(1, busy=False)) == 3
     putter.join(10)
     assert len(inbox.take(1, busy=False)) == 1
@@ -93,7 +93,7 @@ def test_closing_lets_everybody_go_and_forgets(inbox: Inbox) -> None:
     inbox.close()
     putters[0].join(10)
     assert not inbox.take(0.01, busy=False)
-    inbox.put(message())
+    inbox.put([message()])
     inbox.open()
     assert not inbox.take(0.01, busy=False)
 

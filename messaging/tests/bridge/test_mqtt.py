@@ -29,7 +29,7 @@ class Ear:
         self.lost = threading.Event()
 
     def connect(self, source: MqttSource) -> bool:
-        return source.connect(self.messages.append, self.lost.set)
+        return source.connect(self.messages.extend, self.lost.set)
 
     def payloads(self) -> list[bytes]:
         return [message.payload for message in self.messages if message.topic.startswith("server/")]
