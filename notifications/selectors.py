@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -77,8 +77,21 @@ def of_device(device: Device, reader: User, limit: int = 5) -> list[Line]:
 def lines(found: Iterable[Notification], reader: User) -> list[Line]:
     """Return what a list says of notifications to somebody who may see them."""
     found = list(found)
-    pushed = browsers.in_words(reader, [(one.account_id, one.address) for one in found if one.channel == Channel.PUSH])
-    return [_line(one, pushed.get((one.account_id, one.address)) or one.recipient) for one in found]
+    named = browsers.in_words(reader, _places(found, Channel.PUSH)) | _device_names(_places(found, Channel.DEVICE))
+    return [_line(one, named.get((one.account_id, one.address)) or one.recipient) for one in found]
+
+
+def _places(found: Iterable[Notification], channel: Channel) -> list[tuple[UUID, str]]:
+    return [(one.account_id, one.address) for one in found if one.channel == channel]
+
+
+def _device_names(asked: Sequence[tuple[UUID, str]]) -> dict[tuple[UUID, str], str]:
+    """Return what the devices of these accounts are called; another's are left out, whatever id was named."""
+    if not asked:
+        return {}
+    accounts, ids = zip(*asked, strict=True)
+    rows = Device.objects.filter(account__in=accounts, pk__in=[UUID(hex=one) for one in ids])
+    return {(account, pk.hex): name for pk, account, name in rows.values_list("pk", "account", "name")}
 
 
 def _line(one: Notification, to: str) -> Line:

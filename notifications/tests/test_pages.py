@@ -13,7 +13,7 @@ from django.test import Client
 from accounts.models import Account, Role, User
 from billing.services import give_credits
 from devices.models import Device
-from devices.tests.factories import make_account, make_member
+from devices.tests.factories import make_account, make_device, make_member
 from notifications.models import Notification, Recipient, Suppression
 from notifications.services import outbox
 from notifications.tests.conftest import Ask, MailServer
@@ -40,6 +40,14 @@ class TestLog:
         assert "&lt;script&gt;" in page
         assert "<script>alert" not in page
         assert "has not agreed" in page
+
+    def test_ones_own_device_is_named_as_recipient_and_anothers_is_not(self, browser: Client, ask: Ask, account: Account) -> None:
+        own, other = make_device(account, "Door buzzer"), make_device(make_account("bob"), "Bob's lamp")
+        asked = [ask(one.hex) for one in (own, other)]
+        page = browser.get("/notifications/").content.decode()
+        assert ("Door buzzer</span>" in page, own.hex in page.split("<tbody>")[1]) == (True, False)
+        assert ("lamp" in page, other.hex in page) == (False, True)
+        assert "To Door buzzer" in browser.get(f"/notifications/{asked[0].hex}/").content.decode()
 
     def test_filters_narrow_it(self, browser: Client, ask: Ask, device: Device) -> None:
         ask(message="first")
