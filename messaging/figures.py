@@ -66,11 +66,15 @@ _STEPS = 72
 
 
 def figures(user: User, wanted: MessageFilter, *, since: datetime, until: datetime) -> Figures:
-    """Count messages and round trips of [since, until) in readable steps, or of its newest `COUNT` messages if it has more."""
+    """Count messages and round trips of [since, until) in readable steps, or of its newest `COUNT` messages if it has more.
+
+    Where no message passed no round trips are looked for.
+    """
     asked = replace(wanted, since=since, until=until)
     traffic = _traffic(scopes(Message, user, asked), since, until)
     since, step = traffic.since, traffic.step
-    trips, (silent, p50, p95) = _trips(scopes(Command, user, replace(asked, since=since)), since, step)
+    commands = scopes(Command, user, replace(asked, since=since)) if traffic.steps else []
+    trips, (silent, p50, p95) = _trips(commands, since, step)
     numbers = range(max(1, math.ceil((until - since) / step)))
     buckets = [_bucket(traffic.steps.get(number), trips.get(number)) for number in numbers]
     total = sum(to + from_ for to, from_ in traffic.steps.values())
@@ -84,19 +88,14 @@ def _bucket(traffic: tuple[int, int] | None, trips: _Trips | None) -> Bucket:
 
 
 def _traffic(looked_at: list[Scope], since: datetime, until: datetime) -> _Traffic:
-    """Count messages. Where the range begins, and so its step, comes out of the same look at the newest of each scope."""
+    """Count messages. Where the range begins, and so its step, comes out of the same statement: from the index alone."""
     if not looked_at:
         return _Traffic(since, until - since)
-    parts: list[str] = []
-    params: list[Any] = []
-    for number, scope in enumerate(looked_at):
-        sql, inner_params = scope.inner("DESC", COUNT)
-        columns = f"{number} AS scope, time, direction, {scope.outer} AS shown"
-        parts.append(f"SELECT {columns} FROM ({sql}) m")  # noqa: S608  # made of constants; values are parameters
-        params += [*scope.outer_params, *inner_params]
+    ends = [scope.place("DESC", COUNT) for scope in looked_at]
+    newest = [scope.inner("DESC", COUNT) for scope in looked_at]
+    counted = [f"SELECT * FROM ({sql}) m WHERE {scope.outer}" for scope, (sql, _) in zip(looked_at, newest, strict=True)]  # noqa: S608  # constants
     sql = f"""
-        WITH newest AS MATERIALIZED ({" UNION ALL ".join(parts)}),
-        looked AS (SELECT min(time) AS first FROM newest GROUP BY scope HAVING count(*) = %s),
+        WITH looked AS MATERIALIZED ({" UNION ALL ".join(f"(SELECT time AS first FROM ({sql}) m)" for sql, _ in ends)}),
         span AS (SELECT coalesce(max(first), %s) AS since, count(*) > 0 AS cut FROM looked),
         least AS (SELECT *, extract(epoch FROM %s - since) / {_STEPS} AS least FROM span),
         steps AS MATERIALIZED (
@@ -106,10 +105,14 @@ def _traffic(looked_at: list[Scope], since: datetime, until: datetime) -> _Traff
         )
         SELECT since, step, cut, date_bin(step, time, since),
                count(*) FILTER (WHERE direction = 'to'), count(*) FILTER (WHERE direction = 'from')
-        FROM steps LEFT JOIN newest ON shown AND time >= since GROUP BY 1, 2, 3, 4
+        FROM steps LEFT JOIN ({" UNION ALL ".join(counted)}) newest ON time >= since GROUP BY 1, 2, 3, 4
     """  # noqa: S608  # made of constants
+    params: list[Any] = [one for _, of_end in ends for one in of_end]
+    params += [since, until, _NICE_STEPS]
+    for scope, (_, inner) in zip(looked_at, newest, strict=True):
+        params += [*inner, *scope.outer_params]
     with connection.cursor() as db:
-        db.execute(sql, [*params, COUNT, since, until, _NICE_STEPS])
+        db.execute(sql, params)
         rows = db.fetchall()
     since, step, cut = rows[0][:3]
     return _Traffic(since, step, cut, {(begins - since) // step: (to, from_) for *_, begins, to, from_ in rows if begins})

@@ -252,6 +252,11 @@ class Scope:
         sql = f"SELECT * FROM {self.table} WHERE {self.where} ORDER BY time {order}, id {order} LIMIT %s"  # noqa: S608  # constants
         return sql, [*self.params, limit]
 
+    def place(self, order: str, number: int) -> tuple[str, _Params]:
+        """Return the SQL of where the `number`th newest (or oldest) row of the index range is: its time and id."""
+        sql = f"SELECT time, id FROM {self.table} WHERE {self.where} ORDER BY time {order}, id {order} OFFSET %s LIMIT 1"  # noqa: S608  # constants
+        return sql, [*self.params, number - 1]
+
     def page(self, order: str, limit: int, scan: int) -> tuple[str, _Params]:
         """Return the SQL of the newest (or oldest) `limit` rows that match, among `scan`."""
         sql, params = self.inner(order, scan if self.narrow else limit)
@@ -296,7 +301,8 @@ def _row_by_row(model: type[Message | Command], wanted: MessageFilter) -> tuple[
         params.append(wanted.direction)
     if wanted.text:
         columns = ["api", "payload"] if issubclass(model, Message) else ["api", "payload", "answer"]
-        clauses.append("(" + " OR ".join(f"{column} ILIKE %s" for column in columns) + ")")
+        like = "LIKE" if wanted.text.lower() == wanted.text.upper() else "ILIKE"  # twenty times as fast, where no case is
+        clauses.append("(" + " OR ".join(f"{column} {like} %s" for column in columns) + ")")
         params += [f"%{_escaped(wanted.text)}%"] * len(columns)
     return " AND ".join(clauses) or "TRUE", params
 
@@ -342,10 +348,8 @@ def _page(
 
 def _end_of_scan(scope: Scope, order: str, scan: int) -> Cursor | None:
     """Return the place at which a scan had looked at `scan` rows, or None where it saw them all."""
-    place = f"WHERE {scope.where} ORDER BY time {order}, id {order} OFFSET %s LIMIT 1"
-    sql = f"SELECT time, id FROM {scope.table} {place}"  # noqa: S608  # made of constants; values are parameters
     with connection.cursor() as db:
-        db.execute(sql, [*scope.params, scan - 1])
+        db.execute(*scope.place(order, scan))
         row = db.fetchone()
     return Cursor(row[0], row[1], newer=order == "ASC") if row else None
 
