@@ -76,7 +76,11 @@ class PayPalOrders:
     def refund(self, payment: PaymentTransaction, amount_minor: int, *, key: str) -> Report | None:
         """Have PayPal pay a part or all of a capture back."""
         order = payment.order
-        done = _sdk().refund_capture(payment, amount_minor, key=key)
+        try:
+            done = _sdk().refund_capture(payment, amount_minor, key=key)
+        except Declined as error:
+            text = "PayPal does not pay that back: it did so already, or the payment is older than 180 days. Its pages say why."
+            raise ProviderError(text) from error
         if done.get("status") != "COMPLETED":
             raise ProviderError("PayPal has taken the refund and not carried it out yet; its webhook will say when.")
         report = _report(done, Kind.REFUND, Status.COMPLETED, order_id=order.pk.hex)

@@ -17,6 +17,7 @@ from pytest_django import Settings
 from accounts.models import Account, User
 from billing.checks import check_payments
 from billing.models import Order, PaymentNotice, PaymentTransaction
+from billing.providers import ProviderError
 from billing.services import balance, orders, refunds, verify_ledger
 from billing.services.notices import process_open_notices
 from billing.tests.paypal import Sandbox, order_of, tell, tell_event
@@ -231,6 +232,17 @@ def test_an_operator_refunds_and_the_credits_go_with_it(pay_pal: Sandbox, order:
     order.refresh_from_db()
     assert (balance(alice), order.status) == (0, "refunded")
     assert verify_ledger() == []
+
+
+def test_a_refund_that_paypal_refuses_takes_no_credits_and_says_where_to_look(
+    pay_pal: Sandbox, order: Order, alice: Account
+) -> None:
+    sale = approved(pay_pal, order)
+    orders.complete_payment(Order.objects.get())
+    pay_pal.rest.decide(sale, "refund")  # on PayPal's own pages; its webhook is still on its way
+    with pytest.raises(ProviderError, match="it did so already"):
+        refunds.refund_order(order=Order.objects.get(), amount_minor=100)
+    assert balance(alice) == 500
 
 
 def test_a_refund_of_payments_standard_is_made_at_paypal(pay_pal: Sandbox, alice: Account) -> None:
