@@ -8,9 +8,12 @@ import hmac
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+import time_machine
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import Account, Role
@@ -91,6 +94,37 @@ class TestSending:
         second.refresh_from_db()
         other.refresh_from_db()
         assert (second.status, other.status, len(vendor.asked)) == ("queued", "sent", 1)
+
+    def test_one_that_gives_no_answer_is_left_alone_longer_each_time_and_is_well_with_one_word(
+        self, ask: Ask, vendor: Vendor, secret: str
+    ) -> None:
+        one, began = ask("webhook:garage"), timezone.now()
+
+        def asked(seconds: float) -> int:
+            with time_machine.travel(began + timedelta(seconds=seconds), tick=False):
+                Notification.objects.filter(status="queued").update(due_at=timezone.now())
+                outbox.deliver("webhook")
+            return len(vendor.asked)
+
+        vendor.answer = hang_up
+        assert [asked(seconds) for seconds in (0, 29, 31, 60, 90)] == [1, 1, 2, 2, 2]
+        vendor.answer = lambda _asked: (503, b"")
+        assert [asked(seconds) for seconds in (92, 93)] == [3, 4]
+        vendor.answer = hang_up
+        assert [asked(seconds) for seconds in (94, 95, 125)] == [5, 5, 6]
+        vendor.answer = lambda _asked: (204, b"")
+        assert asked(190) == 7
+        one.refresh_from_db()
+        assert one.status == "sent"
+
+    def test_what_is_silent_to_one_account_is_asked_for_another(self, ask: Ask, vendor: Vendor, secret: str) -> None:
+        vendor.answer = hang_up
+        assert after(ask("webhook:garage")) == ("queued", "server_away")
+        bob = make_account("bob")
+        give_credits(account=bob, credits=5, reason="Welcome", key="bob")
+        named.add_webhook(account=bob, name="barn", url=f"{vendor.url}/bob", user=bob.members.get())
+        vendor.answer = lambda _asked: (204, b"")
+        assert after(ask("webhook:barn", account_id=bob.pk, device_id=None)) == ("sent", "")
 
     def test_where_it_leads_is_checked_again_when_it_is_sent(
         self, ask: Ask, vendor: Vendor, secret: str, settings: Settings

@@ -14,7 +14,7 @@ from iotportal import outward
 from iotportal.sealing import SealError
 from notifications.channels.base import Outgoing, PermanentFailure, Sender, SendFailure, TemporaryFailure
 from notifications.models import Channel
-from notifications.services import named
+from notifications.services import named, silence
 
 _LATER = {408, 425, 429}
 
@@ -25,9 +25,6 @@ class WebhookSender(Sender):
     channel = Channel.WEBHOOK
     name = "webhook"
 
-    def __init__(self) -> None:
-        self._slow: set[str] = set()  # hosts that did not answer in this batch: the others do not wait for them again
-
     def send(self, message: Outgoing) -> str:
         """Post once. Whoever gets it a second time knows it by `webhook-id`."""
         try:
@@ -36,8 +33,8 @@ class WebhookSender(Sender):
             raise PermanentFailure("unknown_name", str(error)) from error
         if target is None:
             raise PermanentFailure("unknown_name")
-        host = outward.origin_of(target.url)
-        if host in self._slow:
+        receiver = f"{target.notification.account_id.hex}:{outward.origin_of(target.url)}"
+        if silence.is_left_alone(receiver):
             raise TemporaryFailure("server_away", "it did not answer a moment ago")
         body = payload(target, message)
         try:
@@ -45,8 +42,9 @@ class WebhookSender(Sender):
         except outward.NotAllowed as error:
             raise PermanentFailure("not_allowed", str(error)) from error
         except (requests.RequestException, OSError) as error:
-            self._slow.add(host)
+            silence.silent(receiver)
             raise TemporaryFailure("server_away", type(error).__name__) from error
+        silence.answered(receiver)
         if not 200 <= answer.status_code < 300:
             raise _failure(answer.status_code)
         return ""
