@@ -80,12 +80,13 @@ def _copy_line(row: tuple[Any, ...]) -> str:
     )
 
 
-def commands(cursor: Cursor, facts: list[CommandFact]) -> list[dict[str, Any]]:
-    """Insert finished commands; return the rows of those that were not there before."""
+def commands(cursor: Cursor, facts: list[CommandFact]) -> list[CommandFact]:
+    """Insert finished commands; return those that were not there before."""
     if not facts:
         return []
-    rows = execute_values(cursor, sql.INSERT_COMMANDS, list(map(_command_row, facts)), page_size=len(facts), fetch=True)
-    return list(map(_command, rows))
+    cursor.execute(sql.INSERT_COMMANDS, list(map(list, zip(*map(_command_row, facts), strict=True))))
+    new = {UUID(key) for (key,) in cursor.fetchall()}
+    return [fact for fact in facts if fact.id in new]
 
 
 def late_answers(cursor: Cursor, facts: Iterable[LateFact]) -> list[dict[str, Any]]:
@@ -103,8 +104,8 @@ def _command(row: tuple[Any, ...]) -> dict[str, Any]:
 
 def _command_row(fact: CommandFact) -> tuple[Any, ...]:
     return (
-        fact.id, fact.time, fact.account, fact.device, fact.user_id, fact.api, fact.payload, str(fact.outcome), fact.answer,
-        fact.attempts, fact.timeout_s, fact.sent_ms, fact.broker_ms, fact.answered_ms, fact.delivered_ms,
+        fact.id.hex, fact.time, fact.account.hex, fact.device.hex, fact.user_id, fact.api, fact.payload, str(fact.outcome),
+        fact.answer, fact.attempts, fact.timeout_s, fact.sent_ms, fact.broker_ms, fact.answered_ms, fact.delivered_ms,
     )  # fmt: skip
 
 
@@ -218,11 +219,11 @@ def readings(cursor: Cursor, facts: Mapping[tuple[UUID, str], ReadingFact], outb
     if not facts:
         return
     rows = [
-        (device, key, json.dumps(fact.value), fact.at, fact.elapsed_ms)
+        (device.hex, key, json.dumps(fact.value), fact.at, fact.elapsed_ms)
         for (device, key), fact in sorted(facts.items(), key=lambda item: item[0])
     ]
-    changed = execute_values(cursor, sql.UPSERT_READINGS, rows, template=sql.READING_TEMPLATE, page_size=len(rows), fetch=True)
-    for account_id, device_id, key, value, at, elapsed_ms in changed:
+    cursor.execute(sql.UPSERT_READINGS, list(map(list, zip(*rows, strict=True))))
+    for account_id, device_id, key, value, at, elapsed_ms in cursor.fetchall():
         event = events.reading_event(device_id=device_id, key=key, value=value, at=at, elapsed_ms=elapsed_ms)
         outbox.add(account_id, device_id, event)
 

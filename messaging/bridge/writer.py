@@ -382,14 +382,13 @@ class Writer:
         answered = tables.late_answers(cursor, [fact for fact in facts if isinstance(fact, LateFact)])
         written.dropped += facts.count(None)
         written.commands += len(new) + len(answered)
-        told = new + answered
+        told = [*map(_columns, new), *answered]
         name_of = self._directory.users(cursor, [row["user_id"] for row in told if row["user_id"] is not None])
         for row in told:
-            account_id, user_id = row["account_id"], row["user_id"]
-            values = {name: value for name, value in row.items() if name not in {"account_id", "user_id"}}
+            account_id, user_id = row.pop("account_id"), row.pop("user_id")
             user = None if user_id is None else name_of(user_id)
-            written.outbox.add(account_id, row["device_id"], events.command_event(**values, user=user))
-        return [commands[row["id"]] for row in new]
+            written.outbox.add(account_id, row["device_id"], events.command_event(**row, user=user))
+        return new
 
     def _write_presence(self, cursor: Cursor, work: _Work, written: Written, statements: list[bytes]) -> None:
         written.links = tables.links(cursor, work.links)
@@ -420,6 +419,16 @@ class Uncommitted(CommitUnknown):
     def __init__(self, written: Written) -> None:
         super().__init__("the connection broke during COMMIT")
         self.written = written
+
+
+def _columns(fact: CommandFact) -> dict[str, Any]:
+    """Return a command as its row has it."""
+    return {
+        "id": fact.id, "time": fact.time, "account_id": fact.account, "device_id": fact.device, "user_id": fact.user_id,
+        "api": fact.api, "payload": fact.payload, "outcome": str(fact.outcome), "answer": fact.answer,
+        "attempts": fact.attempts, "timeout_s": fact.timeout_s, "sent_ms": fact.sent_ms, "broker_ms": fact.broker_ms,
+        "answered_ms": fact.answered_ms, "delivered_ms": fact.delivered_ms, "late_ms": None,
+    }  # fmt: skip
 
 
 def _failed(fact: CommandFact) -> FailedCommand:
