@@ -1,12 +1,14 @@
 """How fast what devices say reaches a mail server, and whether a kill -9 of the worker loses or doubles any of it.
 
-    .venv/bin/python -m bench.notifications [--mails 2000] [--devices 10] [--rate 20] [--samples 200] [--kill] [--plain]
+    .venv/bin/python -m bench.notifications [--mails 2000] [--devices 10] [--rate 20] [--samples 200]
+                                            [--kill] [--plain] [--silent 10]
 
 A real broker, a real Celery worker with the bridge, PostgreSQL with fsync, and an SMTP server that takes several commands at once
 (PIPELINING, as Postfix, Exim and the large providers do; `--plain`: it does not) and notes when it has taken which mail. Printed:
 mails/s from the first publish to the last mail taken, what each process worked for a mail meanwhile (`bench` is the devices and
 the mail server), and the time from a publish to its mail at a steady rate. `--kill`: the worker is killed once a third of the
-mails are there, and started again; it waits for the claims to end (2 minutes).
+mails are there, and started again; it waits for the claims to end (2 minutes). `--silent`: the devices have also posted
+to so many webhooks that take the connection and answer nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import socket
 import sys
 import time
 from collections import Counter
@@ -79,6 +82,11 @@ def measure(portal: Portal, taker: Taker, options: argparse.Namespace) -> dict[s
     recipient = User.objects.latest("pk").email
     portal.start_worker()
     talkers = [portal.device(device) for device in devices]
+    silent = [socket.create_server(("127.0.0.1", port)) for port in options.silent_ports]
+    if silent:
+        webhooks(User.objects.latest("pk"), options.silent_ports)
+        for number in range(len(silent) * 5):
+            say(talkers, f"webhook:silent{number % len(silent)}", range(number, number + 1))
     warm = range(10_000_000, 10_000_020)
     say(talkers, recipient, warm, 20)
     wait_until(lambda: all(number in taker.at for number in warm), "the first mails")
@@ -113,6 +121,21 @@ def measure(portal: Portal, taker: Taker, options: argparse.Namespace) -> dict[s
     return result
 
 
+def webhooks(user: Any, ports: list[int]) -> None:
+    """Add a webhook of a person's for each port on this machine, and what posting to them costs."""
+    from django.test import override_settings
+
+    from accounts.services import personal_account
+    from billing.services import give_credits
+    from notifications.services import named
+
+    account = personal_account(user)
+    give_credits(account=account, credits=100, reason="Bench", key="bench-notifications")
+    with override_settings(OUTWARD_ORIGINS=frozenset(f"http://127.0.0.1:{port}" for port in ports)):
+        for number, port in enumerate(ports):
+            named.add_webhook(account=account, name=f"silent{number}", url=f"http://127.0.0.1:{port}/", user=user)
+
+
 def work(portal: Portal) -> dict[str, float]:
     """Return the seconds that each process has worked, with those that it started."""
     roots = {name: psutil.Process(process.pid) for name, (process, _) in portal.processes.items()}
@@ -140,13 +163,16 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--kill", action="store_true")
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--silent", type=int, default=0)
     options = parser.parse_args()
+    options.silent_ports = [free_port() for _ in range(options.silent)]
     taker, port = Taker(plain=options.plain), free_port()
     controller = Controller(taker, hostname="127.0.0.1", port=port)
     controller.start()
     with Portal() as portal:
         portal.env |= {
             "PORTAL_EMAIL_HOST": "127.0.0.1", "PORTAL_EMAIL_PORT": str(port),
+            "PORTAL_OUTWARD_ORIGINS": ",".join(f"http://127.0.0.1:{one}" for one in options.silent_ports),
             "PORTAL_NOTIFICATIONS_PER_MINUTE": "1000000", "PORTAL_NOTIFICATIONS_PER_DAY": "1000000",
         }  # fmt: skip
         for name, values in measure(portal, taker, options).items():
