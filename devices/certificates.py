@@ -88,15 +88,16 @@ class Forecast:
         """How many end later than those."""
         return max(0, in_use(self.user).count() - FORECAST_SHOWN) if len(self.certificates) == FORECAST_SHOWN else 0
 
-    @property
+    @cached_property
     def ended(self) -> list[Certificate]:
         """Those that have ended already."""
-        return [one for one in self.certificates if one.is_expired()]
+        now = timezone.now()
+        return [one for one in self.certificates if one.is_expired(now)]
 
     @property
     def months(self) -> list[Month]:
         """The others by month, as the user's clock counts them."""
-        coming = [one for one in self.certificates if not one.is_expired()]
+        coming = self.certificates[len(self.ended) :]  # they are in the order of their ends
         return [Month(first, list(ones)) for first, ones in groupby(coming, lambda one: _month(one.not_after))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from accounts.access import Action
 from accounts.models import Account, User
 from devices.access import parse_device_id
 from devices.models import Device
+from iotportal.forms import LongSelect
 from iotportal.outward import URL_CHARACTERS
 from messaging.selectors import account_ids
 from notifications.models import ADDRESS_CHARACTERS, Channel, Comparison, Rule, Status
@@ -103,7 +105,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no 
             "only_value": "is", "recipient": "Tell", "message": "With these words", "every_minutes": "At most once in",
             "urgent": "Also in quiet hours",
         }  # fmt: skip
-        widgets: ClassVar = {"message": forms.Textarea(attrs={"rows": 2})}
+        widgets: ClassVar = {"device": LongSelect, "message": forms.Textarea(attrs={"rows": 2})}
 
     def __init__(self, data: Any = None, *, user: User, instance: Rule | None = None) -> None:
         super().__init__(data, instance=instance, auto_id="r-%s")
@@ -119,6 +121,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes no 
         if isinstance(device, forms.ModelChoiceField):
             device.queryset, device.empty_label = mine, None
             device.to_field_name = "pk"
+            device.choices = cache(lambda: [(str(key), name) for key, name in mine.values_list("pk", "name")])
 
     def so_far(self) -> Rule | None:
         """Return what there is of a rule, whether or not it would be taken, to be shown and not kept; None without a device."""

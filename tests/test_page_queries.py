@@ -19,6 +19,7 @@ from devices.tests.factories import make_account, make_device, make_user
 from messaging.gateway import admission
 from messaging.models import Presence, Reading
 from messaging.tests.history import exchange, many, now
+from notifications.models import Rule
 
 
 @pytest.fixture
@@ -43,7 +44,16 @@ def fill(account: Account, devices: int) -> Device:
         exchange(device, answer='{"number": 4, "value": 0}')
         exchange(device, "write_uart", '{"value": "hello"}', '{"value": "hello"}')
         many(device, 20, now() - timedelta(minutes=10), timedelta(seconds=1))
+        watched(device)
     return made[0]
+
+
+def watched(device: Device) -> None:
+    """Make rules of a device."""
+    for recipient in ("push:", "ops@example.com", "nobody"):
+        Rule.objects.create(
+            account=device.account, device=device, api="get_gpio", field="value", comparison="eq", value="1", recipient=recipient
+        )
 
 
 def queries(client: Client, url: str) -> int:
@@ -67,6 +77,12 @@ PAGES = {
     "/devices/{hex}/control/": 18,
     "/history/": 8,
     "/history/?device={hex}&q=number&direction=to": 10,
+    "/notifications/": 4,
+    "/notifications/recipients/": 5,
+    "/notifications/rules/": 13,
+    "/notifications/rules/new/": 8,
+    "/notifications/preferences/": 5,
+    "/account/": 12,
     "/help/": 1,
     "/settings/": 1,
     "/menu/": 1,
@@ -79,7 +95,9 @@ def test_a_page_takes_as_many_queries_for_many_as_for_few(browser: Client, accou
     url = page.format(hex=fill(account, 2).hex)
     few = queries(browser, url)
     for name in range(2, 8):
-        exchange(make_device(account, f"More {name}"), answer='{"number": 4, "value": 0}')
+        device = make_device(account, f"More {name}")
+        exchange(device, answer='{"number": 4, "value": 0}')
+        watched(device)
     assert (few, queries(browser, url)) == (expected, expected)
 
 

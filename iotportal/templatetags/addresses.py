@@ -7,6 +7,7 @@ takes Django as long as it takes to draw a row of a table.
 from __future__ import annotations
 
 from functools import lru_cache
+from uuid import UUID
 
 from django import template
 from django.template import defaulttags
@@ -18,12 +19,12 @@ register = template.Library()
 
 
 class URLNode(defaulttags.URLNode):
-    """Django's, which keeps the addresses that are made of a name and texts."""
+    """Django's, which keeps the addresses that are made of a name, texts and ids."""
 
     def render(self, context: template.Context) -> str:
-        """Return the address; all else than a name and texts is Django's to put together."""
+        """Return the address; all else is Django's to put together."""
         args = tuple(arg.resolve(context) for arg in self.args)
-        if self.kwargs or self.asvar is not None or not all(isinstance(arg, str) for arg in args):
+        if self.kwargs or self.asvar is not None or not all(isinstance(arg, str | UUID) for arg in args):
             return super().render(context)
         place = get_resolver(get_urlconf()), get_script_prefix()
         found = _address(*place, self.view_name.resolve(context), args, _namespace(context))
@@ -46,6 +47,6 @@ def _namespace(context: template.Context) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _address(resolver: URLResolver, prefix: str, name: str, args: tuple[str, ...], namespace: str | None) -> str:
+def _address(resolver: URLResolver, prefix: str, name: str, args: tuple[str | UUID, ...], namespace: str | None) -> str:
     """Return the address; `resolver` and `prefix` are those in force, for the cache to know them. Raises NoReverseMatch."""
     return reverse(name, args=args, current_app=namespace)

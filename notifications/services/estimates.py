@@ -66,11 +66,12 @@ def estimates(rows: Sequence[Notification]) -> dict[UUID, Estimate]:
 
 
 class _Desk:
-    """What was asked of prices and credits while several are estimated: each thing once."""
+    """What was asked of prices, credits and browsers while several are estimated: each thing once."""
 
     def __init__(self) -> None:
         self._quotes: dict[tuple[UUID, str, str, int], Quote | None] = {}
         self._credits: dict[UUID, int] = {}
+        self._pushed: dict[str, bool] = {}
 
     def quote(self, one: Notification, country: str) -> Quote | None:
         """Return what it costs; None if it has no price."""
@@ -84,6 +85,12 @@ class _Desk:
             except CannotPay:
                 self._quotes[key] = None
         return self._quotes[key]
+
+    def has_browser(self, address: str) -> bool:
+        """Return whether somebody behind a push address has a browser."""
+        if address not in self._pushed:
+            self._pushed[address] = browsers.of(address).exists()
+        return self._pushed[address]
 
     def credits(self, account: Account) -> int:
         """Return how many credits an account has."""
@@ -113,7 +120,7 @@ def _of(one: Notification, verdict: consent.Verdict, desk: _Desk) -> Estimate:
 def _why_not(one: Notification, verdict: consent.Verdict, quote: Quote | None, desk: _Desk) -> str:
     if verdict.reason or not channels.is_set_up(one.channel):
         return verdict.reason or "no_sender"
-    if one.channel == Channel.PUSH and not browsers.of(one.address).exists():
+    if one.channel == Channel.PUSH and not desk.has_browser(one.address):
         return "no_browser"
     if quote is None:
         return "no_price"
