@@ -120,7 +120,7 @@ class Portal:
 
     def start_worker(self) -> None:
         """Start the worker with the bridge."""
-        worker = ("-P", "threads", "-c", "2", "-Q", "celery,bridge", "--without-mingle", "--without-gossip", "-l", "WARNING")
+        worker = ("-P", "threads", "-c", "8", "-Q", "celery,bridge", "--without-mingle", "--without-gossip", "-l", "WARNING")
         self._start("worker", "-m", "celery", "-A", "iotportal", "worker", *worker, PORTAL_BRIDGE="1")
 
     def start_web(self) -> None:
