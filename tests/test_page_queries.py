@@ -70,7 +70,7 @@ PAGES = {
     "/devices/": 8,
     "/devices/?q=device&show=online": 10,
     "/devices/register/": 3,
-    "/devices/certificates/": 2,
+    "/devices/certificates/": 3,
     "/devices/{hex}/": 12,
     "/devices/{hex}/registered/": 5,
     "/devices/{hex}/timeline/": 5,
