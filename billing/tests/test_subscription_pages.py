@@ -66,7 +66,18 @@ def test_the_subscription_shows_use_prices_and_what_moved_credits(pay_pal: Sandb
     tell(pay_pal.world.payment(pay_pal.sale(order_of(alice))))
     spend_credits(account=alice, credits=3, key="use")
     page = browser(alice).get(f"/account/billing/{alice.pk}/").content.decode()
-    for said in ("504", "42", "+500", "+7", "-3", "Welcome", "Message to a device", "free to your own people", "<rect"):
+    for said in (
+        "504",
+        "42",
+        "+500",
+        "+7",
+        "-3",
+        "Welcome",
+        "Message to a device",
+        "free to your own people",
+        "each part of it",
+        "<rect",
+    ):
         assert said in page
     assert "style=" not in page
 
