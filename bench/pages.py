@@ -4,7 +4,8 @@
 
 Starts its own PostgreSQL and Valkey, fills them, and asks each page through Django's whole stack (middleware, view, template)
 without a network in between. All rows lie within the last hour, which is what the history shows first: the worst case.
-Printed: queries, size, and the milliseconds of the median and the slowest; a page above 60 ms makes it exit 1.
+Printed: queries, size, and the milliseconds of the median and the slowest; a page above 60 ms, or a list of the admin
+above 250 ms, makes it exit 1.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from devices.models import Device
 
 LIMIT_MS = 60.0
+ADMIN_LIMIT_MS = 250.0  # a hundred rows, drawn by Django's own templates
 COMMANDS = [
     ("get_gpio", '{"number": 4}', '{"number": 4, "value": 0}'),
     ("set_gpio", '{"number": 10, "value": 1}', '{"number": 10, "value": 1}'),
@@ -172,7 +174,7 @@ def pages(device: Device) -> dict[str, str]:
     }
 
 
-def measure(user: User, asked: dict[str, str], times: int) -> bool:
+def measure(user: User, asked: dict[str, str], times: int, limit_ms: float = LIMIT_MS) -> bool:
     """Ask each page, print a line for it, and say whether all were quick enough."""
     from django.db import connection
     from django.test import Client
@@ -192,9 +194,9 @@ def measure(user: User, asked: dict[str, str], times: int) -> bool:
             client.get(url)
             taken.append(1000 * (time.perf_counter() - begin))
         median = statistics.median(taken)
-        quick = quick and median <= LIMIT_MS
+        quick = quick and median <= limit_ms
         row = f"{name:<36} {count:>8} {len(response.content) / 1000:>6.0f} {median:>10.1f} {max(taken):>8.1f}"
-        print(row if median <= LIMIT_MS else f"{row}  too slow")
+        print(row if median <= limit_ms else f"{row}  too slow")
     return quick
 
 
@@ -214,7 +216,7 @@ def main() -> int:
         print(f"{options.devices:,} devices, {options.rows:,} messages within the last hour")
         print(f"{'page':<36} {'queries':>8} {'kB':>6} {'median ms':>10} {'slowest':>8}")
         quick = measure(user, pages(device) | beside.pages_beside(device, organisation), options.times)
-        return 0 if measure(beside.operator(), beside.pages_of_admin(), options.times) and quick else 1
+        return 0 if measure(beside.operator(), beside.pages_of_admin(), options.times, ADMIN_LIMIT_MS) and quick else 1
 
 
 if __name__ == "__main__":
