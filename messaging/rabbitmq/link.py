@@ -1,8 +1,7 @@
 """One connection to RabbitMQ over TLS, as an asyncio protocol; `messaging.rabbitmq.frames` reads and writes for it.
 
-A general client reads and writes each message in several calls to the system, through its own TLS and its own event loop: that
-was most of what a command cost a web process, and a third of what a message cost the bridge. Here a message leaves at once where
-`at_once` says so; else all of one event-loop turn leave in one write.
+A general client reads and writes each message in several calls to the system, through a TLS and an event loop of its own
+(docs/adr/0008). Here a message leaves at once where `at_once` says so; else all of one event-loop turn leave in one write.
 """
 
 from __future__ import annotations
