@@ -14,16 +14,28 @@ document.addEventListener("click", (event) => {
   if (on) refresh("rows", "figures");
 });
 
-// A change looks up at once; Enter in a changed field is a change and a submit, and one question is enough.
+// A change looks up at once; Enter in a changed field is a change and a submit, and one question is enough. An answer to an earlier
+// one may draw the form anew in between, without what was just typed: that goes into the new one.
 let asking = null;
+const changed = new Map();
 document.addEventListener("change", ({ target }) => {
-  const form = target.closest("#filters");
-  if (form) asking ??= setTimeout(() => form.requestSubmit());
+  if (!target.closest("#filters")) return;
+  changed.set(target.name, target.value);
+  asking ??= setTimeout(ask);
 });
 document.addEventListener("submit", () => {
   clearTimeout(asking);
   asking = null;
+  changed.clear();
 });
+
+function ask() {
+  asking = null;
+  const form = document.getElementById("filters");
+  if (!form) return;
+  for (const [name, value] of changed) form.elements[name].value = value;
+  form.requestSubmit();
+}
 
 function wanted(message, filter) {
   const text = filter.text.toLowerCase();

@@ -55,6 +55,17 @@ def test_it_is_paged_to_its_end_and_back_without_gap_or_double(desk: Desk, talke
     assert _rows(page) == pages[0]
 
 
+# A change, and in the same moment the form as the answer to an earlier question draws it.
+REDRAWN = """() => {
+    const form = document.getElementById("filters"), drawn = form.cloneNode(true);
+    form.elements.until.value = "2020-01-02T00:00";
+    form.elements.until.dispatchEvent(new Event("change", { bubbles: true }));
+    drawn.elements.until.value = "";
+    form.replaceWith(drawn);
+    htmx.process(drawn);
+}"""
+
+
 def test_it_is_filtered_by_device_api_direction_text_and_time(desk: Desk, talked: Board, board: Board) -> None:
     desk.expect("htmx:(afterRequest|sendAbort)")  # a newer question takes the place of one under way
     assert board.command("get_mac")[0] == 200
@@ -88,6 +99,13 @@ def test_it_is_filtered_by_device_api_direction_text_and_time(desk: Desk, talked
     page.get_by_label("From", exact=True).fill("2020-01-01T00:00:00")
     page.get_by_label("Until").fill("2020-01-02T00:00:00")
     expect(said).to_contain_text("No messages from Talker")
+
+
+def test_what_was_typed_while_the_form_was_drawn_anew_is_asked_for_too(desk: Desk, talked: Board) -> None:
+    page = desk.page("alice", f"/history/?device={talked.hex}")
+    page.evaluate(REDRAWN)
+    expect(page).to_have_url(re.compile("until=2020-01-02"))
+    expect(page.locator("#rows [data-empty]")).to_contain_text("No messages from Talker")
 
 
 def test_a_filter_that_makes_no_sense_is_marked_and_nothing_is_looked_up(desk: Desk) -> None:
