@@ -46,7 +46,7 @@ class Taker:
         session: Session,
         envelope: Envelope,
         hostname: str,
-        responses: list[str],  # noqa: ARG002
+        responses: list[str],
     ) -> list[str]:
         """Say what is understood."""
         session.host_name = hostname

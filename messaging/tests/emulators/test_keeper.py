@@ -160,7 +160,7 @@ async def test_a_board_that_cannot_be_made_again_stops_nobody_elses_and_its_page
 
 def test_why_an_emulator_cannot_start_says_what_to_do() -> None:
     assert "does not keep this device's private key. Renew" in why_not(KeyUnavailable(NOT_KEPT))
-    assert "/tmp" not in why_not(SettingsError("/tmp/abc/config.json: no port"))
+    assert "/srv" not in why_not(SettingsError("/srv/abc/config.json: no port"))
 
 
 def make_broken(user: User, device: Device) -> None:
