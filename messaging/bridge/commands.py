@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 GROUP = "bridge"
 COUNT = 200
+# After a reading that found fewer, so that the next one finds several: to ask costs as much as to read some more, and nobody
+# waits for the history. A backlog fills every reading, and is read without a pause.
+PAUSE_S = 0.01
 FOLLOW_UP_S = 1.0  # how often it is looked whether another one has read what is ours
 FORGET_MS = 3_600_000  # a consumer that has read nothing for so long is gone
 BLOCK_MS = 500
@@ -72,8 +75,10 @@ class CommandReader:
                 self._take_over()
                 looked = time.monotonic()
                 while not self._stop.is_set():
-                    self._read()
+                    found = self._read()
                     failures = 0
+                    if 0 < found < COUNT:
+                        self._stop.wait(PAUSE_S)
                     if time.monotonic() - looked >= FOLLOW_UP_S:
                         self._take_from_others()
                         looked = time.monotonic()
@@ -127,10 +132,12 @@ class CommandReader:
             if len(claimed) < len(ids):  # the rest was cut off the stream: it is nobody's any more
                 self._valkey.xack(cache.COMMAND_STREAM, GROUP, *(set(ids) - {entry for entry, _ in claimed}))
 
-    def _read(self) -> None:
+    def _read(self) -> int:
+        """Read what is new, waiting for it if need be; return how much that was."""
         reply: Any = self._valkey.xreadgroup(GROUP, self._name, {cache.COMMAND_STREAM: ">"}, count=COUNT, block=BLOCK_MS)
         for _, entries in reply or ():
             self._hand_over(entries)
+        return sum(len(entries) for _, entries in reply or ())
 
     def _hand_over(self, entries: list[tuple[str, dict[str, str] | None]]) -> None:
         records = [_record(entry, fields) for entry, fields in entries]

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 import redis
+from django.conf import settings
 from django.db import connection
 from psycopg2 import sql
 
 from devices.models import Device
 from iotportal.uuid7 import uuid7
 from messaging import hooks
+from messaging.bridge import commands
 from messaging.bridge.database import Database
 from messaging.bridge.inbox import MAX_MESSAGES
+from messaging.bridge.meaning import Record
 from messaging.hooks import DeviceMessage, NotificationRequest
 from messaging.models import Command, Message, Presence
 from messaging.tests.bridge.conftest import StartBridge
@@ -197,6 +200,20 @@ def test_what_another_bridge_has_read_and_never_written_is_written(
         assert len(at_once.execute()[-1][0][1]) == 3
     wait_until(lambda: Command.objects.count() == 3, "the commands")
     wait_until(lambda: valkey.xpending("commands", "bridge")["pending"] == 0, "the acknowledgement")
+
+
+def test_a_backlog_of_commands_is_read_without_a_pause(
+    clean_valkey: None, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "COUNT", 2)
+    monkeypatch.setattr(commands, "PAUSE_S", 600)
+    for _ in range(5):
+        valkey.xadd("commands", {"r": json.dumps(command())})
+    read: list[Record] = []
+    reader = commands.CommandReader(settings.VALKEY_URL, read.extend)
+    reader.start()
+    wait_until(lambda: len(read) == 5, "all of them")
+    reader.stop()  # nor does it sit the pause out
 
 
 class TestBadInput:
