@@ -5,6 +5,9 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
+# Without byte code each of the hundreds of processes that tests start would compile all of our modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The newest Python that is new enough; PYTHON=… chooses another.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then command -v $$name; break; fi; done)
