@@ -4,9 +4,12 @@ Tests that commit (those with `transaction=True`, and those that share a running
 tables after the former, which takes the rows that migrations made as well (plans, prices), and the latter clean up by themselves
 as well as they can while the portal's processes may still write. pytest-django runs both last, but pytest-xdist begins with its
 longest groups. So whenever a process goes on to tests of another kind, its database is made anew from a copy.
+
+Django's own emptying truncates each table there is and makes all permissions anew, which took longer than most tests that commit.
+What such a test left is therefore deleted where it is, unless it left what only the whole of that can put right.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -16,6 +19,12 @@ Kind = str | bool  # the group whose tests share a portal; outside of one whethe
 _COPY = "_as_migrated"
 _last: Kind | None = None
 _database: tuple[str, Any] | None = None  # its name, and pytest-django's guard against use of it
+# What emptying makes anew: who may do what, by `post_migrate`, and the tables of each month.
+_MADE_ANEW = ("django_content_type", "auth_permission", "auth_group", "auth_group_permissions")
+_ROWS = "(SELECT coalesce(string_agg(t::text, ',' ORDER BY id), '') FROM {} t)"
+_MONTHS = "(SELECT coalesce(string_agg(inhrelid::text, ',' ORDER BY inhrelid), '') FROM pg_inherits)"
+_KEPT = f"SELECT {' || '.join([*map(_ROWS.format, _MADE_ANEW), _MONTHS])}"
+_GUARDED = "SELECT DISTINCT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal"
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +37,50 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
         name = str(connection.settings_dict["NAME"])
         _replace(name + _COPY, name)
         _database = name, django_db_blocker
+    _empty_quickly()
+
+
+def _empty_quickly() -> None:
+    """Have Django empty the database only after tests for which `_delete` does not do."""
+    from django.test import TransactionTestCase
+
+    whole: Callable[[Any], None] = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
+    kept = ""
+
+    def empty(case: Any) -> None:
+        nonlocal kept
+        if not _delete(kept):
+            whole(case)
+            kept = _what_is_kept()
+
+    TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]
+
+
+def _what_is_kept() -> str:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(_KEPT)
+        return str(cursor.fetchone()[0])
+
+
+def _delete(kept: str) -> bool:
+    """Delete all rows; False, with nothing done, where something refuses that or has become of what is kept."""
+    from django.db import connection, transaction
+
+    names = sorted(set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - set(_MADE_ANEW))
+    tables = {name: connection.ops.quote_name(name) for name in names}
+    with transaction.atomic(), connection.cursor() as cursor:
+        # As TRUNCATE does, wait for whoever is still writing.
+        cursor.execute(f"LOCK TABLE {', '.join(tables.values())} IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute("SELECT " + ", ".join(f"EXISTS (SELECT FROM {table})" for table in tables.values()))  # noqa: S608
+        filled = [name for name, is_filled in zip(tables, cursor.fetchone(), strict=True) if is_filled]
+        cursor.execute(_GUARDED)
+        if {name for (name,) in cursor.fetchall()} & set(filled) or _what_is_kept() != kept:
+            return False
+        if filled:  # in any order: foreign keys are looked at when it is committed
+            cursor.execute("; ".join(f"DELETE FROM {tables[name]}" for name in filled))  # noqa: S608
+    return True
 
 
 def as_migrated() -> str:
