@@ -16,11 +16,12 @@ COMMAND_COLUMNS = (
 _COMMAND = ", ".join(COMMAND_COLUMNS)
 # ruff: noqa: S608  # what is put together here are our own column names
 # A record that is read again, because we died before its acknowledgement, is the same row: its time comes from its id.
-# Columns as arrays: to adapt and to quote row by row costs several times what PostgreSQL takes to write them.
+# As one JSON text: to adapt and to quote value by value costs twice as much, and PostgreSQL reads arrays no faster.
 INSERT_COMMANDS = f"""
 INSERT INTO messaging_command ({_COMMAND.removesuffix(", late_ms")})
-SELECT * FROM unnest(%s::uuid[], %s::timestamptz[], %s::uuid[], %s::uuid[], %s::integer[], %s::text[], %s::text[], %s::text[],
-                     %s::text[], %s::smallint[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])
+SELECT * FROM json_to_recordset(%s) AS v (
+    id uuid, time timestamptz, account_id uuid, device_id uuid, user_id integer, api text, payload text, outcome text,
+    answer text, attempts smallint, timeout_s float8, sent_ms float8, broker_ms float8, answered_ms float8, delivered_ms float8)
 ON CONFLICT (id, time) DO NOTHING RETURNING id::text
 """
 ENTER_LATE = f"""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg2.extras import execute_values
@@ -24,8 +24,7 @@ COPY_FROM = 100  # rows; below, an INSERT that travels with the other statements
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """An answer of a device to a command."""
 
     at: datetime
@@ -33,8 +32,7 @@ class Answered:
     ms: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """The latest signs of life of a device: a message of any kind, an answer to a command."""
 
     message_at: datetime | None = None
@@ -47,7 +45,9 @@ class Heard:
     @property
     def at(self) -> datetime | None:
         """When it was heard last."""
-        return max((at for at in (self.message_at, self.answer and self.answer.at) if at), default=None)
+        if self.message_at is None or self.answer is None:
+            return self.answer.at if self.answer else self.message_at
+        return max(self.message_at, self.answer.at)
 
 
 @dataclass(slots=True)
@@ -84,9 +84,11 @@ def commands(cursor: Cursor, facts: list[CommandFact]) -> list[CommandFact]:
     """Insert finished commands; return those that were not there before."""
     if not facts:
         return []
-    cursor.execute(sql.INSERT_COMMANDS, list(map(list, zip(*map(_command_row, facts), strict=True))))
-    new = {UUID(key) for (key,) in cursor.fetchall()}
-    return [fact for fact in facts if fact.id in new]
+    cursor.execute(sql.INSERT_COMMANDS, [json.dumps(list(map(_command_row, facts)))])
+    if cursor.rowcount == len(facts):
+        return facts
+    new = {key for (key,) in cursor.fetchall()}
+    return [fact for fact in facts if str(fact.id) in new]
 
 
 def late_answers(cursor: Cursor, facts: Iterable[LateFact]) -> list[dict[str, Any]]:
@@ -102,11 +104,13 @@ def _command(row: tuple[Any, ...]) -> dict[str, Any]:
     return dict(zip(sql.COMMAND_COLUMNS, row, strict=True))
 
 
-def _command_row(fact: CommandFact) -> tuple[Any, ...]:
-    return (
-        fact.id.hex, fact.time, fact.account.hex, fact.device.hex, fact.user_id, fact.api, fact.payload, str(fact.outcome),
-        fact.answer, fact.attempts, fact.timeout_s, fact.sent_ms, fact.broker_ms, fact.answered_ms, fact.delivered_ms,
-    )  # fmt: skip
+def _command_row(fact: CommandFact) -> dict[str, Any]:
+    return {
+        "id": fact.id.hex, "time": fact.time.isoformat(), "account_id": fact.account.hex, "device_id": fact.device.hex,
+        "user_id": fact.user_id, "api": fact.api, "payload": fact.payload, "outcome": fact.outcome, "answer": fact.answer,
+        "attempts": fact.attempts, "timeout_s": fact.timeout_s, "sent_ms": fact.sent_ms, "broker_ms": fact.broker_ms,
+        "answered_ms": fact.answered_ms, "delivered_ms": fact.delivered_ms,
+    }  # fmt: skip
 
 
 # --- presence ------------------------------------------------------------------------------------------------------------

@@ -48,7 +48,6 @@ RECENTLY = timedelta(minutes=1)
 CLOCK_STEP_S = 5.0  # a wall clock that moves by so much against the monotonic one was set
 MAX_REMEMBERED = 50_000
 
-_NOTHING = Heard()
 _FAILURES = {Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.DEVICE_ERROR}
 
 
@@ -96,7 +95,8 @@ class _Work:
         self.readings[device, fact.key] = fact if known is None else known.merged(fact)
 
     def hear(self, device: UUID, sign: Heard) -> None:
-        self.heard[device] = self.heard.get(device, _NOTHING).followed_by(sign)
+        known = self.heard.get(device)
+        self.heard[device] = sign if known is None else known.followed_by(sign)
 
     def status(self, device: UUID) -> Status:
         return self.statuses.setdefault(device, Status())
@@ -382,9 +382,12 @@ class Writer:
         answered = tables.late_answers(cursor, [fact for fact in facts if isinstance(fact, LateFact)])
         written.dropped += facts.count(None)
         written.commands += len(new) + len(answered)
-        told = [*map(_columns, new), *answered]
-        name_of = self._directory.users(cursor, [row["user_id"] for row in told if row["user_id"] is not None])
-        for row in told:
+        users = {fact.user_id for fact in new} | {row["user_id"] for row in answered}
+        name_of = self._directory.users(cursor, [user for user in users if user is not None])
+        for fact in new:
+            user = None if fact.user_id is None else name_of(fact.user_id)
+            written.outbox.add(fact.account, fact.device, _event(fact, user))
+        for row in answered:
             account_id, user_id = row.pop("account_id"), row.pop("user_id")
             user = None if user_id is None else name_of(user_id)
             written.outbox.add(account_id, row["device_id"], events.command_event(**row, user=user))
@@ -406,7 +409,9 @@ class Writer:
         """Return of what was heard what is to be written now; the rest is kept for `write_heard`."""
         due = {}
         for device, sign in heard.items():
-            self._unsaid[device] = sign = self._unsaid.get(device, _NOTHING).followed_by(sign)
+            if (unsaid := self._unsaid.get(device)) is not None:
+                sign = unsaid.followed_by(sign)
+            self._unsaid[device] = sign
             before = self._heard.get(device)
             if before is None or sign.at is None or abs(sign.at - before) >= HEARD_EVERY:
                 due[device] = sign
@@ -421,14 +426,12 @@ class Uncommitted(CommitUnknown):
         self.written = written
 
 
-def _columns(fact: CommandFact) -> dict[str, Any]:
-    """Return a command as its row has it."""
-    return {
-        "id": fact.id, "time": fact.time, "account_id": fact.account, "device_id": fact.device, "user_id": fact.user_id,
-        "api": fact.api, "payload": fact.payload, "outcome": str(fact.outcome), "answer": fact.answer,
-        "attempts": fact.attempts, "timeout_s": fact.timeout_s, "sent_ms": fact.sent_ms, "broker_ms": fact.broker_ms,
-        "answered_ms": fact.answered_ms, "delivered_ms": fact.delivered_ms, "late_ms": None,
-    }  # fmt: skip
+def _event(fact: CommandFact, user: str | None) -> events.CommandEvent:
+    return events.command_event(
+        id=fact.id, time=fact.time, device_id=fact.device, api=fact.api, payload=fact.payload, outcome=fact.outcome.value,
+        answer=fact.answer, timeout_s=fact.timeout_s, attempts=fact.attempts, sent_ms=fact.sent_ms, broker_ms=fact.broker_ms,
+        answered_ms=fact.answered_ms, delivered_ms=fact.delivered_ms, late_ms=None, user=user,
+    )  # fmt: skip
 
 
 def _failed(fact: CommandFact) -> FailedCommand:

@@ -20,7 +20,7 @@ from messaging.bridge.database import Database, PartitionMissing, Poison
 from messaging.bridge.directory import Directory
 from messaging.bridge.inbox import Batch
 from messaging.bridge.journal import Journal, Overtaken
-from messaging.bridge.meaning import Record, read_record
+from messaging.bridge.meaning import CommandFact, Record, read_record
 from messaging.bridge.source import Incoming
 from messaging.bridge.writer import Care, Uncommitted, Writer, Written
 from messaging.models import Command, JournalEntry, Message, Presence, Reading
@@ -207,6 +207,20 @@ class TestCommands:
         assert (again.commands, kinds(again)) == (0, [])
         row = Command.objects.get()
         assert (row.outcome, row.answered_ms, row.late_ms, row.payload) == ("answered", 37.4, None, '{"number": 3}')
+
+    def test_beside_one_that_is_there_only_the_new_one_counts(self, writer: Writer, device: Device) -> None:
+        old, new = (
+            record(**of(device)),
+            record(**of(device), answer='{"say": "\\"\\\\ %s é \N{SNOWMAN} \U0001f600\\n"}', user=None),
+        )
+        writer.write(Batch(records=[old]))
+        written = writer.write(Batch(records=[old, new]))
+        assert written.commands == 1
+        assert isinstance(new.fact, CommandFact)
+        assert [event["id"] for event in told(written) if event["kind"] == "command"] == [new.fact.id.hex]
+        row = Command.objects.get(pk=new.fact.id)
+        assert (row.time, row.device_id, row.account_id) == (new.fact.time, device.pk, device.account_id)
+        assert (row.answer, row.user_id, row.timeout_s, row.sent_ms) == (new.fact.answer, None, 5.0, 0.3)
 
     def test_a_late_answer_finds_its_command(self, writer: Writer, device: Device) -> None:
         key = uuid7()
