@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -24,12 +24,19 @@ from messaging.protocol.readings import reading_of
 
 MAX_API = 64
 REMEMBERED_TOPIC = 128  # characters; a topic of the protocol has at most 32 + 64 and its separators
+REMEMBERED_ANSWER = 512  # bytes; more is rare, and would fill the memory
 MAX_RECORD_TEXT = 64 * 1024
 SAME_ANSWER = timedelta(seconds=2)  # an answer reaches us twice, as a message and in its command's record
 
 _ANY_TOPIC = re.compile(r"(server/)?([0-9a-f]{32})/(.+)", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FROM_CLOCK_OF_BROKER = timedelta(days=1)  # how far its clock may be from ours before we take our own
+
+
+@lru_cache(maxsize=20_000)
+def _uuid(text: str) -> UUID:
+    """Read the id of a device or an account, which comes again and again."""
+    return UUID(hex=text)
 
 
 # --- topics --------------------------------------------------------------------------------------------------------------
@@ -53,11 +60,11 @@ def read_topic(topic: str) -> Place | None:
 def _read_topic(topic: str) -> Place | None:
     parsed = topics.parse(topic)
     if parsed is not None:
-        return Place(UUID(parsed.device_id), Direction(parsed.direction), parsed.api, proper=True)
+        return Place(_uuid(parsed.device_id), Direction(parsed.direction), parsed.api, proper=True)
     found = _ANY_TOPIC.fullmatch(topic)
     if found is None:
         return None
-    return Place(UUID(found[2]), Direction.FROM if found[1] else Direction.TO, printable(found[3])[:MAX_API], proper=False)
+    return Place(_uuid(found[2]), Direction.FROM if found[1] else Direction.TO, printable(found[3])[:MAX_API], proper=False)
 
 
 _remembered_topic = lru_cache(maxsize=20_000)(_read_topic)  # a device says most things again and again
@@ -91,14 +98,15 @@ def as_text(payload: bytes, limit: int) -> Text:
 
 def printable(text: str) -> str:
     """Replace what PostgreSQL cannot keep in a text: zeros and half surrogate pairs."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _SURROGATE.sub("\ufffd", text).replace("\0", "\ufffd")
 
 
 # --- what a device said --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ReadingFact:
+class ReadingFact(NamedTuple):
     """A value that a device confirmed."""
 
     key: str
@@ -111,7 +119,7 @@ class ReadingFact:
         same = self.value == newer.value and abs(newer.at - self.at) < SAME_ANSWER
         if same:
             elapsed = self.elapsed_ms if newer.elapsed_ms is None else newer.elapsed_ms
-            return replace(newer, at=max(self.at, newer.at), elapsed_ms=elapsed)
+            return newer._replace(at=max(self.at, newer.at), elapsed_ms=elapsed)
         return newer if newer.at >= self.at else self
 
 
@@ -130,22 +138,49 @@ def understand(profile: Profile, place: Place, payload: bytes, at: datetime, lim
     alive = not (profile.presence and place.api == "presence")
     if not place.proper:
         return Said(malformed=True, alive=alive)
-    api = _api(profile, place.api)
-    answer = codec.decode_answer(profile, api, payload, limit)
-    if answer.failed:
+    meant = _meaning(profile, place.api, payload, limit)
+    if meant.malformed:
         return Said(malformed=True, alive=alive)
-    notification = None
-    if place.api == "trigger_notification" and answer.error is None:
-        recipient, message = answer.fields.get("recipient"), answer.fields.get("message")
-        if isinstance(recipient, str) and recipient and isinstance(message, str):
-            notification = (recipient, message)
     return Said(
         malformed=False,
         alive=alive,
         running=place.api == "get_status",
-        reading=_reading(profile, api, answer, at, None),
-        notification=notification,
+        reading=meant.reading(at, None),
+        notification=meant.notification,
     )
+
+
+class _Meaning(NamedTuple):
+    """What an answer says, whenever it is given."""
+
+    malformed: bool
+    confirmed: tuple[str, Any] | None = None  # key and value of a reading, where the profile shows one
+    notification: tuple[str, str] | None = None
+
+    def reading(self, at: datetime, elapsed_ms: float | None) -> ReadingFact | None:
+        return None if self.confirmed is None else ReadingFact(*self.confirmed, at, elapsed_ms)
+
+
+def _meaning(profile: Profile, name: str, payload: bytes, limit: int) -> _Meaning:
+    read = _remembered_meaning if len(payload) <= REMEMBERED_ANSWER else _read_meaning
+    return read(profile, name, payload, limit)
+
+
+def _read_meaning(profile: Profile, name: str, payload: bytes, limit: int) -> _Meaning:
+    api = _api(profile, name)
+    answer = codec.decode_answer(profile, api, payload, limit)
+    if answer.failed or answer.error is not None:
+        return _Meaning(answer.failed)
+    notification = None
+    if name == "trigger_notification":
+        recipient, message = answer.fields.get("recipient"), answer.fields.get("message")
+        if isinstance(recipient, str) and recipient and isinstance(message, str):
+            notification = (recipient, message)
+    return _Meaning(False, reading_of(profile, api, answer.fields), notification)
+
+
+# An answer reaches us twice, as a message and in its command's record, and a device says most things again and again.
+_remembered_meaning = lru_cache(maxsize=5_000)(_read_meaning)
 
 
 def _api(profile: Profile, name: str) -> Api:
@@ -153,12 +188,6 @@ def _api(profile: Profile, name: str) -> Api:
         return profile.api(name)
     except (KeyError, ValueError):
         return Api(name=name, title=name, kind="set", declared=False)
-
-
-def _reading(profile: Profile, api: Api, answer: codec.Answer, at: datetime, elapsed_ms: float | None) -> ReadingFact | None:
-    """Return the value that an answer confirms, where the profile shows one."""
-    found = None if answer.error is not None else reading_of(profile, api, answer.fields)
-    return None if found is None else ReadingFact(found[0], found[1], at, elapsed_ms)
 
 
 def pin_number(key: str) -> int | None:
@@ -311,8 +340,7 @@ class BadRecord(ValueError):
     """A record of the command stream that cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandFact:
+class CommandFact(NamedTuple):
     """A finished command; the `_ms` are milliseconds after `time`."""
 
     id: UUID
@@ -350,9 +378,8 @@ class CommandFact:
         """Return the value that the answer confirmed, with the time it took."""
         if self.outcome != Outcome.ANSWERED or self.answer is None:
             return None
-        api = _api(profile, self.api)
-        answer = codec.decode_answer(profile, api, self.answer.encode())
-        return None if answer.failed else _reading(profile, api, answer, self.ended, self.answered_ms)
+        meant = _meaning(profile, self.api, self.answer.encode(), codec.MAX_PAYLOAD_BYTES)
+        return meant.reading(self.ended, self.answered_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,8 +393,7 @@ class LateFact:
     late_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """An entry of the command stream; `fact` None: it could not be read."""
 
     entry: str
@@ -399,8 +425,8 @@ def _command(record: dict[str, Any]) -> CommandFact:
     return CommandFact(
         id=key,
         time=time_of(key),
-        account=UUID(hex=record["account"]),
-        device=UUID(hex=record["device"]),
+        account=_uuid(record["account"]),
+        device=_uuid(record["device"]),
         user_id=user,
         api=_name(record["api"]),
         payload=_kept(record["payload"]),
@@ -421,7 +447,7 @@ def _late(record: dict[str, Any]) -> LateFact:
     if late_ms is None:
         raise BadRecord("late_ms")
     answer = record["answer"]
-    return LateFact(key, time_of(key), UUID(hex=record["device"]), None if answer is None else _kept(answer), late_ms)
+    return LateFact(key, time_of(key), _uuid(record["device"]), None if answer is None else _kept(answer), late_ms)
 
 
 def _uuid7(text: str) -> UUID:
@@ -442,9 +468,9 @@ def _kept(text: str) -> str:
     return printable(text[:MAX_RECORD_TEXT])
 
 
-def _number(value: object) -> float | None:
+def _number(value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if type(value) not in (int, float) or not math.isfinite(value):  # exactly: true is no number
         raise BadRecord("a number")
     return float(value)

@@ -164,6 +164,16 @@ class TestDevices:
         fact = said("get_gpio", b'{"number": 1, "value": 1, "error": {"code": "x", "message": "y"}}', "modern")
         assert (fact.malformed, fact.reading) == (False, None)
 
+    def test_the_same_words_mean_what_their_device_and_their_moment_make_of_them(self) -> None:
+        payload, later = b'{"number": 1, "value": 1, "error": "x"}', NOW + timedelta(seconds=1)
+        place = read_topic(f"server/{DEVICE}/get_gpio")
+        assert place is not None
+        for _ in range(2):
+            assert said("get_gpio", payload, "modern").reading is None
+            assert said("get_gpio", payload, "standard").reading == ReadingFact("gpio/1", 1, NOW)
+            assert understand(get_profile("standard"), place, payload, later, LIMIT).reading == ReadingFact("gpio/1", 1, later)
+            assert understand(get_profile("standard"), place, payload, NOW, 10).malformed
+
     @given(
         st.sampled_from(["get_gpio", "set_rtc", "get_status", "write_uart", "trigger_notification", "presence", "xyz"]),
         st.sampled_from(["standard", "ft900", "modern"]),
