@@ -70,8 +70,9 @@ class Answer(asyncio.Future[Reply]):
 class _Link(asyncio.Protocol):
     """One connection: writes what is queued, hands answers to the futures in order."""
 
-    def __init__(self, on_lost: Callable[[_Link, list[Kept]], None]) -> None:
+    def __init__(self, on_lost: Callable[[_Link, list[Kept]], None], on_push: Callable[[Reply], None]) -> None:
         self._on_lost = on_lost
+        self._on_push = on_push
         self._reader = hiredis.Reader(notEnoughData=self)
         self._waiting: deque[Answer | Kept | None] = deque()
         self._out: list[bytes] = []
@@ -88,6 +89,9 @@ class _Link(asyncio.Protocol):
         self._silent_since = 0.0
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not self:
+            if isinstance(reply, hiredis.PushNotification):
+                self._on_push(reply)
+                continue
             answer = self._waiting.popleft()
             refused = isinstance(reply, hiredis.ReplyError)
             if answer is None or isinstance(answer, tuple):
@@ -129,15 +133,15 @@ class _Link(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._waiting.append(answer)
 
-    def post(self, arguments: tuple[Any, ...], *, keep: bool = False) -> None:
-        """Send a command that nobody waits for, a turn later: what belongs to one event is posted in two turns of the loop.
+    def post(self, arguments: tuple[Any, ...], answer: Answer | None = None, *, keep: bool = False) -> None:
+        """Send a command whose answer is not urgent, a turn later: what belongs to one event is posted in two turns of the loop.
 
         One to `keep` is handed back if the connection breaks before it is answered.
         """
         if self._transport is None:
             raise ValkeyUnavailable("not connected")
         self._out.append(hiredis.pack_command(arguments))
-        self._waiting.append(arguments if keep else None)
+        self._waiting.append(arguments if keep else answer)
         if not self._flushing and not self._posting:
             self._posting = True
             self._loop.call_soon(self._loop.call_soon, self._flush)
@@ -165,7 +169,12 @@ class _Link(asyncio.Protocol):
 
 
 class Valkey:
-    """A reconnecting connection to Valkey, used from one event loop."""
+    """A reconnecting connection to Valkey, used from one event loop.
+
+    `on_changed`, set before the start, is told of each key that this connection has read and that was changed by another since,
+    once until it is read again; and None where that is not known any more: the connection broke, or all was deleted. Valkey calls
+    this client-side caching (CLIENT TRACKING, RESP3).
+    """
 
     def __init__(self, url: str, scripts: tuple[Script, ...] = (), about: Callable[[Kept], dict[str, str]] | None = None) -> None:
         """Take the server's URL and the scripts that will be run; `about`: a dropped command's fields in the log."""
@@ -178,6 +187,7 @@ class Valkey:
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
+        self.on_changed: Callable[[str | None], None] | None = None
 
     async def start(self) -> None:
         """Begin to connect, and wait a moment for it."""
@@ -241,6 +251,12 @@ class Valkey:
         """Run a script without waiting for its answer."""
         self.post("EVALSHA", script.sha, len(keys), *keys, *arguments)
 
+    def run_soon(self, script: Script, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Answer:
+        """Run a script behind what is more urgent; the future has its answer, as of `call`."""
+        answer = Answer(loop=self._loop)
+        self._usable().post(("EVALSHA", script.sha, len(keys), *keys, *arguments), answer)
+        return answer
+
     def _usable(self) -> _Link:
         link = self._link
         if link is None:
@@ -274,13 +290,15 @@ class Valkey:
         url = self._url
         tls = ssl.create_default_context() if url.scheme == "rediss" else None
         _, link = await self._loop.create_connection(
-            lambda: _Link(self._lost), url.hostname or "localhost", url.port or 6379, ssl=tls
+            lambda: _Link(self._lost, self._pushed), url.hostname or "localhost", url.port or 6379, ssl=tls
         )
         setup: list[tuple[str, ...]] = []
         if url.password:
             setup.append(("AUTH", unquote(url.username or "default"), unquote(url.password)))
         if url.path.strip("/"):
             setup.append(("SELECT", url.path.strip("/")))
+        if self.on_changed is not None:
+            setup += [("HELLO", "3"), ("CLIENT", "TRACKING", "ON", "NOLOOP")]
         setup.extend(("SCRIPT", "LOAD", script.source) for script in self._scripts)
         answers = []
         for arguments in setup:
@@ -294,11 +312,20 @@ class Valkey:
         self._link = link
         self._send_kept()
 
+    def _pushed(self, push: Reply) -> None:
+        """Take what the server says unasked: which keys have changed, None for all of them."""
+        kind, keys = push
+        if self.on_changed is not None and kind == b"invalidate":
+            for key in (None,) if keys is None else keys:
+                self.on_changed(key and key.decode())
+
     def _lost(self, link: _Link, kept: list[Kept]) -> None:
         """Connect again, unless this connection never got as far as being used."""
         if link is not self._link:
             return
         self._link = None
+        if self.on_changed is not None:
+            self.on_changed(None)
         self._kept.extendleft(reversed(kept))
         if not self._closed:
             logger.warning("lost the connection to valkey")

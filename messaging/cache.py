@@ -10,6 +10,8 @@ Where the database knows of nothing, the first two hold "!" for `NOTHING_S`.
 
 A change does not delete an entry but buries it: for `BURIED_S` the key holds "-", which a reader takes as "ask the database" and
 which a reader that looked the row up just before the change cannot overwrite (it fills with SET NX).
+
+What a gateway was granted by these keys it grants again without asking, for a second, until Valkey tells it of a change.
 """
 
 from __future__ import annotations
@@ -56,12 +58,18 @@ def presence_key(device: str) -> str:
     return f"presence:{device}"
 
 
+def quota_key(account: str, month: str) -> str:
+    """Return the key of what an account (32 hex digits) has used of a month (yyyymm)."""
+    return f"quota:{account}:{month}"
+
+
 def bury(keys: Iterable[str]) -> None:
-    """Have the next reader of each key ask the database."""
+    """Have the next reader of each key ask the database; who goes by what it read has been told (messaging.gateway.standing)."""
     with client().pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.set(key, BURIED, ex=BURIED_S)
         pipe.execute()
+    client().ping()  # an answer to a second question comes after the others have been told
 
 
 def forget_access(device: str, user_ids: list[int]) -> None:

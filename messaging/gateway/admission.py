@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
@@ -39,8 +40,10 @@ logger = logging.getLogger(__name__)
 #       8 lane owner | 9 lease ms | 10 now (Unix seconds) | 11 look-ups a minute
 #       12 ms: an access entry that ends sooner is in the reply, to be renewed
 # An account's month is in its access entry, with the moment at which it ends: from then on the entry is none.
+# What is only read here is told of when it changes (messaging.gateway.standing); the counters, which always do, are never read.
 ADMIT = Script("""
 local user, scope = ARGV[2], 'control'
+local ends
 if ARGV[1] ~= '' then
   local token = redis.call('GET', 'token:' .. ARGV[1])
   if not token or token == '-' then return {'need_token', token or ''} end
@@ -48,6 +51,7 @@ if ARGV[1] ~= '' then
   local expiry
   user, scope, expiry = string.match(token, '^(%d+) (%a+) (%d+)$')
   if expiry ~= '0' and tonumber(expiry) <= tonumber(ARGV[10]) then return {'unknown_token'} end
+  if expiry ~= '0' then ends = tonumber(expiry) end
 end
 local access_key = 'access:' .. user .. ':' .. ARGV[3]
 local access = redis.call('GET', access_key)
@@ -66,7 +70,9 @@ if not access or access == '-' then
   if looks > tonumber(ARGV[11]) then return {'looks'} end
   return {'need_access', access or '', user, looks_key}
 end
-local role, profile, lane_kind, account, limit, month = string.match(access, '^(%a+) (%S+) (%a+) (%x+) (%d+) (%d+) %d+$')
+local role, profile, lane_kind, account, limit, month, month_ends =
+  string.match(access, '^(%a+) (%S+) (%a+) (%x+) (%d+) (%d+) (%d+)$')
+ends = math.min(ends or math.huge, tonumber(month_ends))
 if lane_kind == 'own' then
   local own = redis.call('GET', 'profile:' .. profile)
   if not own or own == '-' then return {'need_profile', own or '', profile} end
@@ -82,9 +88,12 @@ if rate == 1 then redis.call('EXPIRE', rate_key, 120) end
 if rate > tonumber(ARGV[6]) then return {'rate'} end
 if redis.call('EXISTS', 'bridge:alive') == 1 and redis.call('GET', 'presence:' .. ARGV[3]) == '0' then return {'offline'} end
 local quota_key = 'quota:' .. account .. ':' .. month
-if tonumber(redis.call('GET', quota_key) or '0') >= tonumber(limit) then return {'quota', account} end
 local used = redis.call('INCR', quota_key)
 if used == 1 then redis.call('EXPIRE', quota_key, 5356800) end
+if used > tonumber(limit) then
+  redis.call('DECR', quota_key)
+  return {'quota', account}
+end
 local lane = ''
 if ARGV[7] == '1' and lane_kind ~= 'none' then
   local lane_key = 'lane:' .. ARGV[3]
@@ -95,24 +104,29 @@ if ARGV[7] == '1' and lane_kind ~= 'none' then
   end
 end
 local left = redis.call('PTTL', access_key)
-return {'ok', user, profile, account, lane, lane_kind, month, left < tonumber(ARGV[12]) and access or ''}
+local renew = left < tonumber(ARGV[12]) and access or ''
+return {'ok', user, profile, account, lane, lane_kind, month, rate, used, limit, ends, renew}
 """)
 
 # KEYS: lane. ARGV: owner. Only the owner opens a lane.
 RELEASE = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
 # KEYS: lane, who is next. ARGV: owner | lease ms | ms for which a turn is kept. Keeps a lane that is ours, or takes a free one.
 # The first that finds it taken is next: without that, a process that gives the lane back after its share takes it again at once.
+# Who has it is told of that (EXISTS: of what it has changed itself it is told only after reading it again).
 HOLD = Script("""
 local owner, after = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 if owner == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1 end
 if not owner and (not after or after == ARGV[1]) then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   redis.call('DEL', KEYS[2])
+  redis.call('EXISTS', KEYS[2])
   return 1
 end
 if not after or after == ARGV[1] then redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3]) end
 return 0
 """)
+# KEYS: lane. ARGV: owner | lease ms. Says whether the lane is the owner's, and so its for as long again.
+LEASE = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0")
 # KEYS: counter. ARGV: seconds. Counts one more.
 COUNT = Script("""
 local count = redis.call('INCR', KEYS[1])
@@ -120,13 +134,17 @@ if count == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return count
 """)
 # KEYS: access entry. ARGV: what it was when the database was asked | "1": the database says the same | for how many seconds more.
-# Only what is still as it was is touched: a change that came meanwhile has buried it.
+# Only what is still as it was is touched: a change that came meanwhile has buried it. EXISTS: we are not told of what we change
+# ourselves, nor of what follows until we have read it again.
 RENEW = Script("""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '1' then return redis.call('EXPIRE', KEYS[1], ARGV[3]) end
-return redis.call('DEL', KEYS[1])
+if ARGV[2] ~= '1' then return redis.call('DEL', KEYS[1]) end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return redis.call('EXISTS', KEYS[1])
 """)
-SCRIPTS = (ADMIT, RELEASE, HOLD, COUNT, RENEW)
+# KEYS: commands in this minute | messages in this month: both were there a moment ago, with their time to live.
+CHARGE = Script("return {redis.call('INCR', KEYS[1]), redis.call('INCR', KEYS[2])}")
+SCRIPTS = (ADMIT, RELEASE, HOLD, LEASE, COUNT, CHARGE, RENEW)
 
 # Devices that one user may ask for in vain in a minute; a look-up that finds its device does not count.
 LOOKS_PER_MINUTE = 1_000
@@ -159,6 +177,21 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """How far an admission reaches: the commands of this `minute` (since 1970), the messages of the month, when the right `ends`.
+
+    `ends` in Unix seconds; the next command is decided anew from then on.
+    """
+
+    minute: int
+    rate: int
+    rate_limit: int
+    used: int
+    limit: int
+    ends: int
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """A caller who may send.
 
@@ -172,6 +205,7 @@ class Admission:
     month: str
     lane_taken: bool
     lane_kind: str
+    terms: Terms
 
     def lane(self, api: str) -> str:
         """Return the lane that an api runs on, as the matcher names it."""
@@ -238,13 +272,14 @@ async def admit(
     """
     for _ in range(ROUNDS):
         now = time.time()
+        minute, limit = int(now // 60), settings.COMMANDS_PER_MINUTE
         arguments = (
             caller.token_hash or "",
             "" if caller.user_id is None else str(caller.user_id),
             device,
             api,
-            str(int(now // 60)),
-            settings.COMMANDS_PER_MINUTE,
+            str(minute),
+            limit,
             "1" if take_lane else "0",
             owner,
             lease_ms,
@@ -257,9 +292,9 @@ async def admit(
             try:
                 reply = await answer
             except asyncio.CancelledError:
-                answer.undo(partial(_pass_on, give_back))
+                answer.undo(partial(_pass_on, give_back, minute, limit))
                 raise
-            admission = _granted(reply)
+            admission = _granted(reply, minute, limit)
             if admission is not None:
                 if reply[-1]:
                     _begin_renewal(valkey, admission.user_id, device, reply[-1].decode())
@@ -274,24 +309,25 @@ async def admit(
     raise changing()
 
 
-def _granted(reply: list[bytes]) -> Admission | None:
+def _granted(reply: list[Any], minute: int, rate_limit: int) -> Admission | None:
     """Return what the script's reply grants, if it grants anything."""
     if reply[0] != b"ok":
         return None
-    _, user, profile, account, lane, lane_kind, month, _ = reply
-    return Admission(int(user), profile.decode(), account.decode(), month.decode(), lane == b"1", lane_kind.decode())
+    _, user, profile, account, lane, lane_kind, month, rate, used, limit, ends, _ = reply
+    terms = Terms(minute, rate, rate_limit, used, int(limit), ends)
+    return Admission(int(user), profile.decode(), account.decode(), month.decode(), lane == b"1", lane_kind.decode(), terms)
 
 
-def _pass_on(give_back: Callable[[Admission], None], reply: list[bytes]) -> None:
+def _pass_on(give_back: Callable[[Admission], None], minute: int, rate_limit: int, reply: list[Any]) -> None:
     """Give back what was granted to a caller who is gone."""
-    admission = _granted(reply)
+    admission = _granted(reply, minute, rate_limit)
     if admission is not None:
         give_back(admission)
 
 
 def refund(valkey: Valkey, admission: Admission) -> None:
     """Take back the count of a command that was never sent."""
-    valkey.post("DECR", f"quota:{admission.account}:{admission.month}")
+    valkey.post("DECR", cache.quota_key(admission.account, admission.month))
 
 
 async def _learn(valkey: Valkey, caller: Caller, device: str, reply: list[str]) -> None:
@@ -337,8 +373,10 @@ def _begin_renewal(valkey: Valkey, user: int, device: str, entry: str) -> None:
 async def _renew(valkey: Valkey, user: int, device: str, entry: str) -> None:
     """Let an entry live on if the database still says the same, else drop it; the next command looks it up then."""
     try:
-        same = await _look_up_again(user, device) == entry
-        await valkey.run(RENEW, (cache.access_key(user, device),), (entry, "1" if same else "0", cache.TTL_S))
+        key, same = cache.access_key(user, device), await _look_up_again(user, device) == entry
+        await valkey.run(RENEW, (key,), (entry, "1" if same else "0", cache.TTL_S))
+        if not same and valkey.on_changed is not None:
+            valkey.on_changed(key)
     except (ValkeyUnavailable, OperationalError, InterfaceError) as error:
         logger.info("an access entry was not renewed: %s", error)  # it ends by itself
 

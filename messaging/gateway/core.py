@@ -31,7 +31,19 @@ from iotportal.problems import Problem
 from iotportal.uuid7 import seconds_of, uuid7
 from iotportal.valkey import LONGEST_WAIT_S, Valkey, ValkeyUnavailable
 from messaging import cache
-from messaging.gateway.admission import HOLD, RELEASE, Admission, Caller, admit, cannot_check, known_profile, not_found, refund
+from messaging.gateway.admission import (
+    HOLD,
+    LEASE,
+    RELEASE,
+    Admission,
+    Caller,
+    admit,
+    cannot_check,
+    known_profile,
+    not_found,
+    refund,
+)
+from messaging.gateway.standing import Standings
 from messaging.gateway.transport import BrokerUnavailable, Transport
 from messaging.models import Outcome
 from messaging.protocol import codec, matcher, topics
@@ -42,6 +54,10 @@ _encode = json.JSONEncoder(check_circular=False).encode
 MIN_TIMEOUT_S, MAX_TIMEOUT_S = 1.0, 30.0
 _LEASE_MS = 8_000  # a lane whose process died is free again after this; longer than the default timeout and its grace
 RENEW_S = 2.5
+# A lane whose command has ended is kept for the next one as long as nobody else wants it. If we die it is free after the first of
+# these; the second leaves a second in which its lease can be made longer.
+_KEPT_MS, KEPT_S = 1_500, 0.5
+SHARED_S = 5.0  # a lane that another process has wanted is not kept for so long
 _TURN_MS = 300  # longer than several askings of a process that waits, also of a busy one
 LANE_POLL_S = (0.003, 0.006, 0.01)  # while another process has the lane; shorter than a turn of it, so that ours comes next
 BROKER_WAIT_S = 3.0
@@ -145,10 +161,14 @@ class Gateway:
         self._devices: OrderedDict[str, _Device] = OrderedDict()
         self._pending: dict[str, _Pending] = {}
         self._held: dict[str, float] = {}  # lane lock -> when it was last renewed
+        self._kept: dict[str, float] = {}  # of those the ones that no command uses -> since when
+        self._wanted: OrderedDict[str, float] = OrderedDict()  # by another process -> until when they are not to be kept
+        self._standings = Standings()
         self._sent: OrderedDict[str, _Pending] = OrderedDict()  # ghosts: so that a late answer finds its command
         self._renewing: asyncio.Task[None] | None = None
         transport.on_answer = self._on_answer
         transport.on_lost = self._on_lost
+        valkey.on_changed = self._on_changed
 
     async def start(self) -> None:
         """Connect to broker and Valkey, in the background where they are away."""
@@ -222,7 +242,12 @@ class Gateway:
                 400, "invalid", "Some fields are not right.", errors={"api": ["Lower-case letters, digits and _, at most 64."]}
             )
         deadline = accepted + timeout_s
-        admission = await self._admit(caller, device_id, api_name, deadline)
+        admission = self._stands(caller, device_id, api_name)
+        if admission is None:
+            changes = self._standings.changes
+            admission = await self._admit(caller, device_id, api_name, deadline)
+            if changes == self._standings.changes:
+                self._standings.keep(caller, device_id, admission)
         profile = profile_store.known(admission.profile) or await self._learn(device_id, api_name, admission, deadline)
         device = self._admitted(device_id, api_name, admission, profile)
         try:
@@ -234,6 +259,23 @@ class Gateway:
             self._release_unused(device, device.lane(api_name))
 
     # --- one command ------------------------------------------------------------------------------------------------------
+
+    def _stands(self, caller: Caller, device_id: str, api_name: str) -> Admission | None:
+        """Admit by what was granted a moment ago, if it stands and the lane is ours; the command is counted by and by."""
+        standing = self._standings.find(caller, device_id)
+        if standing is None or profile_store.known(standing.admission.profile) is None:
+            return None
+        admission = standing.admission
+        lock = "" if admission.lane_kind == "none" else lock_of(device_id, admission.lane(api_name))
+        if lock and not self._has(lock):
+            return None
+        try:
+            standing.charge(self._valkey)
+        except ValkeyUnavailable:
+            return None
+        if lock in self._kept and self._take(lock):
+            return standing.taking
+        return admission
 
     def _admit(self, caller: Caller, device_id: str, api_name: str, deadline: float) -> Awaitable[Admission]:
         """Ask whether the caller may send. Raises Problem as `admit` does, and 503 when that is not known in time."""
@@ -279,7 +321,7 @@ class Gateway:
             detail = "The device's profile is changing. Nothing was sent; try again when its commands have ended."
             raise Problem(503, "unavailable", detail, retry_after_s=2)
         if admission.lane_taken:
-            self._held[device.lock(device.lane(api_name))] = monotonic()
+            self._hold_now(device.lock(device.lane(api_name)))
         return device
 
     def _give_back(self, device_id: str, api_name: str, admission: Admission) -> None:
@@ -289,7 +331,7 @@ class Gateway:
             return
         device, lane = self._devices.get(device_id), admission.lane(api_name)
         lock = lock_of(device_id, lane)
-        self._held[lock] = monotonic()
+        self._hold_now(lock)
         # Another command of this process may use the lane by now, or wait for it: then it is that one's.
         if device is None or (lane not in device.granted and lane not in device.locking):
             self._release(lock)
@@ -386,7 +428,7 @@ class Gateway:
     def _submit(self, device: _Device, command: matcher.Command) -> None:
         """Give a command to the matcher, and the lane's lock with it where we have it already."""
         lane = device.lane(command.api.name)
-        locked = lane not in device.granted and device.lock(lane) in self._held
+        locked = lane not in device.granted and self._take(device.lock(lane))
         if locked:
             device.granted.add(lane)
         self._carry_out(device, device.lanes.submit(command, monotonic(), locked=locked))
@@ -477,7 +519,7 @@ class Gateway:
                         pending.done.set_result(action.answer)
                 case matcher.ReleaseLock():
                     device.granted.discard(action.lane)
-                    self._release(device.lock(action.lane))
+                    self._keep(device.lock(action.lane))
                 case matcher.WantLock():
                     queue.extend(self._want_lock(device, action.lane))
                 case matcher.TimedOut():
@@ -610,8 +652,14 @@ class Gateway:
     # --- lane locks across processes ---------------------------------------------------------------------------------------
 
     def _holds_lane(self, device_id: str, api_name: str) -> bool:
+        """Whether a lane is in use here already. One that is only kept is given back: it is taken anew with the admission."""
         device = self._devices.get(device_id)
-        return device is not None and device.lock(device.lane(api_name)) in self._held
+        if device is None:
+            return False
+        lock = device.lock(device.lane(api_name))
+        if lock in self._kept:
+            self._release(lock)
+        return lock in self._held
 
     def _grant(self, device: _Device, lane: str) -> list[matcher.Action]:
         """Give the matcher a lock that is ours; it may give it back at once."""
@@ -620,7 +668,7 @@ class Gateway:
 
     def _want_lock(self, device: _Device, lane: str) -> list[matcher.Action]:
         """Grant a lane that the admission took already; otherwise go and get it."""
-        if device.lock(lane) in self._held and lane not in device.granted:
+        if lane not in device.granted and self._take(device.lock(lane)):
             return self._grant(device, lane)
         if lane not in device.locking:
             device.locking[lane] = self.loop.create_task(self._get_lock(device, lane))
@@ -631,10 +679,10 @@ class Gateway:
         lock = device.lock(lane)
         attempt = 0
         try:
-            while lock not in self._held:
+            while not self._take(lock):
                 with contextlib.suppress(ValkeyUnavailable):
                     if await self._hold(lock):
-                        self._held[lock] = monotonic()
+                        self._hold_now(lock)
                         break
                 pause = LANE_POLL_S[min(attempt, len(LANE_POLL_S) - 1)]
                 attempt += 1
@@ -647,14 +695,86 @@ class Gateway:
     def _hold(self, lock: str) -> asyncio.Future[int]:
         return self._valkey.run(HOLD, (lock, f"{lock}:next"), (self._owner, _LEASE_MS, _TURN_MS))
 
+    def _hold_now(self, lock: str) -> None:
+        """Note that Valkey says that a lane is ours, for a command."""
+        self._held[lock] = monotonic()
+        self._kept.pop(lock, None)
+
+    def _has(self, lock: str) -> bool:
+        """Whether a lane is ours: in use, or kept for not too long."""
+        since = self._kept.get(lock)
+        if since is not None and monotonic() - since >= KEPT_S:
+            self._release(lock)
+        return lock in self._held
+
+    def _take(self, lock: str) -> bool:
+        """Return whether a lane is ours; one that was kept is from here on in use."""
+        if not self._has(lock):
+            return False
+        if lock not in self._kept:
+            return True
+        try:
+            leased = self._valkey.run_soon(LEASE, (lock,), (self._owner, _LEASE_MS))
+        except ValkeyUnavailable:
+            self._drop(lock)
+            return False
+        leased.add_done_callback(partial(self._leased, lock))
+        self._hold_now(lock)
+        return True
+
+    def _leased(self, lock: str, leased: asyncio.Future[int]) -> None:
+        """Notice a lane that was another's when its lease was to be made longer."""
+        known = not leased.cancelled() and leased.exception() is None
+        if known and not leased.result() and lock in self._held and lock not in self._kept:
+            self._lose(lock)
+
+    def _keep(self, lock: str) -> None:
+        """Keep a lane for the next command, or open it where other processes use it too."""
+        if lock not in self._held:
+            return
+        now, until = monotonic(), self._wanted.get(lock, 0.0)
+        if now < until:
+            self._want(lock, now + SHARED_S)
+            self._release(lock)
+        else:
+            self._kept[lock] = now
+            self._valkey.post_run(LEASE, (lock,), (self._owner, _KEPT_MS))
+
+    def _want(self, lock: str, until: float) -> None:
+        self._wanted[lock] = until
+        self._wanted.move_to_end(lock)
+        while len(self._wanted) > MAX_DEVICES:
+            self._wanted.popitem(last=False)
+
+    def _drop(self, lock: str) -> None:
+        """Forget a lane that is kept; in Valkey it is free soon, or another's already."""
+        if self._kept.pop(lock, None) is not None:
+            self._held.pop(lock, None)
+
+    def _on_changed(self, key: str | None) -> None:
+        """Another has changed what we read in Valkey: who may send, or who is next on a lane."""
+        self._standings.changed(key)
+        if key is None:
+            for lock in tuple(self._kept):
+                self._drop(lock)
+        elif key.startswith("lane:"):
+            lock = key.removesuffix(":next")
+            if lock == key:
+                self._drop(lock)
+            elif lock in self._held:
+                self._want(lock, math.inf if lock not in self._kept else monotonic() + SHARED_S)
+                if lock in self._kept:
+                    self._release(lock)
+
     def _release(self, lock: str) -> None:
+        self._kept.pop(lock, None)
         if self._held.pop(lock, None) is not None:
             self._valkey.post_run(RELEASE, (lock,), (self._owner,))
 
     def _release_unused(self, device: _Device, lane: str) -> None:
         """Open a lane that was taken with the admission and that the matcher was never given, nor waits for."""
         lock = device.lock(lane)
-        if lock in self._held and lane not in device.granted and lane not in device.locking:
+        if lock in self._held and lock not in self._kept and lane not in device.granted and lane not in device.locking:
             self._release(lock)
 
     async def _renew_leases(self) -> None:
@@ -662,9 +782,11 @@ class Gateway:
         while True:
             await asyncio.sleep(RENEW_S)
             now = monotonic()
-            due = [lock for lock, since in self._held.items() if now - since >= RENEW_S]
+            for lock in [lock for lock, since in self._kept.items() if now - since >= KEPT_S]:
+                self._release(lock)
+            due = [lock for lock, since in self._held.items() if now - since >= RENEW_S and lock not in self._kept]
             for lock in due:
-                if lock not in self._held:  # released while another was asked for
+                if lock not in self._held or lock in self._kept:  # released while another was asked for
                     continue
                 try:
                     ours = await self._hold(lock)
@@ -672,6 +794,8 @@ class Gateway:
                     break
                 if lock not in self._held:
                     self._valkey.post_run(RELEASE, (lock,), (self._owner,))
+                elif lock in self._kept:
+                    continue
                 elif ours:
                     self._held[lock] = now
                 else:
@@ -683,6 +807,7 @@ class Gateway:
         waiting = [one.key for one in self._pending.values() if one.device == device_id and api in ([], [one.api.name])]
         logger.warning("lost the lock %s", lock, extra={"device": device_id, "commands": waiting})
         self._held.pop(lock, None)
+        self._kept.pop(lock, None)
         device, lane = self._devices.get(device_id), api[0] if api else "*"
         if device is not None:
             device.granted.discard(lane)

@@ -157,6 +157,7 @@ async def test_an_offline_device_is_refused_at_once_while_the_bridge_lives(world
     result = await gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", {"number": 3})
     assert result.answer["value"] == 1  # nobody keeps the presence up to date, so it is not believed
     await sync_to_async(cache.client().set)(cache.BRIDGE_ALIVE, "1")
+    await sync_to_async(cache.client().ping)()  # the gateway has been told by then
     problem = await refused(gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", {"number": 3}))
     assert (problem.status, problem.code) == (409, "device_offline")
     assert len(device.heard) == 1

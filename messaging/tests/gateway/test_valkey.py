@@ -121,3 +121,21 @@ async def test_what_is_kept_waits_for_a_connection_and_is_sent_again_when_one_br
     assert heard == [[b"record-1"], [b"record-1", b"record-2"]]
     await valkey.stop()
     server.close()
+
+
+async def test_who_has_read_a_key_is_told_once_when_another_changes_it(valkey: Valkey) -> None:
+    other, told = Valkey(settings.VALKEY_URL, (ECHO,)), list[str | None]()
+    other.on_changed = told.append
+    await other.start()
+    await other.run(ECHO, ("read",), ("",))
+    await other.call("SET", "own", "1")
+    await other.call("GET", "own")
+    await other.call("SET", "own", "2")  # no news to who did it
+    for key in ("read", "unread", "read"):
+        await valkey.call("SET", key, "1")
+    await until(lambda: told, "what has changed")
+    await other.call("GET", "read")
+    await valkey.call("FLUSHDB")
+    await until(lambda: len(told) > 1, "that all has")
+    assert told == ["read", None]
+    await other.stop()
