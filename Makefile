@@ -13,7 +13,8 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then command -v $$name; break; fi; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_WORKERS ?= 2
+# One more than two processors: the portals and devices of a test wait for each other half of the time.
+PYTEST_WORKERS ?= 3
 
 # What `make run` passes on to the supervisor when it is given: make run PORT=8001 HOST=0.0.0.0
 export HOST PORT HTTPS_PORT HTTP_PORT MQTT_PORT AMQP_PORT WEB_PROCESSES BRIDGES MAIL_PORT MAIL_PAGE_PORT PAYPAL_PORT POSTGRES_PORT VALKEY_PORT
@@ -69,7 +70,7 @@ checks: dev ## migrations complete, and Django's own checks with settings as in 
 	@exec sh .ci/checks.sh $(BIN)/python
 
 .PHONY: unit
-unit: dev ## all tests (PYTEST_WORKERS=2; ARGS="-k name" to choose)
+unit: dev ## all tests (PYTEST_WORKERS=3; ARGS="-k name" to choose)
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadgroup $(ARGS)
 
 .PHONY: chromium
