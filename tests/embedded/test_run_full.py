@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from contextlib import ExitStack
 import http.cookiejar
 import json
 import os
@@ -140,7 +141,10 @@ def test_pins_are_set_through_nginx_over_mqtt_and_amqp_and_no_kill_leaves_anythi
         pids, workers = run.pids(), psutil.Process(run.pids()["nginx"]).children()
         run.process.kill()
         run.process.wait()
-        wait_for(lambda: not any(map(runs, [*pids.values(), *(one.pid for one in workers)])), "the orphans to end", seconds=30)
+        pids |= {f"nginx's worker {one.pid}": one.pid for one in workers}
+        with ExitStack() as stack:
+            stack.callback(lambda: print("running:", [name for name, pid in pids.items() if runs(pid)]))
+            wait_for(lambda: not any(map(runs, pids.values())), "the orphans to end", seconds=30)
 
 
 def _connected(caller: Caller, pin: str) -> bool:
