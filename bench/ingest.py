@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from typing import Any
+from uuid import UUID
 
 from bench import ingest_rabbitmq
 from bench.portal import Portal, spawn, talk, wait_until
@@ -55,9 +56,14 @@ def latency(portal: Portal, device: str, samples: int, every_s: float) -> dict[s
     """Time from a device's publish to its event on the channel layer, in ms."""
     from channels.layers import get_channel_layer
 
+    from messaging.events import device_group
+
     layer: Any = get_channel_layer()
     subscription = portal.valkey_raw().pubsub(ignore_subscribe_messages=True)
-    subscription.subscribe(f"asgi__group__device.{device}")
+    with portal.database() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT account_id::text FROM devices_device WHERE id = %s", [device])
+        (account,) = cursor.fetchone()
+    subscription.subscribe(f"asgi__group__{device_group(UUID(account), UUID(device))}")
     subscription.get_message(timeout=1)
     talker = portal.device(device)
     times = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-from contextlib import ExitStack
 import http.cookiejar
 import json
 import os
@@ -14,7 +13,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
