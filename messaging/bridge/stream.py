@@ -43,7 +43,7 @@ MAX_EVENTS = 100_000  # comings and goings that wait for a bridge; what is dropp
 LIST_FIRST_S, LIST_AGAIN_S, LIST_EVERY_S = 0.5, 6.0, 30.0
 SLOW_LIST_S = 5.0
 ANSWER_S, STOP_S = 10.0, 5.0
-NOT_FOUND = 404
+NOT_FOUND, NO_QUEUE = 404, "NOT_FOUND - no queue "
 OFFSET = b"x-stream-offset"
 T = TypeVar("T")
 MOVE = """
@@ -51,6 +51,15 @@ UPDATE messaging_journalentry SET sequence = %s WHERE session = %s AND packet_id
 """
 REWIND = "UPDATE messaging_journalentry SET sequence = 0 WHERE session = %s AND packet_id = 0"
 FORGET_CONNECTIONS = "DELETE FROM messaging_brokerconnection"
+
+
+def is_missing(refusal: ChannelClosed) -> bool:
+    """Say whether a queue that RabbitMQ refuses was never declared.
+
+    Just after its start RabbitMQ says 404 also of a queue whose "home node is down or inaccessible", which is there with all it
+    keeps: to take that stream for a new one would be to write everything in it once more.
+    """
+    return refusal.code == NOT_FOUND and NO_QUEUE in str(refusal)
 
 
 class StreamPosition(Journal):
@@ -206,7 +215,7 @@ class _Reading:
         try:
             await self._stream.call(spec.Queue.Declare(queue=STREAM, passive=True))
         except ChannelClosed as error:
-            if error.code != NOT_FOUND:
+            if not is_missing(error):
                 raise
             self._stream = await link.channel()
             self._lists_alone = 2
