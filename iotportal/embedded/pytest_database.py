@@ -44,7 +44,8 @@ def _empty_quickly() -> None:
     """Have Django empty the database only after tests for which `_delete` does not do."""
     from django.test import TransactionTestCase
 
-    whole: Callable[[Any], None] = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
+    # Private to Django, so unknown to its types. It is called after each test that commits, and no setting reaches it.
+    whole: Callable[[Any], None] = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]  # see above
     kept = ""
 
     def empty(case: Any) -> None:
@@ -53,7 +54,7 @@ def _empty_quickly() -> None:
             whole(case)
             kept = _what_is_kept()
 
-    TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]
+    TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]  # see above
 
 
 def _what_is_kept() -> str:
@@ -73,13 +74,13 @@ def _delete(kept: str) -> bool:
     with transaction.atomic(), connection.cursor() as cursor:
         # As TRUNCATE does, wait for whoever is still writing.
         cursor.execute(f"LOCK TABLE {', '.join(tables.values())} IN SHARE ROW EXCLUSIVE MODE")
-        cursor.execute("SELECT " + ", ".join(f"EXISTS (SELECT FROM {table})" for table in tables.values()))  # noqa: S608
+        cursor.execute("SELECT " + ", ".join(f"EXISTS (SELECT FROM {table})" for table in tables.values()))  # noqa: S608  # our tables
         filled = [name for name, is_filled in zip(tables, cursor.fetchone(), strict=True) if is_filled]
         cursor.execute(_GUARDED)
         if {name for (name,) in cursor.fetchall()} & set(filled) or _what_is_kept() != kept:
             return False
         if filled:  # in any order: foreign keys are looked at when it is committed
-            cursor.execute("; ".join(f"DELETE FROM {tables[name]}" for name in filled))  # noqa: S608
+            cursor.execute("; ".join(f"DELETE FROM {tables[name]}" for name in filled))  # noqa: S608  # our tables, quoted
     return True
 
 
