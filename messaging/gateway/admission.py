@@ -100,7 +100,7 @@ if ARGV[7] == '1' and lane_kind ~= 'none' then
   if lane_kind == 'api' then lane_key = lane_key .. ':' .. ARGV[4] end
   lane = '0'
   if redis.call('EXISTS', lane_key .. ':next') == 0 and redis.call('SET', lane_key, ARGV[8], 'NX', 'PX', ARGV[9]) then
-    lane = '1'
+    lane = tostring(redis.call('EXISTS', lane_key))
   end
 end
 local left = redis.call('PTTL', access_key)
@@ -112,21 +112,22 @@ return {'ok', user, profile, account, lane, lane_kind, month, rate, used, limit,
 RELEASE = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
 # KEYS: lane, who is next. ARGV: owner | lease ms | ms for which a turn is kept. Keeps a lane that is ours, or takes a free one.
 # The first that finds it taken is next: without that, a process that gives the lane back after its share takes it again at once.
-# Who has it is told of that (EXISTS: of what it has changed itself it is told only after reading it again).
+# Who has it is told of that, and of its loss (EXISTS: of what it has changed itself it is told only after reading it again).
 HOLD = Script("""
 local owner, after = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
-if owner == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1 end
+if owner == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return redis.call('EXISTS', KEYS[1])
+end
 if not owner and (not after or after == ARGV[1]) then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   redis.call('DEL', KEYS[2])
   redis.call('EXISTS', KEYS[2])
-  return 1
+  return redis.call('EXISTS', KEYS[1])
 end
 if not after or after == ARGV[1] then redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3]) end
 return 0
 """)
-# KEYS: lane. ARGV: owner | lease ms. Says whether the lane is the owner's, and so its for as long again.
-LEASE = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0")
 # KEYS: counter. ARGV: seconds. Counts one more.
 COUNT = Script("""
 local count = redis.call('INCR', KEYS[1])
@@ -144,7 +145,7 @@ return redis.call('EXISTS', KEYS[1])
 """)
 # KEYS: commands in this minute | messages in this month: both were there a moment ago, with their time to live.
 CHARGE = Script("return {redis.call('INCR', KEYS[1]), redis.call('INCR', KEYS[2])}")
-SCRIPTS = (ADMIT, RELEASE, HOLD, LEASE, COUNT, CHARGE, RENEW)
+SCRIPTS = (ADMIT, RELEASE, HOLD, COUNT, CHARGE, RENEW)
 
 # Devices that one user may ask for in vain in a minute; a look-up that finds its device does not count.
 LOOKS_PER_MINUTE = 1_000

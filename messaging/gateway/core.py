@@ -33,7 +33,6 @@ from iotportal.valkey import LONGEST_WAIT_S, Valkey, ValkeyUnavailable
 from messaging import cache
 from messaging.gateway.admission import (
     HOLD,
-    LEASE,
     RELEASE,
     Admission,
     Caller,
@@ -53,10 +52,9 @@ _encode = json.JSONEncoder(check_circular=False).encode
 
 MIN_TIMEOUT_S, MAX_TIMEOUT_S = 1.0, 30.0
 _LEASE_MS = 8_000  # a lane whose process died is free again after this; longer than the default timeout and its grace
-RENEW_S = 2.5
-# A lane whose command has ended is kept for the next one as long as nobody else wants it. If we die it is free after the first of
-# these; the second leaves a second in which its lease can be made longer.
-_KEPT_MS, KEPT_S = 1_500, 0.5
+RENEW_S = 1.0
+LEASE_S = 5.0  # a lease that was not renewed for so long may be over: the last answer can have been under way for the rest of it
+KEPT_S = 0.2  # a lane whose command has ended waits so long for the next one, unless somebody else wants it
 SHARED_S = 5.0  # a lane that another process has wanted is not kept for so long
 _TURN_MS = 300  # longer than several askings of a process that waits, also of a busy one
 LANE_POLL_S = (0.003, 0.006, 0.01)  # while another process has the lane; shorter than a turn of it, so that ours comes next
@@ -117,6 +115,8 @@ class _Pending:
 
 def about_record(words: tuple[Any, ...]) -> dict[str, str]:
     """Return the fields of a log line about a record that did not get into the stream; its command has none other then."""
+    if words[0] != "XADD":
+        return {}
     record = json.loads(words[-1])
     return {"command": record.get("id") or record["late"], "device": record["device"]}
 
@@ -162,6 +162,7 @@ class Gateway:
         self._pending: dict[str, _Pending] = {}
         self._held: dict[str, float] = {}  # lane lock -> when it was last renewed
         self._kept: dict[str, float] = {}  # of those the ones that no command uses -> since when
+        self._opening = False  # those that are kept are looked through soon
         self._wanted: OrderedDict[str, float] = OrderedDict()  # by another process -> until when they are not to be kept
         self._standings = Standings()
         self._sent: OrderedDict[str, _Pending] = OrderedDict()  # ghosts: so that a late answer finds its command
@@ -182,8 +183,8 @@ class Gateway:
         self._fail_all(Problem(503, "unavailable", "The portal is restarting. The device may or may not have got the command."))
         if self._renewing is not None:
             self._renewing.cancel()
-        for lane in self._held:
-            self._valkey.post_run(RELEASE, (lane,), (self._owner,))
+        for lock in tuple(self._held):
+            self._release(lock)
         await self._transport.stop()
         await self._valkey.stop()
 
@@ -494,7 +495,8 @@ class Gateway:
 
     def _stream(self, record: dict[str, object]) -> None:
         # A record that comes twice is the same row.
-        self._valkey.keep("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", _encode(record))
+        words = ("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", _encode(record))
+        self._valkey.keep(*words, urgent=False)
 
     def _ms(self, pending: _Pending) -> float:
         return round((monotonic() - pending.accepted) * 1000, 2)
@@ -696,14 +698,13 @@ class Gateway:
         return self._valkey.run(HOLD, (lock, f"{lock}:next"), (self._owner, _LEASE_MS, _TURN_MS))
 
     def _hold_now(self, lock: str) -> None:
-        """Note that Valkey says that a lane is ours, for a command."""
-        self._held[lock] = monotonic()
+        """Note that a lane is ours, for a command; one that was kept is on the lease that it had."""
+        self._held.setdefault(lock, monotonic())
         self._kept.pop(lock, None)
 
     def _has(self, lock: str) -> bool:
-        """Whether a lane is ours: in use, or kept for not too long."""
-        since = self._kept.get(lock)
-        if since is not None and monotonic() - since >= KEPT_S:
+        """Whether a lane is ours: in use, or kept on a lease that is sure."""
+        if lock in self._kept and monotonic() - self._held[lock] >= LEASE_S:
             self._release(lock)
         return lock in self._held
 
@@ -711,22 +712,8 @@ class Gateway:
         """Return whether a lane is ours; one that was kept is from here on in use."""
         if not self._has(lock):
             return False
-        if lock not in self._kept:
-            return True
-        try:
-            leased = self._valkey.run_soon(LEASE, (lock,), (self._owner, _LEASE_MS))
-        except ValkeyUnavailable:
-            self._drop(lock)
-            return False
-        leased.add_done_callback(partial(self._leased, lock))
-        self._hold_now(lock)
+        self._kept.pop(lock, None)
         return True
-
-    def _leased(self, lock: str, leased: asyncio.Future[int]) -> None:
-        """Notice a lane that was another's when its lease was to be made longer."""
-        known = not leased.cancelled() and leased.exception() is None
-        if known and not leased.result() and lock in self._held and lock not in self._kept:
-            self._lose(lock)
 
     def _keep(self, lock: str) -> None:
         """Keep a lane for the next command, or open it where other processes use it too."""
@@ -738,7 +725,18 @@ class Gateway:
             self._release(lock)
         else:
             self._kept[lock] = now
-            self._valkey.post_run(LEASE, (lock,), (self._owner, _KEPT_MS))
+            if not self._opening:
+                self._opening = True
+                self.loop.call_later(KEPT_S, self._open_kept)
+
+    def _open_kept(self) -> None:
+        """Open the lanes that were kept for long enough, until none is."""
+        until = monotonic() - KEPT_S
+        for lock in [lock for lock, since in self._kept.items() if since <= until]:
+            self._release(lock)
+        self._opening = bool(self._kept)
+        if self._opening:
+            self.loop.call_later(KEPT_S, self._open_kept)
 
     def _want(self, lock: str, until: float) -> None:
         self._wanted[lock] = until
@@ -746,30 +744,24 @@ class Gateway:
         while len(self._wanted) > MAX_DEVICES:
             self._wanted.popitem(last=False)
 
-    def _drop(self, lock: str) -> None:
-        """Forget a lane that is kept; in Valkey it is free soon, or another's already."""
-        if self._kept.pop(lock, None) is not None:
-            self._held.pop(lock, None)
-
     def _on_changed(self, key: str | None) -> None:
         """Another has changed what we read in Valkey: who may send, or who is next on a lane."""
         self._standings.changed(key)
         if key is None:
             for lock in tuple(self._kept):
-                self._drop(lock)
+                self._release(lock)
         elif key.startswith("lane:"):
             lock = key.removesuffix(":next")
-            if lock == key:
-                self._drop(lock)
-            elif lock in self._held:
+            if lock != key and lock in self._held:
                 self._want(lock, math.inf if lock not in self._kept else monotonic() + SHARED_S)
-                if lock in self._kept:
-                    self._release(lock)
+            if lock in self._kept:
+                self._release(lock)
 
     def _release(self, lock: str) -> None:
+        """Open a lane if it is still ours; without a connection it is the first thing that the next one hears."""
         self._kept.pop(lock, None)
         if self._held.pop(lock, None) is not None:
-            self._valkey.post_run(RELEASE, (lock,), (self._owner,))
+            self._valkey.keep_run(RELEASE, (lock,), (self._owner,))
 
     def _release_unused(self, device: _Device, lane: str) -> None:
         """Open a lane that was taken with the admission and that the matcher was never given, nor waits for."""
@@ -782,20 +774,15 @@ class Gateway:
         while True:
             await asyncio.sleep(RENEW_S)
             now = monotonic()
-            for lock in [lock for lock, since in self._kept.items() if now - since >= KEPT_S]:
-                self._release(lock)
-            due = [lock for lock, since in self._held.items() if now - since >= RENEW_S and lock not in self._kept]
-            for lock in due:
-                if lock not in self._held or lock in self._kept:  # released while another was asked for
+            for lock in [lock for lock, since in self._held.items() if now - since >= RENEW_S]:
+                if lock not in self._held:  # released while another was asked for
                     continue
                 try:
                     ours = await self._hold(lock)
                 except ValkeyUnavailable:
                     break
                 if lock not in self._held:
-                    self._valkey.post_run(RELEASE, (lock,), (self._owner,))
-                elif lock in self._kept:
-                    continue
+                    self._valkey.keep_run(RELEASE, (lock,), (self._owner,))
                 elif ours:
                     self._held[lock] = now
                 else:

@@ -19,7 +19,7 @@ from messaging.gateway.admission import CHARGE, Admission, Caller
 
 STANDING_S = 1.0
 MOST = 10_000
-# So much has to be left. A command is counted within a millisecond of being sent, by each web process; that many are not in one.
+# So much has to be left: more than all web processes send in the few milliseconds until a command that was sent is counted.
 RESERVE = 500
 MINUTE_S = 60
 
@@ -54,7 +54,7 @@ class Standing:
 
     def charge(self, valkey: Valkey) -> None:
         """Count a command. Raises ValkeyUnavailable: then it is not counted, and may not be sent."""
-        answer = valkey.run_soon(CHARGE, (self.rate.key, self.quota.key), ())
+        answer = valkey.run(CHARGE, (self.rate.key, self.quota.key), (), urgent=False)
         self.rate.under_way += 1
         self.quota.under_way += 1
         answer.add_done_callback(self._charged)

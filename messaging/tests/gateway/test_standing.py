@@ -31,9 +31,9 @@ class Asked:
         self.count = 0
         run = Valkey.run
 
-        def counting(valkey: Valkey, script: Script, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Answer:
+        def counting(valkey: Valkey, script: Script, *given: Any, **options: Any) -> Answer:
             self.count += script is ADMIT
-            return run(valkey, script, keys, arguments)
+            return run(valkey, script, *given, **options)
 
         monkeypatch.setattr(Valkey, "run", counting)
 
@@ -48,7 +48,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What falls here falls by being told of, not by the clock."""
     monkeypatch.setattr(standing, "STANDING_S", 60.0)
     monkeypatch.setattr(core, "KEPT_S", 50.0)
-    monkeypatch.setattr(core, "_KEPT_MS", 60_000)
 
 
 async def ask(gateway: Gateway, world: World, device: ScriptedDevice, pin: int = 3) -> int:
@@ -195,32 +194,65 @@ async def test_a_lane_that_is_shared_is_not_kept(world: World) -> None:
     assert lock in one._wanted
 
 
-async def test_who_dies_leaves_the_lanes_that_it_kept_for_a_second_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core, "_KEPT_MS", 1_500)
-    device, gateway, other = await world.device(), await world.gateway(), await world.gateway()
-    await ask(gateway, world, device)
-    await ask(gateway, world, device)
-    lock = f"lane:{device.device.hex}:get_gpio"
-    await until(lambda: _is_short(lock), "a short lease")
-    monkeypatch.setattr(gateway._valkey, "on_changed", None)  # it hears and says nothing any more
-    await ask(other, world, device)
-
-
-async def _is_short(lock: str) -> bool:
-    return 0 < await sync_to_async(cache.client().pttl)(lock) <= 1_500
-
-
-async def test_a_lane_in_use_has_its_whole_lease_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lane_that_nobody_uses_is_opened_soon(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "KEPT_S", 0.01)
     device, gateway = await world.device(), await world.gateway()
-    monkeypatch.setattr(core, "_KEPT_MS", 1_500)
+    for turn in range(2):  # the looking begins anew
+        await ask(gateway, world, device, turn)
+        await until(lambda: _is_free(device), "an open lane")
+        await until(lambda: not gateway._opening, "the end of the looking")
+    assert not gateway._kept
+    assert not gateway._held
+
+
+async def test_a_lane_is_kept_no_longer_than_its_lease_is_sure(
+    world: World, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "RENEW_S", 60.0)
+    device, gateway = await world.device(), await world.gateway()
+    for _ in range(3):  # from here on the right stands
+        await ask(gateway, world, device)
+    before, lock = asked.count, f"lane:{device.device.hex}:get_gpio"
+    gateway._held[lock] -= core.LEASE_S / 2
     await ask(gateway, world, device)
-    device.script = silent
-    going = asyncio.ensure_future(ask(gateway, world, device))
+    assert asked.count == before
+    gateway._held[lock] -= core.LEASE_S / 2
+    await ask(gateway, world, device)
+    assert asked.count == before + 1
+
+
+async def test_a_lane_that_is_kept_has_its_lease_renewed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "RENEW_S", 0.01)
+    device, gateway = await world.device(), await world.gateway()
+    await ask(gateway, world, device)
     lock = f"lane:{device.device.hex}:get_gpio"
-    await until(lambda: _is_long(lock), "a long lease")
-    going.cancel()
-    await asyncio.gather(going, return_exceptions=True)
+    taken = gateway._held[lock]
+    await until(lambda: gateway._held[lock] > taken, "a lease that is renewed")
+    assert lock in gateway._kept
 
 
-async def _is_long(lock: str) -> bool:
-    return await sync_to_async(cache.client().pttl)(lock) > 1_500
+async def test_a_lane_that_is_taken_away_is_not_kept(world: World, asked: Asked) -> None:
+    device, gateway = await world.device(), await world.gateway()
+    for _ in range(3):
+        await ask(gateway, world, device)
+    lock = f"lane:{device.device.hex}:get_gpio"
+    assert lock in gateway._kept
+    await sync_to_async(cache.client().delete)(lock)
+    await until(lambda: lock not in gateway._kept, "word of the loss")
+    before = asked.count
+    await ask(gateway, world, device)
+    assert asked.count == before + 1
+
+
+async def test_a_lane_kept_while_the_connection_broke_is_open_as_soon_as_there_is_another(world: World) -> None:
+    device, gateway = await world.device(), await world.gateway()
+    await ask(gateway, world, device)
+    link = gateway._valkey._link
+    assert link is not None
+    assert link._transport is not None
+    link._transport.abort()
+    await until(lambda: _is_free(device), "an open lane")
+
+
+async def _is_free(device: ScriptedDevice) -> bool:
+    return not await sync_to_async(cache.client().exists)(f"lane:{device.device.hex}:get_gpio")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -48,6 +50,30 @@ async def test_what_is_posted_leaves_without_anybody_asking_more(valkey: Valkey)
     await valkey.stop()
     await until(lambda: _is(other, b"the last word"), "what was posted just before the end")
     await other.stop()
+
+
+async def test_what_is_not_urgent_leaves_together_and_before_what_is_asked_later(valkey: Valkey) -> None:
+    link, writes = valkey._link, list[bytes]()
+    assert link is not None
+    transport = link._transport
+    assert transport is not None
+
+    def write(data: bytes) -> None:
+        writes.append(data)
+        transport.write(data)
+
+    link._transport = cast(asyncio.Transport, SimpleNamespace(write=write, close=transport.close))
+    answers = []
+    for number in range(3):
+        valkey.keep("SET", "a", number, urgent=False)
+        answers.append(valkey.run(ECHO, ("a",), (number,), urgent=False))
+        await asyncio.sleep(0)
+    assert not writes
+    assert await asyncio.gather(*answers) == [[b"%d" % number, b"%d" % number] for number in range(3)]
+    assert len(writes) == 1
+    valkey.keep("SET", "a", "9", urgent=False)
+    assert await valkey.call("GET", "a") == b"9"
+    assert len(writes) == 2
 
 
 async def _is(valkey: Valkey, value: bytes) -> bool:
