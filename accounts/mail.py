@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.template.loader import render_to_string
 from kombu.exceptions import OperationalError
+
+from iotportal.after_commit import after_commit
 
 KEPT_FOR = timedelta(days=1)  # how long a mail server may be away before a notice is given up; a code's mail has the code's time
 
@@ -42,7 +43,7 @@ def send(name: str, to: str, context: Mapping[str, Any]) -> None:
     }
     lives = timedelta(minutes=settings.CODE_MINUTES) if "code" in context else KEPT_FOR
     if transaction.get_connection().in_atomic_block:
-        transaction.on_commit(partial(_hand_over, "send_mail", mail, lives), robust=True)
+        after_commit(_hand_over, "send_mail", mail, lives)
     else:
         _hand_over("send_mail", mail, lives)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from django.db import transaction
 from prometheus_client import Counter
+
+from iotportal.after_commit import after_commit
 
 CREDITS = Counter("portal_credits", "Credits that came onto people's balances and went from them, by cause.", ["cause", "way"])
 
@@ -13,4 +12,4 @@ CREDITS = Counter("portal_credits", "Credits that came onto people's balances an
 def moved(cause: str, credits: int) -> None:
     """Count credits that came to an owner, or went (below zero), once that is committed."""
     way = "came" if credits > 0 else "went"
-    transaction.on_commit(partial(CREDITS.labels(cause, way).inc, abs(credits)), robust=True)
+    after_commit(CREDITS.labels(cause, way).inc, abs(credits))

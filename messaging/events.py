@@ -13,7 +13,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Literal, TypedDict, cast
 from uuid import UUID
 
@@ -22,8 +22,8 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
-from django.db import transaction
 
+from iotportal.after_commit import after_commit
 from messaging import cache, live, reasons
 
 # A page that joins late gets the rest from the history; one frame must not make it stutter.
@@ -355,7 +355,7 @@ def publish_on_commit(account_id: UUID, device_id: UUID, event: Event) -> None:
     """Send one event when the current transaction has committed; a failure is logged, for pages also poll."""
     outbox = Outbox()
     outbox.add(account_id, device_id, event)
-    transaction.on_commit(partial(_send, outbox), robust=True)
+    after_commit(_send, outbox)
 
 
 def _send(outbox: Outbox) -> None:

@@ -6,15 +6,12 @@ by itself within a minute, and the broker asks the registry again about everybod
 
 from __future__ import annotations
 
-from functools import partial
-
-from django.db import transaction
-
 from accounts.hooks import Departure, MembershipChange
 from accounts.models import Membership, User
 from billing.models import Order
 from devices.hooks import RevokedSecret
 from devices.models import Certificate, Device, DeviceEvent, OwnProfile
+from iotportal.after_commit import after_commit
 from messaging import cache, events
 from messaging.authorization import PASSWORD
 from messaging.models import Presence, PresenceChange, Reading
@@ -25,7 +22,7 @@ from messaging.timeline import line_of
 def make_presence(device: Device) -> None:
     """Give a new device its presence: not heard yet."""
     Presence.objects.create(device=device)
-    transaction.on_commit(partial(cache.presume_offline, device.hex), robust=True)
+    after_commit(cache.presume_offline, device.hex)
     _tell_pages(device, "registered")
 
 
@@ -53,7 +50,7 @@ def tell_order(order: Order) -> None:
     outbox = events.Outbox()
     event = events.order_event(account_id=order.account_id, order_id=order.pk, status=order.status)
     outbox.add_to_account(order.account_id, event)
-    transaction.on_commit(outbox.send, robust=True)
+    after_commit(outbox.send)
 
 
 def _tell_pages(device: Device, change: events.Change) -> None:
@@ -64,15 +61,15 @@ def _tell_pages(device: Device, change: events.Change) -> None:
 def forget_access(device: Device) -> None:
     """Make every process look the device up again: it was renamed, re-profiled or deleted."""
     users = list(Membership.objects.filter(account_id=device.account_id).values_list("user_id", flat=True))
-    transaction.on_commit(partial(cache.forget_access, device.hex, users), robust=True)
+    after_commit(cache.forget_access, device.hex, users)
 
 
 def follow_membership(change: MembershipChange) -> None:
     """Let a new role, or the end of a membership, bite at once: for commands under way to the portal, and in open pages."""
     devices = Device.objects.live().filter(account_id=change.account_id).values_list("id", flat=True)
     keys = [cache.access_key(change.user_id, device.hex) for device in devices]
-    transaction.on_commit(partial(cache.bury, keys), robust=True)
-    transaction.on_commit(partial(events.review_access, change.user_id, change.account_id), robust=True)
+    after_commit(cache.bury, keys)
+    after_commit(events.review_access, change.user_id, change.account_id)
 
 
 def leave_account(device: Device) -> None:
@@ -80,7 +77,7 @@ def leave_account(device: Device) -> None:
     forget_access(device)
     _tell_pages(device, "deleted")
     for user_id in Membership.objects.filter(account_id=device.account_id).values_list("user_id", flat=True):
-        transaction.on_commit(partial(events.review_access, user_id, device.account_id), robust=True)
+        after_commit(events.review_access, user_id, device.account_id)
 
 
 def join_account(device: Device) -> None:
@@ -103,12 +100,12 @@ def _forget_presence(device: Device) -> None:
 
 def forget_profile(profile: OwnProfile) -> None:
     """Make every process ask which version of the profile is in force."""
-    transaction.on_commit(partial(cache.forget_profile, profile.hex), robust=True)
+    after_commit(cache.forget_profile, profile.hex)
 
 
 def forget_token(token_hash: str) -> None:
     """Make a revoked token dead for the hot path too."""
-    transaction.on_commit(partial(cache.forget_token, token_hash), robust=True)
+    after_commit(cache.forget_token, token_hash)
 
 
 def cut_deleted(device: Device) -> None:
@@ -127,20 +124,20 @@ def cut_password(revoked: RevokedSecret) -> None:
 
 
 def _cut(device: Device, cause: str, fingerprint: str = "") -> None:
-    transaction.on_commit(partial(cache.ask_broker_to_disconnect, device.hex, cause, fingerprint), robust=True)
+    after_commit(cache.ask_broker_to_disconnect, device.hex, cause, fingerprint)
 
 
 def end_user(user: User) -> None:
     """End the open pages of a user who may not go on, and forget which devices were theirs to use."""
     devices = Device.objects.live().filter(account__memberships__user=user).values_list("id", flat=True)
     keys = [cache.access_key(user.pk, device.hex) for device in devices]
-    transaction.on_commit(partial(cache.bury, keys), robust=True)
-    transaction.on_commit(partial(events.end_pages, events.user_group(user.pk)), robust=True)
+    after_commit(cache.bury, keys)
+    after_commit(events.end_pages, events.user_group(user.pk))
 
 
 def end_session(key: str) -> None:
     """End the open pages of a session that signed out or was ended from another browser."""
-    transaction.on_commit(partial(events.end_pages, events.session_group(key)), robust=True)
+    after_commit(events.end_pages, events.session_group(key))
 
 
 def erase_person(departure: Departure) -> None:

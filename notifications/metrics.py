@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from django.db import transaction
 from prometheus_client import Counter, Histogram
+
+from iotportal.after_commit import after_commit
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 DELIVERIES = Counter(
@@ -16,7 +15,7 @@ TRY_TIME = Histogram("portal_delivery_try_seconds", "How long a sender took for 
 
 def became(channel: str, status: str) -> None:
     """Count a notification that has got that far, once that is committed."""
-    transaction.on_commit(partial(DELIVERIES.labels(channel, status).inc), robust=True)
+    after_commit(DELIVERIES.labels(channel, status).inc)
 
 
 def tried(channel: str, took_ms: float) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from uuid import uuid4
 
 from django.conf import settings
@@ -31,6 +30,7 @@ from accounts.services import tries
 from accounts.services.errors import OnlyOwner, StaffStays, WrongName
 from accounts.services.members import end_membership, other_owners
 from accounts.services.users import NOBODYS, deactivate_user, personal_account
+from iotportal.after_commit import after_commit
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ def _erase(pk: int) -> bool:
         mail.send("deletion_done", user.email, {"user_name": user.username})
         _leave_log(user)
         user.delete()
-        transaction.on_commit(partial(tries.forget_addresses, names=(user.username, user.email)), robust=True)
+        after_commit(tries.forget_addresses, names=(user.username, user.email))
     logger.info("User %s is erased", pk)
     return True
 

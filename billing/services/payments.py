@@ -9,10 +9,9 @@ whose idempotency key is the transaction's own reference.
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Max, Sum
 from django.utils import timezone
 
@@ -22,6 +21,7 @@ from billing.providers import NotForUs, Report
 from billing.services import promo_codes
 from billing.services.counter import forget_counters
 from billing.services.ledger import Leg, credits_of, operator_account, post_entry
+from iotportal.after_commit import after_commit
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def _settle(order: Order) -> None:
     order.status = _status(order, ended, paid=payment is not None)
     order.save(update_fields=["status", "paid_at", "bonus_credits"])
     hooks.order_changed(order)
-    transaction.on_commit(partial(forget_counters, order.account_id), robust=True)
+    after_commit(forget_counters, order.account_id)
 
 
 def paid_back(order: Order) -> tuple[int, int]:

@@ -9,7 +9,6 @@ who is paid back loses them with the rest.
 from __future__ import annotations
 
 import re
-from functools import partial
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -21,6 +20,7 @@ from billing import providers
 from billing.models import Entry, LedgerAccount, Order, PromoCode, PromoRedemption
 from billing.services.counter import forget_counters
 from billing.services.ledger import BillingError, Leg, credits_of, operator_account, post_entry
+from iotportal.after_commit import after_commit
 
 MAX_TYPED = 64
 _CODE = re.compile(r"[0-9A-Z]{4,32}", re.ASCII)
@@ -109,7 +109,7 @@ def redeem_code(*, account: Account, user: User, typed: str) -> PromoRedemption:
         key = f"promo:{code.pk}:{account.pk.hex}:{number}"
         redeemed.entry = post_entry(cause=Entry.Cause.PROMOTION, key=key, legs=legs, reason=code.code)
     redeemed.save()
-    transaction.on_commit(partial(forget_counters, account.pk), robust=True)
+    after_commit(forget_counters, account.pk)
     return redeemed
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -28,6 +27,7 @@ from devices.services.errors import InvalidName, JobUnderWay, NameTaken
 from devices.services.profiles import kind_of
 from devices.services.registration import register_device
 from devices.wanted import MAX_LINES, LineProblem, LinesRefused, ListRefused, Wanted, check_names
+from iotportal.after_commit import after_commit
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def begin_job(*, account: Account, wanted: Sequence[Wanted], by: User) -> Device
             DeviceJobLine.objects.bulk_create(
                 DeviceJobLine(job=job, number=one.number, name=one.name, profile=one.profile) for one in lines
             )
-            transaction.on_commit(partial(_hand_over, job.pk), robust=True)
+            after_commit(_hand_over, job.pk)
     except IntegrityError as error:
         if "device_job_one_running" in str(error):
             raise JobUnderWay from error

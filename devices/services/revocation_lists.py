@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from devices import pki
 from devices.models import Certificate, RevocationList
+from iotportal.after_commit import after_commit
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def publish_lists() -> int:
 
 def publish_soon(_subject: object = None) -> None:
     """Have the lists made anew after the commit, once for all that is revoked within a second."""
-    transaction.on_commit(_ask_for_lists, robust=True)
+    after_commit(_ask_for_lists)
 
 
 def _ask_for_lists() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 from django.db import transaction
 
 from accounts.models import User
 from devices.events import record
 from devices.models import Device, EventKind
+from iotportal.after_commit import after_commit
 from messaging import cache
 
 logger = logging.getLogger(__name__)
@@ -22,5 +22,5 @@ def disconnect_device(*, device: Device, by: User) -> None:
     """
     with transaction.atomic():
         record(device=device, kind=EventKind.CUT, by=by)
-        transaction.on_commit(partial(cache.ask_broker_to_disconnect, device.hex, "operator"), robust=True)
+        after_commit(cache.ask_broker_to_disconnect, device.hex, "operator")
     logger.warning("connection of device %s cut by %s", device.hex, by.username)

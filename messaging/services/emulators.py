@@ -10,6 +10,7 @@ from accounts.models import User
 from billing.services import emulator_time
 from devices.downloads import active_certificate
 from devices.models import Device
+from iotportal.after_commit import after_commit
 from messaging.emulators import meter, orders
 from messaging.models import Emulator, Presence
 
@@ -53,15 +54,15 @@ def start_emulator(*, user: User, device: Device) -> Emulator:
 def _made(user: User, device: Device) -> Emulator:
     now = timezone.now()
     emulator = Emulator.objects.create(user=user, device=device, started_at=now, used_at=now)
-    transaction.on_commit(lambda: orders.forget_word(device.pk), robust=True)
-    transaction.on_commit(orders.nudge, robust=True)
+    after_commit(orders.forget_word, device.pk)
+    after_commit(orders.nudge)
     return emulator
 
 
 def stop_emulator(*, emulator: Emulator) -> None:
     """Switch it off; what was on its board is gone."""
     meter.count([emulator.pk], and_end=True)
-    transaction.on_commit(orders.nudge, robust=True)
+    after_commit(orders.nudge)
 
 
 def drive_pin(*, emulator: Emulator, number: int, level: int) -> None:
