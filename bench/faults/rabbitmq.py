@@ -230,7 +230,7 @@ class Result:
     """What one run came to."""
 
     told: Told
-    messages_lost: int
+    messages_lost: list[int]
     messages_doubled: int
     commands_lost: int
     commands_doubled: int
@@ -239,7 +239,7 @@ class Result:
 
     def is_good(self, back_s: float) -> bool:
         """Say whether all is as it must be, and was back in time."""
-        counted = self.messages_lost + self.messages_doubled + self.commands_lost + self.commands_doubled
+        counted = len(self.messages_lost) + self.messages_doubled + self.commands_lost + self.commands_doubled
         return not (counted or self.told.wrong or self.told.silent) and max(self.command_back_s, self.history_back_s) <= back_s
 
 
@@ -266,7 +266,7 @@ async def run(portal: RabbitPortal, faults: list[Fault], work: Work, options: ar
         await asyncio.sleep(max(1.0, options.every - (time.monotonic() - restored)))
     stop.set()
     await asyncio.gather(*tasks)
-    await asyncio.to_thread(settle, portal, options.quiet)
+    await asyncio.to_thread(settle, portal, told, first, options.quiet)
     return count(portal, told, first, command_back_s, history_back_s)
 
 
@@ -297,10 +297,10 @@ async def has_written(portal: RabbitPortal, mark: int) -> bool:
     return await asyncio.to_thread(ask)
 
 
-def settle(portal: RabbitPortal, enough_s: float) -> None:
-    """Wait until nothing has been added to the history for a while, and no command waits for the bridge (for 30 s)."""
+def settle(portal: RabbitPortal, told: Told, first: int, enough_s: float) -> None:
+    """Wait until nothing has been added to the history for a while, and nothing is to come (for 30 s)."""
     before, since = -1, time.monotonic()
-    while (quiet_s := time.monotonic() - since) < enough_s or (quiet_s < 30 and waiting(portal)):
+    while (quiet_s := time.monotonic() - since) < enough_s or (quiet_s < 30 and (waiting(portal) or lost(portal, told, first))):
         with portal.database() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT (SELECT count(*) FROM messaging_message) + (SELECT count(*) FROM messaging_command)")
             (rows,) = cursor.fetchone()
@@ -315,17 +315,27 @@ def waiting(portal: RabbitPortal) -> int:
     return int(group["pending"]) + int(group["lag"] or 0)
 
 
+def written(portal: RabbitPortal, told: Told, first: int) -> dict[int, int]:
+    """Return the numbers of this run that are in the history, and how often."""
+    with portal.database() as connection, connection.cursor() as cursor:
+        cursor.execute(NUMBERS)
+        return {number: times for number, times in cursor.fetchall() if first <= number < first + told.said}
+
+
+def lost(portal: RabbitPortal, told: Told, first: int) -> list[int]:
+    """Return which of the acknowledged messages are not in the history, the first that was said being 0."""
+    return sorted(number - first for number in told.taken - written(portal, told, first).keys())
+
+
 def count(portal: RabbitPortal, told: Told, first: int, command_back_s: float, history_back_s: float) -> Result:
     """Hold the history against what was acknowledged and answered."""
     with portal.database() as connection, connection.cursor() as cursor:
-        cursor.execute(NUMBERS)
-        numbers = {number: times for number, times in cursor.fetchall() if first <= number < first + told.said}
         cursor.execute("SELECT replace(id::text, '-', ''), count(*) FROM messaging_command GROUP BY 1")
         commands = dict(cursor.fetchall())
     return Result(
         told,
-        messages_lost=len(told.taken - numbers.keys()),
-        messages_doubled=sum(times - 1 for times in numbers.values()),
+        messages_lost=lost(portal, told, first),
+        messages_doubled=sum(times - 1 for times in written(portal, told, first).values()),
         commands_lost=len(told.answered - commands.keys()),
         commands_doubled=sum(times - 1 for times in commands.values()),
         command_back_s=command_back_s,
@@ -385,7 +395,7 @@ def row(name: str, one: Result, kills: int) -> str:
         f"{len(told.answered):18} {sum(told.errors.values()):6} {told.wrong:5} {told.silent:6} {one.commands_lost:4}"
         f" {one.commands_doubled:7} {told.slowest_s:9.1f}"
     )
-    messages = f"{len(told.taken):22} {one.messages_lost:4} {one.messages_doubled:7}"
+    messages = f"{len(told.taken):22} {len(one.messages_lost):4} {one.messages_doubled:7}"
     back = f"{one.command_back_s:15.1f} {one.history_back_s:7.1f}"
     return f"{name:12} {kills:5} | {commands} | {messages} | {back} | {dict(told.errors.most_common(4))}"
 
@@ -403,6 +413,8 @@ async def matrix(portal: RabbitPortal, work: Work, options: argparse.Namespace) 
         await work.all_back()
         one = await run(portal, faults, work, options)
         print(row(name, one, len(faults)), flush=True)
+        if one.messages_lost:
+            print(f"             of {one.told.said} that were said these were lost: {one.messages_lost[:50]}")
         good &= one.is_good(options.back)
     await work.end()
     return good
