@@ -24,6 +24,7 @@ class ConnectionAdmin(ReadOnlyAdmin, Acting):
     act_permission = "messaging.change_presence"  # nothing else is to be changed here
 
     list_display = ("device", "hex", "account", "address", "connected_at", "protocol", "tls", "certificate")
+    list_per_page = 50  # of eight columns
     list_select_related = ("device__account",)
     search_fields = ("device__name", "device__account__name", "=address")
     search_help_text = "Device's name or id, owner, or address"
