@@ -207,14 +207,15 @@ class Portal:
 
     # --- devices ---------------------------------------------------------------------------------------------------------
 
-    def register(self, number: int, profile: str = "standard") -> list[str]:
-        """Register devices of a new user and leave their certificates and keys in `devices/`; returns their ids."""
+    def register(self, number: int, profile: str = "standard", account: Any = None) -> list[str]:
+        """Register devices, of a new user if no account is named; leave certificates and keys in `devices/`, return the ids."""
         from accounts.services import create_user, personal_account
         from devices.services import register_device
 
-        name = f"bench{secrets.token_hex(3)}"
-        user = create_user(username=name, email=f"{name}@example.org", password="x", first_name="Bench", last_name="T")
-        account = personal_account(user)
+        if account is None:
+            name = f"bench{secrets.token_hex(3)}"
+            user = create_user(username=name, email=f"{name}@example.org", password="x", first_name="Bench", last_name="T")
+            account = personal_account(user)
         folder = self.state.root / "devices"
         folder.mkdir(exist_ok=True)
         ids = []
