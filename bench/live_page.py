@@ -15,6 +15,7 @@ import shutil
 import statistics
 import sys
 import time
+from functools import partial
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -56,10 +57,14 @@ def measure(pages: list[Page], talker: Talker, messages: int, pause_ms: float) -
         time.sleep(pause_ms / 1000 * random.uniform(0.5, 1.5))
     took: list[float] = []
     for page in pages:
-        wait_until(lambda page=page: len(page.evaluate("window.seen")) >= messages, "all rows")
+        wait_until(partial(_has_all, page, messages), "all rows")
         seen: dict[str, float] = page.evaluate("window.seen")
         took += [at - said[int(number)] for number, at in seen.items()]
     return took
+
+
+def _has_all(page: Page, messages: int) -> bool:
+    return len(page.evaluate("window.seen")) >= messages
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
@@ -29,7 +30,7 @@ def parse_json(body: bytes, pairs: Callable[[list[tuple[str, Any]]], object] | N
     """
     try:
         decoder = _decoder if pairs is None else json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=pairs)
-        return decoder.decode(body.decode("utf-8-sig")) if body.strip() else {}
+        return decoder.decode(body.removeprefix(BOM_UTF8).decode()) if body.strip() else {}
     except (ValueError, RecursionError):
         raise Problem(400, "parse_error", "The body is not valid JSON.") from None
 

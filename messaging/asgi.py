@@ -8,7 +8,6 @@ the same operations for browsing and for the schema.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -21,6 +20,7 @@ from django.urls import get_resolver
 
 from accounts.tokens import hash_token, looks_like_token
 from iotportal.bodies import MAX_BODY_BYTES, parse_object, too_large
+from iotportal.fast_json import encode
 from iotportal.garbage import keep_what_is_loaded
 from iotportal.headers import answer_headers
 from iotportal.problems import CONTENT_TYPE, Problem, problem_body
@@ -40,7 +40,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NOTICE_S = 0.25  # how soon a caller who leaves is noticed
 
-_encode = json.JSONEncoder(check_circular=False).encode
 _PATH = re.compile(r"/api/v1/devices/([0-9a-f]{32}|[0-9a-f-]{36})/(?:apis/([a-z][a-z0-9_]{0,63})|([a-z]+)(?:/(\d{1,5}))?)\Z")
 
 
@@ -88,7 +87,7 @@ class CommandApp:
             logger.exception("a command failed")
             status, content_type = 500, CONTENT_TYPE
             answer = problem_body(500, "error", "Something went wrong here. It has been noted.")
-        data = _encode(answer).encode()
+        data = encode(answer)
         headers += answer_headers(content_type, len(data))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": data})
@@ -123,14 +122,15 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-def _anything(value: bytes) -> bool:
-    return True
+def _is_json(content_type: bytes) -> bool:
+    return content_type == _JSON or content_type.partition(b";")[0].strip().lower() == _JSON
 
 
-_JSON: dict[bytes, Callable[[bytes], bool]] = {
-    b"content-type": lambda value: value.partition(b";")[0].strip().lower() == b"application/json",
-    b"accept": lambda value: any(kind in value for kind in (b"*/*", b"application/json", b"application/*")),
-}
+def _takes_json(accept: bytes) -> bool:
+    return any(kind in accept for kind in (b"*/*", _JSON, b"application/*"))
+
+
+_JSON = b"application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _head(scope: Scope) -> _Head | None:
             token = value[7:].decode("latin-1").strip()
         elif name == b"x-forwarded-for":
             forwarded = value.decode("latin-1") if forwarded is None else f"{forwarded},{value.decode('latin-1')}"
-        elif not _JSON.get(name, _anything)(value):
+        elif (name == b"content-type" and not _is_json(value)) or (name == b"accept" and not _takes_json(value)):
             return None
     if token is None:
         return None

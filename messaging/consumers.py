@@ -17,6 +17,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from accounts.models import User
 from devices.access import parse_device_id
 from devices.models import Device
+from iotportal.fast_json import encode
 from iotportal.problems import Problem
 from messaging import live
 from messaging.events import account_group, device_group, session_group, user_group
@@ -124,7 +125,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self._say({"kind": "access"})
 
     async def _say(self, frame: dict[str, Any]) -> None:
-        await self.send(text_data=json.dumps(frame))
+        await self.send(text_data=encode(frame).decode())
 
     # --- watching ---------------------------------------------------------------------------------------------------------
 

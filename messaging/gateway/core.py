@@ -27,6 +27,7 @@ from devices import profile_store
 from devices.access import parse_device_id
 from devices.profiles import API_NAME, Api, Kind, Profile
 from iotportal import logs
+from iotportal.fast_json import encode
 from iotportal.problems import Problem
 from iotportal.uuid7 import seconds_of, uuid7
 from iotportal.valkey import LONGEST_WAIT_S, Valkey, ValkeyUnavailable
@@ -48,7 +49,6 @@ from messaging.models import Outcome
 from messaging.protocol import codec, matcher, topics
 
 logger = logging.getLogger(__name__)
-_encode = json.JSONEncoder(check_circular=False).encode
 
 MIN_TIMEOUT_S, MAX_TIMEOUT_S = 1.0, 30.0
 _LEASE_MS = 8_000  # a lane whose process died is free again after this; longer than the default timeout and its grace
@@ -495,7 +495,7 @@ class Gateway:
 
     def _stream(self, record: dict[str, object]) -> None:
         # A record that comes twice is the same row.
-        words = ("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", _encode(record))
+        words = ("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", encode(record))
         self._valkey.keep(*words, urgent=False)
 
     def _ms(self, pending: _Pending) -> float:
