@@ -16,17 +16,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-import uvloop
 from pika import spec
 
 from iotportal.uuid7 import uuid7
 from messaging.bridge.database import Cursor
 from messaging.bridge.journal import Journal, Move, Overtaken
+from messaging.bridge.loop import LoopThread
 from messaging.bridge.source import Deliver, Incoming, SourceLost
 from messaging.rabbitmq import management, presence
 from messaging.rabbitmq.config import stream_arguments
@@ -164,9 +163,7 @@ class _Reading:
         self._link: Link | None = None
         self._stream: Channel
         self._told_of: Channel
-        self._loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="stream", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread("stream")
 
     def open(self, address: Address) -> bool:
         """Connect; say whether the stream was declared before. Raises SourceLost."""
@@ -183,26 +180,20 @@ class _Reading:
             tag = self._unacknowledged.popleft()[1]
         events = [self._events.pop(message.id) for message in messages if message.id in self._events]
         if tag or events:
-            self._loop.call_soon_threadsafe(self._acknowledge, tag, events)
+            self._thread.call(self._acknowledge, tag, events)
 
     def close(self) -> None:
         """End the connection, its loop and its thread; what was acknowledged leaves first."""
         self._over = True
-        if self._thread.is_alive():
-            with contextlib.suppress(SourceLost):
-                self._on_loop(self._leave(), STOP_S)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(STOP_S)
-        if not self._thread.is_alive():
-            self._loop.close()
+        with contextlib.suppress(SourceLost):
+            self._on_loop(self._leave(), STOP_S)
+        self._thread.end(STOP_S)
 
     def _on_loop(self, work: Coroutine[object, object, T], timeout_s: float = ANSWER_S) -> T:
         """Run `work` on the loop and return what it returns. Raises SourceLost, also where it takes longer than `timeout_s`."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return future.result(timeout_s)
-        except FutureTimeoutError as error:
-            future.cancel()
+            return self._thread.run(work, timeout_s)
+        except TimeoutError as error:
             raise SourceLost("RabbitMQ does not answer") from error
         except (LinkLost, ChannelClosed, OSError) as error:
             raise SourceLost(f"RabbitMQ: {str(error) or type(error).__name__}") from error
@@ -235,7 +226,7 @@ class _Reading:
         await events.call(spec.Queue.Declare(queue=EVENT_QUEUE, durable=True, arguments={"x-max-length": MAX_EVENTS}))
         await events.call(spec.Queue.Bind(queue=EVENT_QUEUE, exchange=EVENTS, routing_key="connection.*"))
         await events.call(spec.Basic.Consume(queue=EVENT_QUEUE))
-        self._loop.call_later(LIST_FIRST_S, self._ask)
+        asyncio.get_running_loop().call_later(LIST_FIRST_S, self._ask)
 
     async def _leave(self) -> None:
         if self._link is not None:
@@ -284,7 +275,7 @@ class _Reading:
         """Hand a message over with all others of this turn: to lock the inbox for each costs as much as to read it."""
         self._came.append(message)
         if len(self._came) == 1:
-            self._loop.call_soon(self._hand_over)
+            asyncio.get_running_loop().call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
         came, self._came = self._came, []
@@ -305,7 +296,7 @@ class _Reading:
         if (took_s := time.monotonic() - began) > SLOW_LIST_S:
             logger.warning("it took RabbitMQ %.1f s to say who is connected", took_s)
         with contextlib.suppress(RuntimeError):  # a loop that has ended meanwhile wants no answer
-            self._loop.call_soon_threadsafe(self._listed, listed)
+            self._thread.call(self._listed, listed)
 
     def _listed(self, listed: presence.OpenList | None) -> None:
         """Hand over who was connected, in a message without an offset; nobody whose end was told meanwhile is among them."""
@@ -316,4 +307,4 @@ class _Reading:
             self._lists_alone = max(0, self._lists_alone - 1)
             self._take(Incoming(uuid7(), presence.OPEN, payload, self._last, link=self._number))
         self._ended.clear()
-        self._loop.call_later(LIST_AGAIN_S if self._lists_alone else LIST_EVERY_S, self._ask)
+        asyncio.get_running_loop().call_later(LIST_AGAIN_S if self._lists_alone else LIST_EVERY_S, self._ask)

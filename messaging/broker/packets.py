@@ -258,15 +258,15 @@ def suback(packet_id: int, codes: Iterable[int]) -> bytes:
 # --- what a client writes -------------------------------------------------------------------------------------------------
 
 
-def connect(client_id: str, keepalive: int) -> bytes:
-    """Return a CONNECT of MQTT 3.1.1 with a clean session (3.1); `keepalive` in seconds."""
-    body = _string("MQTT") + bytes([4, 0x02]) + keepalive.to_bytes(2) + _string(client_id)
+def connect(client_id: str, keepalive: int, *, clean: bool = True) -> bytes:
+    """Return a CONNECT of MQTT 3.1.1 (3.1); `keepalive` in seconds, `clean`: with a session that ends with the connection."""
+    body = _string("MQTT") + bytes([4, 0x02 if clean else 0]) + keepalive.to_bytes(2) + _string(client_id)
     return bytes([CONNECT << 4]) + _length(len(body)) + body
 
 
-def subscribe(packet_id: int, topic_filter: str, qos: int) -> bytes:
-    """Return a SUBSCRIBE to one filter (3.8)."""
-    body = packet_id.to_bytes(2) + _string(topic_filter) + bytes([qos])
+def subscribe(packet_id: int, *topic_filters: str, qos: int) -> bytes:
+    """Return a SUBSCRIBE to these filters (3.8)."""
+    body = packet_id.to_bytes(2) + b"".join(_string(topic_filter) + bytes([qos]) for topic_filter in topic_filters)
     return bytes([SUBSCRIBE << 4 | 0x02]) + _length(len(body)) + body
 
 
@@ -274,6 +274,15 @@ def unsubscribe(packet_id: int, topic_filter: str) -> bytes:
     """Return an UNSUBSCRIBE from one filter (3.10)."""
     body = packet_id.to_bytes(2) + _string(topic_filter)
     return bytes([UNSUBSCRIBE << 4 | 0x02]) + _length(len(body)) + body
+
+
+def published(first: int, body: bytes) -> tuple[bytes, int, bytes]:
+    """Read a PUBLISH by its first byte and body (3.3): topic, packet id (0: QoS 0) and payload. Raises ProtocolError."""
+    end = 2 + int.from_bytes(body[:2])
+    start = end + 2 if first & 0x06 else end
+    if len(body) < max(start, 2):
+        raise ProtocolError("packet ends too early")
+    return body[2:end], int.from_bytes(body[end:start]), body[start:]
 
 
 def _string(value: str) -> bytes:

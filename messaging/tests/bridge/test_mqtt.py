@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devices.models import Device
+from messaging.bridge import mqtt
 from messaging.bridge.mqtt import MqttSource
 from messaging.bridge.source import Incoming, SourceLost
+from messaging.broker import packets
 from messaging.management.commands.run_broker import STANDING
 from messaging.models import Message, Presence
 from messaging.tests.bridge.conftest import StartBridge
@@ -118,6 +121,25 @@ def test_it_says_when_the_connection_breaks(broker: RunningBroker, source: MqttS
     assert ear.lost.wait(10)
     with pytest.raises(SourceLost):
         source.begin()
+
+
+def test_a_broker_that_says_nothing_any_more_is_given_up(source: MqttSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "KEEPALIVE_S", 0.1)
+    monkeypatch.setattr(mqtt, "PINGREQ", b"")  # so nobody asks for the sign of life, and none comes
+    monkeypatch.setattr(packets, "connect", partial(_patient, packets.connect))
+    ear = Ear()
+    ear.connect(source)
+    assert ear.lost.wait(10)
+
+
+def _patient(connect: Callable[..., bytes], client_id: str, _keepalive: float, *, clean: bool) -> bytes:
+    return connect(client_id, 60, clean=clean)  # the broker would end it first
+
+
+def test_a_broker_that_breaks_the_protocol_is_left(source: MqttSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "MAX_PACKET_BYTES", 1)  # the answer to our CONNECT has two
+    with pytest.raises(SourceLost):
+        Ear().connect(source)
 
 
 def test_a_broker_that_is_not_there_is_told(own_pki: Path) -> None:

@@ -112,7 +112,9 @@ def test_no_bytes_raise_anything_but_protocol_errors(raw: bytes) -> None:
 
 def test_what_a_client_writes_is_what_the_standard_says() -> None:
     assert packets.connect("portal.gateway.1", 20) == b"\x10\x1c\x00\x04MQTT\x04\x02\x00\x14\x00\x10portal.gateway.1"
-    assert packets.subscribe(7, "a/#", 0) == b"\x82\x08\x00\x07\x00\x03a/#\x00"
+    assert packets.connect("b", 20, clean=False) == b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x14\x00\x01b"
+    assert packets.subscribe(7, "a/#", qos=0) == b"\x82\x08\x00\x07\x00\x03a/#\x00"
+    assert packets.subscribe(7, "#", "b", qos=1) == b"\x82\x0a\x00\x07\x00\x01#\x01\x00\x01b\x01"
     assert packets.unsubscribe(7, "a/#") == b"\xa2\x07\x00\x07\x00\x03a/#"
 
 
@@ -120,5 +122,19 @@ def test_the_broker_reads_what_a_client_writes() -> None:
     start, end = packets.frame(made := packets.connect("portal.gateway.1", 20), 0, 1000) or (0, 0)
     asked = packets.parse_connect(made[start:end])
     assert (asked.client_id, asked.clean, asked.keepalive, asked.level) == ("portal.gateway.1", True, 20, 4)
-    start, end = packets.frame(made := packets.subscribe(7, "ä/#", 0), 0, 1000) or (0, 0)
+    start, end = packets.frame(made := packets.subscribe(7, "ä/#", qos=0), 0, 1000) or (0, 0)
     assert packets.parse_subscribe(made[start:end]) == (7, [("ä/#", 0)])
+
+
+@pytest.mark.parametrize(("packet_id", "dup", "retain"), [(0, False, False), (7, False, True), (65_535, True, False)])
+def test_a_client_reads_what_the_broker_publishes(packet_id: int, dup: bool, retain: bool) -> None:
+    made = packets.Message(b"server/a/b", b"\x00payload", 1, retain=retain).packet(packet_id, dup=dup)
+    start, end = packets.frame(made, 0, 1000) or (0, 0)
+    assert end == len(made)
+    assert packets.published(made[0], made[start:end]) == (b"server/a/b", packet_id, b"\x00payload")
+
+
+@pytest.mark.parametrize(("first", "body"), [(0x30, b""), (0x30, b"\x00"), (0x30, b"\x00\x05ab"), (0x32, b"\x00\x01a\x00")])
+def test_a_publish_that_ends_too_early_is_an_error(first: int, body: bytes) -> None:
+    with pytest.raises(packets.ProtocolError):
+        packets.published(first, body)
