@@ -116,7 +116,7 @@ class Journal:
             [message.delivery for _, message in tracked],
             [crc_of(message) for _, message in tracked],
             [number for number, _ in tracked],
-            [message.id for _, message in tracked],
+            [message.id.hex for _, message in tracked],
         )
         position = (move.after, self._session, move.before, self._owner)
         statements.append(cursor.mogrify(RECORD, [self._session, *entries, *position]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from uuid import UUID
 
 from psycopg2.extras import execute_values
 
+from iotportal.fast_json import encode
 from iotportal.uuid7 import uuid7
 from messaging import events
 from messaging.bridge import sql
@@ -84,7 +84,7 @@ def commands(cursor: Cursor, facts: list[CommandFact]) -> list[CommandFact]:
     """Insert finished commands; return those that were not there before."""
     if not facts:
         return []
-    cursor.execute(sql.INSERT_COMMANDS, [json.dumps(list(map(_command_row, facts)))])
+    cursor.execute(sql.INSERT_COMMANDS, [encode(list(map(_command_row, facts))).decode()])
     if cursor.rowcount == len(facts):
         return facts
     new = {key for (key,) in cursor.fetchall()}
@@ -223,7 +223,7 @@ def readings(cursor: Cursor, facts: Mapping[tuple[UUID, str], ReadingFact], outb
     if not facts:
         return
     rows = [
-        (device.hex, key, json.dumps(fact.value), fact.at, fact.elapsed_ms)
+        (device.hex, key, encode(fact.value).decode(), fact.at, fact.elapsed_ms)
         for (device, key), fact in sorted(facts.items(), key=lambda item: item[0])
     ]
     cursor.execute(sql.UPSERT_READINGS, list(map(list, zip(*rows, strict=True))))
