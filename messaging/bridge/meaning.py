@@ -16,8 +16,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
-
 from devices.profiles import API_NAME, Api, Profile
 from iotportal.uuid7 import time_of
 from messaging.models import Direction, Outcome
@@ -405,8 +403,8 @@ class Record(NamedTuple):
 def read_record(text: str) -> CommandFact | LateFact:
     """Read one record of the command stream. Raises BadRecord."""
     try:
-        record = orjson.loads(text)
-    except ValueError as error:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise BadRecord("not JSON") from error
     if not isinstance(record, dict) or record.get("v") != 1:
         raise BadRecord("not a record of version 1")
