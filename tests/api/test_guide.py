@@ -56,7 +56,7 @@ def test_an_example_of_the_guide_works(portal: LivePortal, tmp_path: Path, examp
 def test_the_guide_to_profiles_works_from_its_first_line_to_its_last(portal: LivePortal, tmp_path: Path) -> None:
     guide = (settings.BASE_DIR / "docs" / "profiles.md").read_text()
     said = run(portal, tmp_path, "\n".join(re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)))
-    for text in ('"moisture":', '"value": "half"', '\\"ajar\\" is not possible here'):
+    for text in ('"moisture":', '"value":"half"', '\\"ajar\\" is not possible here'):
         assert text in said
 
 
