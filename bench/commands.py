@@ -77,8 +77,13 @@ class Http(asyncio.Protocol):
         self._port = port
         self._fields = f"host: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
         self._buffer = b""
+        self._answer: asyncio.Future[bytes] | None = None
+        self._transport: asyncio.Transport | None = None
 
     async def open(self) -> Self:
+        """Connect, anew if it was connected before."""
+        if self._transport is not None:
+            self._transport.abort()
         self._transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self._port)
         return self
 
@@ -88,15 +93,25 @@ class Http(asyncio.Protocol):
         length = _LENGTH.search(data, 0, body) if body >= 4 else None
         if length is not None and len(data) >= body + int(length[1]):
             self._buffer = b""
-            self._answer.set_result(data)
+            self._end(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(ConnectionResetError("the connection was closed"))
+        self._buffer = b""
+        self._end(ConnectionResetError("the connection was closed"))
+
+    def _end(self, answer: bytes | Exception) -> None:
+        if self._answer is None or self._answer.done():
+            return
+        if isinstance(answer, bytes):
+            self._answer.set_result(answer)
+        else:
+            self._answer.set_exception(answer)
 
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionResetError("the connection was closed")
         data = json.dumps(body).encode() if body is not None else b""
-        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(f"{method} {path} HTTP/1.1\r\n{self._fields}content-length: {len(data)}\r\n\r\n".encode() + data)
         answer = await self._answer
         return int(answer[9:12]), json.loads(answer[answer.index(b"\r\n\r\n") :])

@@ -48,12 +48,6 @@ class BareAmqp(Bare):
 class NodeRed(Http):
     """One keep-alive connection to Node-RED's flow."""
 
-    async def open(self) -> NodeRed:
-        if hasattr(self, "_writer"):
-            self._writer.close()
-        await super().open()
-        return self
-
     async def ask(self, device: str, pin: int, value: int) -> bool:
         status, body = await self.request("PUT", f"/devices/{device}/gpio/{pin}", {"value": value})
         if status != 200:

@@ -56,7 +56,7 @@ class MqttSource:
             resumed = link.open(self._host, self._port, self._context())
         except OSError as error:  # TLS errors and missing files too
             link.close()
-            raise SourceLost(str(error)) from error
+            raise SourceLost(str(error) or "the broker does not answer") from error
         except SourceLost:
             link.close()
             raise
