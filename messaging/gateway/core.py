@@ -54,7 +54,7 @@ MIN_TIMEOUT_S, MAX_TIMEOUT_S = 1.0, 30.0
 _LEASE_MS = 8_000  # a lane whose process died is free again after this; longer than the default timeout and its grace
 RENEW_S = 1.0
 LEASE_S = 5.0  # a lease that was not renewed for so long may be over: the last answer can have been under way for the rest of it
-KEPT_S = 0.2  # a lane whose command has ended waits so long for the next one, unless somebody else wants it
+KEPT_S = 0.05  # a lane on which commands follow each other so soon waits as long for the next, unless somebody else wants it
 SHARED_S = 5.0  # a lane that another process has wanted is not kept for so long
 _TURN_MS = 300  # longer than several askings of a process that waits, also of a busy one
 LANE_POLL_S = (0.003, 0.006, 0.01)  # while another process has the lane; shorter than a turn of it, so that ours comes next
@@ -141,6 +141,7 @@ class _Device:
     timer_at: float = math.inf
     locking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     granted: set[str] = field(default_factory=set)
+    opened: dict[str, float] = field(default_factory=dict)  # lane -> when it was last done with
 
     def lane(self, api_name: str) -> str:
         """Return the key of the lane that an api runs on, as the matcher names it."""
@@ -521,7 +522,7 @@ class Gateway:
                         pending.done.set_result(action.answer)
                 case matcher.ReleaseLock():
                     device.granted.discard(action.lane)
-                    self._keep(device.lock(action.lane))
+                    self._keep(device, action.lane)
                 case matcher.WantLock():
                     queue.extend(self._want_lock(device, action.lane))
                 case matcher.TimedOut():
@@ -715,13 +716,16 @@ class Gateway:
         self._kept.pop(lock, None)
         return True
 
-    def _keep(self, lock: str) -> None:
-        """Keep a lane for the next command, or open it where other processes use it too."""
+    def _keep(self, device: _Device, lane: str) -> None:
+        """Keep a lane for the next command, or open it where other processes use it too, or nobody has for a while."""
+        lock, now = device.lock(lane), monotonic()
+        before, device.opened[lane] = device.opened.get(lane, -math.inf), now
         if lock not in self._held:
             return
-        now, until = monotonic(), self._wanted.get(lock, 0.0)
-        if now < until:
+        if now < self._wanted.get(lock, 0.0):
             self._want(lock, now + SHARED_S)
+            self._release(lock)
+        elif now - before > KEPT_S:
             self._release(lock)
         else:
             self._kept[lock] = now

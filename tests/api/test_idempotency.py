@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import uuid
 from collections.abc import Iterator
@@ -29,9 +30,22 @@ def key() -> dict[str, str]:
 
 @pytest.fixture
 def sent(portal: LivePortal) -> Iterator[Any]:
-    """Return a count of the commands that went out for the stream that the bridge reads."""
+    """Return a count of the commands that left a record, as all of them do within moments of their answer.
+
+    Each counting sends one of its own, which it leaves out: once its record is there, those of all before it are.
+    """
+    own = set[str]()
     with redis.Redis.from_url(settings.VALKEY_URL) as link:
-        yield lambda: link.xlen("commands")
+
+        def recorded() -> set[str]:
+            return {json.loads(fields[b"r"])["id"] for _, fields in link.xrange("commands")}
+
+        def count() -> int:
+            own.add(set_pin(portal, {}).json()["id"])
+            until(lambda: own <= recorded(), "the last record")
+            return len(recorded() - own)
+
+        yield count
 
 
 def set_pin(portal: LivePortal, headers: dict[str, str], value: int = 1, **options: Any) -> requests.Response:

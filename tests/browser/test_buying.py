@@ -7,7 +7,7 @@ import re
 from playwright.sync_api import expect
 
 from tests.browser.desk import Desk
-from tests.browser.stack import Portal
+from tests.browser.stack import Portal, until
 
 
 def test_credits_are_bought_and_the_page_shows_them_by_itself(portal: Portal, desk: Desk) -> None:
@@ -38,6 +38,6 @@ def test_credits_are_bought_and_the_page_shows_them_by_itself(portal: Portal, de
                 play.get_by_role("button", name=press).first.click()
     page.goto("/account/")
     page.get_by_role("link", name="Details").click()
-    expect(page.get_by_text("-500")).to_be_visible()
+    until(lambda: page.reload() and page.get_by_text("-500").is_visible(), "the refund, which comes by itself and tells no page")
     page.get_by_role("link", name="Payments").click()
     expect(page.get_by_text("Partly refunded")).to_be_visible()

@@ -63,6 +63,7 @@ async def test_an_access_that_is_kept_from_last_month_is_asked_for_again(world: 
     assert float(ends_at) > time.time()
     for old in (f"{before.rpartition(' ')[0]} 209901 {int(time.time())}", before.rpartition(" ")[0]):  # of before an upgrade
         await sync_to_async(client.set)(key, old)
+        await sync_to_async(client.ping)()  # by then the gateway has been told
         await gateway.send(Caller(world.user.pk), device.device.hex, "get_gpio", PIN)
         assert await sync_to_async(client.get)(key) == entry
     assert await used(world) == 3
