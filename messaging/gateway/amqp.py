@@ -146,7 +146,8 @@ class AmqpTransport(KeptTransport[_GatewayLink]):
     async def _leave(self, link: _GatewayLink) -> None:
         link.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(link.lost.wait(), 1.0)
+            async with asyncio.timeout(1.0):
+                await link.lost.wait()
 
 
 def _answers(device: str) -> str:

@@ -141,7 +141,10 @@ class KeptTransport(ABC, Generic[LinkT]):
         attempt = 0
         while True:
             try:
-                link = await asyncio.wait_for(self._connect(), HANDSHAKE_S)
+                # Not wait_for: before Python 3.12 it forgets that it is cancelled where what it waits for ends in the same turn,
+                # as a connection does when broker and web server are stopped together; `stop` would then wait for ever.
+                async with asyncio.timeout(HANDSHAKE_S):
+                    link = await self._connect()
             except (OSError, TimeoutError, BrokerUnavailable) as error:
                 if attempt in {0, 10}:
                     logger.warning("cannot reach %s at %s:%s (%s), trying again", self.broker, self._host, self._port, error)

@@ -197,6 +197,7 @@ class MqttTransport(KeptTransport[_Link]):
             link.heard = False
             link.write(PINGREQ)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(link.lost.wait(), KEEPALIVE_S / 2)
+                async with asyncio.timeout(KEEPALIVE_S / 2):
+                    await link.lost.wait()
             if not link.heard:
                 break
