@@ -54,7 +54,7 @@ def measure(pages: list[Page], talker: Talker, messages: int, pause_ms: float) -
     for number in range(messages):
         said[number] = time.time() * 1000
         talker.say("write_uart", b'{"value": "number %d"}' % number)
-        time.sleep(pause_ms / 1000 * random.uniform(0.5, 1.5))
+        time.sleep(pause_ms / 1000 * random.uniform(0.5, 1.5))  # never in step with a browser's frames or a batch of the bridge
     took: list[float] = []
     for page in pages:
         wait_until(partial(_has_all, page, messages), "all rows")

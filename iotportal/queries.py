@@ -20,8 +20,8 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
     Raises:
         Problem: 400, naming them.
     """
-    unknown = set(given)
-    if unknown and (unknown := unknown - {*known, FORMAT}):
+    unknown = set(given) - {*known, FORMAT}
+    if unknown:
         raise invalid({name: ["There is no such parameter here."] for name in sorted(unknown)})
 
 

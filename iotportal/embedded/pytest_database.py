@@ -9,7 +9,7 @@ Django's own emptying truncates each table there is and makes all permissions an
 What such a test left is therefore deleted where it is, unless it left what only the whole of that can put right.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ _GUARDED = "SELECT DISTINCT relname FROM pg_trigger JOIN pg_class ON pg_class.oi
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Keep a copy of the migrated database, which nobody connects to."""
     global _database
     from django.db import connection
@@ -37,15 +37,17 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
         name = str(connection.settings_dict["NAME"])
         _replace(name + _COPY, name)
         _database = name, django_db_blocker
-    _empty_quickly()
+    with pytest.MonkeyPatch.context() as patch:
+        _empty_quickly(patch)
+        yield
 
 
-def _empty_quickly() -> None:
+def _empty_quickly(patch: pytest.MonkeyPatch) -> None:
     """Have Django empty the database only after tests for which `_delete` does not do."""
     from django.test import TransactionTestCase
 
-    # Private to Django, so unknown to its types. It is called after each test that commits, and no setting reaches it.
-    whole: Callable[[Any], None] = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]  # see above
+    name = "_fixture_teardown"  # private to Django; called after each test that commits, and no setting reaches it
+    whole: Callable[[Any], None] = vars(TransactionTestCase)[name]
     kept = ""
 
     def empty(case: Any) -> None:
@@ -54,7 +56,7 @@ def _empty_quickly() -> None:
             whole(case)
             kept = _what_is_kept()
 
-    TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]  # see above
+    patch.setattr(TransactionTestCase, name, empty)
 
 
 def _what_is_kept() -> str:
@@ -68,19 +70,20 @@ def _what_is_kept() -> str:
 def _delete(kept: str) -> bool:
     """Delete all rows; False, with nothing done, where something refuses that or has become of what is kept."""
     from django.db import connection, transaction
+    from psycopg2.sql import SQL, Identifier
 
     names = sorted(set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - set(_MADE_ANEW))
-    tables = {name: connection.ops.quote_name(name) for name in names}
+    tables = {name: Identifier(name) for name in names}
     with transaction.atomic(), connection.cursor() as cursor:
         # As TRUNCATE does, wait for whoever is still writing.
-        cursor.execute(f"LOCK TABLE {', '.join(tables.values())} IN SHARE ROW EXCLUSIVE MODE")
-        cursor.execute("SELECT " + ", ".join(f"EXISTS (SELECT FROM {table})" for table in tables.values()))  # noqa: S608  # our tables
+        cursor.execute(SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(SQL(", ").join(tables.values())))
+        cursor.execute(SQL("SELECT {}").format(SQL(", ").join(map(SQL("EXISTS (SELECT FROM {})").format, tables.values()))))
         filled = [name for name, is_filled in zip(tables, cursor.fetchone(), strict=True) if is_filled]
         cursor.execute(_GUARDED)
         if {name for (name,) in cursor.fetchall()} & set(filled) or _what_is_kept() != kept:
             return False
         if filled:  # in any order: foreign keys are looked at when it is committed
-            cursor.execute("; ".join(f"DELETE FROM {tables[name]}" for name in filled))  # noqa: S608  # our tables, quoted
+            cursor.execute(SQL("; ").join(SQL("DELETE FROM {}").format(tables[name]) for name in filled))
     return True
 
 

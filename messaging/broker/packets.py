@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 CONNECT = 1
+CONNACK = 2
 PUBLISH = 3
 PUBACK = 4
 PUBREC = 5
 PUBREL = 6
 PUBCOMP = 7
 SUBSCRIBE = 8
+SUBACK = 9
 UNSUBSCRIBE = 10
 UNSUBACK = 11
 PINGREQ = 12
@@ -256,6 +258,9 @@ def suback(packet_id: int, codes: Iterable[int]) -> bytes:
 
 
 # --- what a client writes -------------------------------------------------------------------------------------------------
+
+PING = b"\xc0\x00"
+GOODBYE = b"\xe0\x00"
 
 
 def connect(client_id: str, keepalive: int, *, clean: bool = True) -> bytes:

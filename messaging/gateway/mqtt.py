@@ -1,22 +1,19 @@
 """The gateway's broker connection over MQTT 3.1.1 (OASIS standard), as an asyncio protocol.
 
-The gateway needs six packets of MQTT and needs them fast: a general client reads each packet in several calls from the socket,
-which was half of what a command cost a web process. A command leaves at once where none is on its way to the broker; else those
-of one event-loop turn leave in one write.
+A command leaves at once where none is on its way to the broker; else those of one event-loop turn leave in one write.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from messaging.broker import packets
+from messaging.broker.client import BrokerConnection
 from messaging.gateway.kept import Answer, KeptTransport
 from messaging.gateway.transport import BrokerUnavailable
 from messaging.protocol import topics
@@ -25,54 +22,19 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 20
 MAX_PACKET_BYTES = 256 * 1024
-CONNACK, SUBACK = 2, 9
-PINGREQ, DISCONNECT = b"\xc0\x00", b"\xe0\x00"
 
 
-class _Link(asyncio.Protocol):
+class _Link(BrokerConnection):
     """One connection, from CONNECT to its end."""
 
     def __init__(self, client_id: str, on_answer: Answer) -> None:
-        self.lost = asyncio.Event()
-        self.connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__(client_id, KEEPALIVE_S, MAX_PACKET_BYTES)
         self.subscribing: dict[int, asyncio.Future[None]] = {}
         self.taken: dict[int, Callable[[], None]] = {}
-        self.heard = True  # something came since the last ping
-        self._client_id = client_id
         self._on_answer = on_answer
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._buffer = b""
         self._out: list[bytes] = []
         self._last_id = 0
-
-    # --- asyncio's side ---------------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self.write(packets.connect(self._client_id, KEEPALIVE_S))
-
-    def data_received(self, data: bytes) -> None:
-        self.heard = True
-        data = self._buffer + data if self._buffer else data
-        at = 0
-        try:
-            while (found := packets.frame(data, at, MAX_PACKET_BYTES)) is not None:
-                start, end = found
-                self._take(data[at], data[start:end])
-                at = end
-        except (packets.ProtocolError, IndexError) as error:
-            logger.error("the broker broke the protocol: %s", error)
-            self.close()
-        self._buffer = data[at:]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self.lost.set()
-        if not self.connected.done():
-            self.connected.set_exception(BrokerUnavailable("the broker closed the connection"))
-
-    # --- MQTT -------------------------------------------------------------------------------------------------------------
 
     def publish(self, topic: bytes, payload: bytes, on_taken: Callable[[], None]) -> None:
         """Publish with QoS 1."""
@@ -89,12 +51,10 @@ class _Link(asyncio.Protocol):
         elif len(self._out) == 1:
             self._loop.call_soon(self._flush)
 
-    def close(self, *, goodbye: bool = False) -> None:
-        """End the connection."""
-        if self._transport is not None:
-            if goodbye:
-                self._transport.write(b"".join([*self._out, DISCONNECT]))
-            self._transport.close()
+    def leave(self) -> None:
+        """Say goodbye and end the connection, after what was to be sent."""
+        self.write(packets.GOODBYE, at_once=True)
+        self.close()
 
     def new_id(self) -> int:
         """Return a packet id that is not in use (2.3.1: 1 to 65535)."""
@@ -105,30 +65,26 @@ class _Link(asyncio.Protocol):
         raise BrokerUnavailable("the broker acknowledges nothing any more")
 
     def _flush(self) -> None:
-        if self._transport is not None and self._out:
-            self._transport.write(b"".join(self._out))
+        if self._out:
+            super().write(b"".join(self._out))
         self._out.clear()
 
-    def _take(self, first: int, body: bytes) -> None:
+    def take(self, first: int, body: bytes) -> None:
+        """Take an answer, or the broker's word that it has a command or a subscription."""
         kind = first >> 4
         if kind == packets.PUBLISH:
-            end = 2 + int.from_bytes(body[:2])
-            self._answer(body[2:end].decode(), body[end + 2 :] if first & 0x06 else body[end:])
+            topic, _, payload = packets.published(first, body)
+            self._answer(topic, payload)
         elif kind == packets.PUBACK:
             taken = self.taken.pop(int.from_bytes(body[:2]), None)
             if taken is not None:
                 taken()
-        elif kind == SUBACK:
+        elif kind == packets.SUBACK:
             self._bound(int.from_bytes(body[:2]), refused=packets.REFUSED_SUBSCRIPTION in body[2:])
-        elif kind == CONNACK and not self.connected.done():
-            if body[1] == packets.ACCEPTED:
-                self.connected.set_result(None)
-            else:
-                self.connected.set_exception(BrokerUnavailable(f"the broker refused the gateway (code {body[1]})"))
 
-    def _answer(self, topic: str, payload: bytes) -> None:
+    def _answer(self, topic: bytes, payload: bytes) -> None:
         try:
-            self._on_answer(topic, payload)
+            self._on_answer(topic.decode(), payload)
         except Exception:
             logger.exception("an answer could not be handled")
 
@@ -168,7 +124,7 @@ class MqttTransport(KeptTransport[_Link]):
         link.write(packets.unsubscribe(link.new_id(), topics.answers_filter(device)))
 
     async def _leave(self, link: _Link) -> None:
-        link.close(goodbye=True)
+        link.leave()
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self._pki / "root-ca.pem"))
@@ -177,7 +133,6 @@ class MqttTransport(KeptTransport[_Link]):
         return context
 
     async def _connect(self) -> _Link:
-        # asyncio and uvloop set TCP_NODELAY; without it a round trip takes 44 ms.
         _, link = await asyncio.get_running_loop().create_connection(
             lambda: _Link(self._client_id, self.on_answer),
             self._host,
@@ -185,19 +140,11 @@ class MqttTransport(KeptTransport[_Link]):
             ssl=self._context(),
         )
         try:
-            await link.connected
+            await link.session
         except BaseException:
             link.close()
             raise
         return link
 
     async def _last(self, link: _Link) -> None:
-        """Ping until the connection ends or the broker is silent."""
-        while not link.lost.is_set():
-            link.heard = False
-            link.write(PINGREQ)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(KEEPALIVE_S / 2):
-                    await link.lost.wait()
-            if not link.heard:
-                break
+        await link.last()

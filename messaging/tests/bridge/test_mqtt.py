@@ -125,7 +125,7 @@ def test_it_says_when_the_connection_breaks(broker: RunningBroker, source: MqttS
 
 def test_a_broker_that_says_nothing_any_more_is_given_up(source: MqttSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "KEEPALIVE_S", 0.1)
-    monkeypatch.setattr(mqtt, "PINGREQ", b"")  # so nobody asks for the sign of life, and none comes
+    monkeypatch.setattr(packets, "PING", b"")  # so nobody asks for the sign of life, and none comes
     monkeypatch.setattr(packets, "connect", partial(_patient, packets.connect))
     ear = Ear()
     ear.connect(source)
