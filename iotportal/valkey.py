@@ -76,7 +76,7 @@ class _Link(asyncio.Protocol):
         self._on_push = on_push
         self._reader = hiredis.Reader(notEnoughData=self)
         self._waiting: deque[Answer | Kept | None] = deque()
-        self._out: list[bytes] = []
+        self._out: list[tuple[Any, ...]] = []
         self._flushing = False  # at the end of this turn
         self._posting = False  # a turn later
         self._lingering = False  # within LINGER_S
@@ -148,7 +148,7 @@ class _Link(asyncio.Protocol):
     def _put(self, arguments: tuple[Any, ...], waiting: Answer | Kept | None) -> None:
         if self._transport is None:
             raise ValkeyUnavailable("not connected")
-        self._out.append(hiredis.pack_command(arguments))
+        self._out.append(arguments)
         self._waiting.append(waiting)
 
     def _linger(self) -> None:
@@ -159,7 +159,7 @@ class _Link(asyncio.Protocol):
     def _flush(self) -> None:
         self._flushing = self._posting = self._lingering = False
         if self._transport is not None and self._out:
-            self._transport.write(b"".join(self._out))
+            self._transport.write(b"".join(map(hiredis.pack_command, self._out)))
         self._out.clear()
 
     def look(self, now: float) -> None:

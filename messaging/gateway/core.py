@@ -471,7 +471,11 @@ class Gateway:
         delivered = self._ms(pending)
         if pending.sent_ms is None:
             refund(self._valkey, pending.admission)
-            return delivered
+        else:
+            self.loop.call_soon(self._stream_command, pending, outcome, delivered)  # after the answer has left
+        return delivered
+
+    def _stream_command(self, pending: _Pending, outcome: Outcome, delivered: float) -> None:
         record = {
             "v": 1,
             "id": pending.key,
@@ -491,8 +495,7 @@ class Gateway:
             "answered_ms": pending.answered_ms,
             "delivered_ms": delivered,
         }
-        self.loop.call_soon(self._stream, record)  # after the answer has left
-        return delivered
+        self._stream(record)
 
     def _stream(self, record: dict[str, object]) -> None:
         # A record that comes twice is the same row.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -44,8 +44,7 @@ class InvalidArguments(ValueError):
         self.errors = dict(errors)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A checked command: its arguments as they go out (a pin `"10"` is 10 here) and the bytes that carry them."""
 
     arguments: dict[str, object]
@@ -175,8 +174,7 @@ def _declared(api: Api, arguments: Mapping[str, object]) -> dict[str, object]:
 
 def _checked(field: Field, value: object) -> object:
     """Return an argument in the field's type. Raises ValueError with the sentence for the caller."""
-    checker = {"integer": _whole_number, "number": _number, "boolean": _boolean, "string": _text}.get(field.type, _structure)
-    value = checker(field, value)
+    value = _CHECKERS.get(field.type, _structure)(field, value)
     if field.choices and value not in field.choices:
         possible = _listed([_quoted(one) for one in field.choices], "or")
         raise ValueError(f"{_quoted(value)} is not possible here; this takes {possible}.")
@@ -236,6 +234,14 @@ def _structure(field: Field, value: object) -> object:
     if problem := _json_problem(value):
         raise ValueError(problem)
     return value
+
+
+_CHECKERS: dict[str, Callable[[Field, object], object]] = {
+    "integer": _whole_number,
+    "number": _number,
+    "boolean": _boolean,
+    "string": _text,
+}
 
 
 def _passed_through(profile: Profile, arguments: Mapping[Any, object]) -> dict[str, object]:
@@ -364,8 +370,8 @@ def _to_declared_types(api: Api, body: dict[str, Any], refused: bool) -> list[st
 
 def _read(field: Field, value: Any) -> Any:
     """Return a value of an answer in the field's type, liberally. Raises _Malformed."""
-    reader = {"integer": _read_integer, "string": _read_text, "boolean": _read_boolean}.get(field.type)
-    if reader:
+    reader = _READERS.get(field.type)
+    if reader is not None:
         value = reader(value)
     elif field.type == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise _Malformed("is not a number")
@@ -398,6 +404,9 @@ def _read_boolean(value: Any) -> bool:
     if not isinstance(value, bool) and value not in (0, 1):
         raise _Malformed("is neither true nor false")
     return bool(value)
+
+
+_READERS: dict[str, Callable[[Any], object]] = {"integer": _read_integer, "string": _read_text, "boolean": _read_boolean}
 
 
 def _id(value: object) -> str | None:

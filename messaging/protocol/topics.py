@@ -12,8 +12,8 @@ A device id is 32 lower-case hex digits. An api name is one topic level of small
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from devices.profiles import API_NAME
 
@@ -28,11 +28,11 @@ ALL_ANSWERS = "server/+/+"
 ALL_COMMANDS = "+/+"
 ALL_CONNECTIONS = CONNECTIONS + "+"
 
+_REMEMBERED = 4_096  # topics are few, and each is read and written again and again
 _TOPIC = re.compile(rf"(server/)?({DEVICE_ID.pattern})/({API_NAME.pattern})")
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """What a topic says. `direction` is "to" the device or "from" it."""
 
     direction: Direction
@@ -40,6 +40,7 @@ class Parsed:
     api: str
 
 
+@lru_cache(_REMEMBERED)
 def command_topic(device_id: str, api: str) -> str:
     """Return the topic on which the device listens for this api. Raises ValueError for an id or name that cannot be."""
     return f"{_device(device_id)}/{_api(api)}"
@@ -65,6 +66,7 @@ def connection_topic(device_id: str) -> str:
     return CONNECTIONS + _device(device_id)
 
 
+@lru_cache(_REMEMBERED)
 def parse(topic: str) -> Parsed | None:
     """Read a topic of a device, in either direction; None where it is neither."""
     found = _TOPIC.fullmatch(topic)
