@@ -5,6 +5,8 @@
 Everything runs on this machine: PostgreSQL, Valkey, the embedded broker, one web process, the worker with the bridge (so the
 history is written meanwhile), one process of simulated devices, and this one, which asks. The ways take turns, `rounds` times, so
 that a machine whose speed drifts does so for all. Every answer is checked against its question: another's counts as wrong.
+The bare broker is what anybody has who speaks MQTT to it: TLS with a certificate. The portal's gateway comes in by its socket
+(docs/adr/0010); the broker alone is shown by that as well.
 
 Then: two web processes and 100 callers asking one device for different pins; and a device that is deaf while it works.
 """
@@ -21,6 +23,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import uvloop
@@ -162,14 +165,17 @@ class Socket:
 
 
 class Bare:
-    """The broker alone: publish, wait for what the device says. No check of any kind."""
+    """The broker alone: publish, wait for what the device says. No check of any kind. With `sockets` by the gateway's socket."""
+
+    def __init__(self, sockets: Path | None = None) -> None:
+        self._sockets = sockets
 
     async def open(self) -> Bare:
         from django.conf import settings
 
         from messaging.gateway.mqtt import MqttTransport
 
-        self._transport = MqttTransport(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR)
+        self._transport = MqttTransport(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR, self._sockets)
         self._transport.on_answer = self._on_answer
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
         await self._transport.start()
@@ -218,15 +224,18 @@ async def load(tally: Tally, asks: list[Ask], devices: list[str], seconds: float
 
 
 async def measure(
-    arguments: argparse.Namespace, token: str, cookie: str, port: int, devices: list[str], bare_devices: list[str]
+    arguments: argparse.Namespace, token: str, cookie: str, port: int, devices: list[str], bare_devices: list[list[str]]
 ) -> None:
     """Let the ways take turns and print the table.
 
-    The bare way has devices of its own: what those of the portal say, its web process hears too.
+    The bare ways have devices of their own: what those of the portal say, its web process hears too.
     """
     tallies: dict[tuple[str, int], Tally] = defaultdict(Tally)
-    bare = await Bare().open()
-    await bare.bind(bare_devices)
+    from django.conf import settings
+
+    bare, by_socket = [await Bare(sockets).open() for sockets in (None, settings.BROKER_SOCKETS)]
+    for one, its_devices in zip((bare, by_socket), bare_devices, strict=True):
+        await one.bind(its_devices)
     https = [await Http(port, token).open() for _ in range(max(CALLERS))]
     sockets = [await Socket(port, cookie).open() for _ in range(5)]
     for http in https[:1]:
@@ -234,15 +243,16 @@ async def measure(
             await http.ask(device, 1, 1)  # so that nobody pays for a first time
     for round_number in range(arguments.rounds):
         for callers in CALLERS:
-            ways: dict[str, list[Ask]] = {
-                "bare broker": [bare.ask] * callers,
-                "HTTP API": [http.ask for http in https[:callers]],
-                "WebSocket": [sockets[number % len(sockets)].ask for number in range(callers)],
+            ways: dict[str, tuple[list[Ask], list[str]]] = {
+                "bare broker": ([bare.ask] * callers, bare_devices[0]),
+                "bare, socket": ([by_socket.ask] * callers, bare_devices[1]),
+                "HTTP API": ([http.ask for http in https[:callers]], devices),
+                "WebSocket": ([sockets[number % len(sockets)].ask for number in range(callers)], devices),
             }
-            for way, asks in ways.items():
-                asked = bare_devices if way == "bare broker" else devices
+            for way, (asks, asked) in ways.items():
                 await load(tallies[way, callers], asks, asked, arguments.seconds, round_number)
     await bare.close()
+    await by_socket.close()
     print_table(tallies)
 
 
@@ -314,8 +324,8 @@ def main() -> None:
     parser.add_argument("--no-bridge", action="store_true", help="write no history meanwhile")
     arguments = parser.parse_args()
     with FleetPortal() as portal:
-        started = portal.start_simulators(2 * arguments.devices)
-        devices, bare_devices = started[: arguments.devices], started[arguments.devices :]
+        started = portal.start_simulators(3 * arguments.devices)
+        devices, *bare_devices = (started[at : at + arguments.devices] for at in range(0, len(started), arguments.devices))
         (deaf_device,) = portal.start_simulators(1, "ft900")
         if not arguments.no_bridge:
             portal.start_worker()

@@ -27,7 +27,7 @@ import paho.mqtt.client as mqtt
 import psycopg2
 from paho.mqtt.enums import CallbackAPIVersion
 
-from iotportal.embedded import children, postgres, valkey
+from iotportal.embedded import children, postgres, stack, valkey
 from iotportal.embedded.children import Child
 from iotportal.embedded.errors import StartError
 from iotportal.embedded.ports import free_port
@@ -89,6 +89,7 @@ class Portal:
             "PORTAL_STATE_DIR": str(self.state.root),
             "PORTAL_PKI_DIR": str(self.state.pki),
             "PORTAL_DEVICE_PORT": str(self.mqtt_port),
+            "PORTAL_BROKER_SOCKETS": stack.broker_sockets(self.state),
             "PORTAL_BROKER_BIND": "127.0.0.1",
             "MQTT_HOST": "localhost",
             "MQTT_PORT": str(self.mqtt_port),

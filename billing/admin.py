@@ -193,6 +193,7 @@ def _named(posting: Posting) -> str:
 class EntryAdmin(ReadOnlyAdmin, Acting):
     """What moved, when and why. What was wrong is put right by another entry."""
 
+    list_per_page = 50
     act_permission = "billing.move_credits"
     actions = ("reverse",)
     lookups = ("postings__account__owner",)

@@ -189,6 +189,7 @@ class RevokeForm(WhyForm):
 class CertificateAdmin(ReadOnlyAdmin, Acting):
     """Certificates by device, serial number or fingerprint; no key."""
 
+    list_per_page = 50
     act_permission = "devices.change_certificate"
     actions = ("revoke",)
 

@@ -23,6 +23,7 @@ from django.http.request import validate_host
 from django.utils.translation import to_locale
 
 from iotportal.login_providers import LoginProvider
+from iotportal.sockets import MAX_SOCKET_FOLDER, fits_sockets
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::\d{1,5})?\Z")
@@ -31,7 +32,7 @@ _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Check what every process needs."""
-    return [*_portal_url(), *_hosts(), *_addresses(), *_cors_origins(), *_login_providers(), *_languages()]
+    return [*_portal_url(), *_hosts(), *_addresses(), *_broker_sockets(), *_cors_origins(), *_login_providers(), *_languages()]
 
 
 def check_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -84,6 +85,16 @@ def _addresses() -> list[CheckMessage]:
         for name, value in values.items()
         if not _is_host(value)
     ]
+
+
+def _broker_sockets() -> list[CheckMessage]:
+    folder = settings.BROKER_SOCKETS
+    if folder is None or (folder.is_absolute() and fits_sockets(folder)):
+        return []
+    hint = (
+        f"An absolute path of at most {MAX_SOCKET_FOLDER} bytes, for systems take no longer names of sockets; or leave it empty."
+    )
+    return [Error(f"PORTAL_BROKER_SOCKETS is {str(folder)!r}, where no sockets can be.", hint=hint, id="iotportal.E010")]
 
 
 def _cors_origins() -> list[CheckMessage]:

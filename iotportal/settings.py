@@ -277,6 +277,8 @@ BROKER_AUTH_PORT = env.integer("PORTAL_BROKER_AUTH_PORT", 8079, minimum=1, maxim
 BROKER_AUTH_URL = env.text("PORTAL_BROKER_AUTH_URL", f"http://127.0.0.1:{BROKER_AUTH_PORT}")  # where RabbitMQ reaches it
 MQTT_HOST = env.text("MQTT_HOST", "localhost")  # where the portal's own processes find the broker
 MQTT_PORT = env.integer("MQTT_PORT", 8883, minimum=1, maximum=65535)
+# A folder in which gateway and bridge find sockets of the embedded broker, where all three run as one user on one machine.
+BROKER_SOCKETS = Path(folder) if (folder := env.text("PORTAL_BROKER_SOCKETS", "")) else None
 BROKER_BIND = env.text("PORTAL_BROKER_BIND", "127.0.0.1")
 DEVICE_HOST = env.text("PORTAL_DEVICE_HOST", "localhost")  # what devices are told
 DEVICE_PORT = env.integer("PORTAL_DEVICE_PORT", 8883, minimum=1, maximum=65535)

@@ -14,6 +14,8 @@ from enum import StrEnum
 MAX_TOPIC_BYTES = 255
 # What stands in place of a certificate's fingerprint for a device that came with a password; the hash of it follows.
 PASSWORD = "password:"
+# What stands there for a service of the portal that came in by its own socket on the broker's machine.
+SOCKET = "socket"
 PRESENCE_PREFIX = "$SYS/portal/"
 
 _DEVICE_ID = re.compile(r"[0-9a-f]{32}")
@@ -54,7 +56,7 @@ class Refusal:
     cause: str = ""
 
 
-_SERVICES = {"portal.gateway": Kind.GATEWAY, "portal.bridge": Kind.BRIDGE}
+SERVICES = {"portal.gateway": Kind.GATEWAY, "portal.bridge": Kind.BRIDGE}
 
 
 def is_device_id(text: str) -> bool:
@@ -68,7 +70,7 @@ def identify(common_name: str, client_id: str) -> Identity | Refusal:
     A device's client id is its common name exactly. A portal service runs in several processes, so its client id
     is the common name, or begins with it and a dot. No look-up: whether the certificate is still good is asked later.
     """
-    kind = _SERVICES.get(common_name)
+    kind = SERVICES.get(common_name)
     if kind is not None:
         if client_id == common_name or client_id.startswith(common_name + "."):
             return Identity(kind, common_name)

@@ -58,6 +58,14 @@ def test_names_and_addresses_are_hosts(settings: Settings, host: str) -> None:
     assert check_settings() == []
 
 
+@pytest.mark.parametrize(
+    ("folder", "good"), [("/run/iotportal", True), ("/" + "x" * 87, True), ("/" + "x" * 88, False), ("run", False)]
+)
+def test_sockets_can_be_where_they_shall_be(settings: Settings, folder: str, good: bool) -> None:
+    settings.BROKER_SOCKETS = Path(folder)
+    assert ids(check_settings) == ([] if good else ["iotportal.E010"])
+
+
 @pytest.mark.parametrize("origin", ["*", "app.example.com", "https://app.example.com/", "https://APP.example.com", "null"])
 def test_another_sites_origin_is_an_origin(settings: Settings, origin: str) -> None:
     settings.CORS_ORIGINS = ["https://app.example.com:8443", origin]

@@ -119,6 +119,7 @@ def environment(state: State, config: FullConfig, inherited: Mapping[str, str]) 
         # Browsers keep it for a year and for the host's every port: `make run` on the same machine would be shut out.
         "PORTAL_HSTS_SECONDS": "0",
         "PORTAL_BROKER": "rabbitmq",
+        "PORTAL_BROKER_SOCKETS": "",  # they are the embedded broker's
         "PORTAL_AMQP_DEVICES": inherited.get("PORTAL_AMQP_DEVICES") or "true",  # one simulated device speaks it
         "AMQP_HOST": config.addresses.inside,
         "AMQP_PORT": str(config.amqps),

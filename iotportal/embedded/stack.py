@@ -17,6 +17,7 @@ from iotportal.embedded.addresses import in_url
 from iotportal.embedded.children import Child
 from iotportal.embedded.config import Config
 from iotportal.embedded.state import State, write_private
+from iotportal.sockets import fits_sockets
 
 _LOCAL = "127.0.0.1"
 _WELL_KNOWN = "demo-portal"
@@ -119,6 +120,7 @@ def environment(state: State, config: Config, inherited: Mapping[str, str], *, o
         "TWILIO_ACCOUNT_SID": "AC0",
         "TWILIO_AUTH_TOKEN": "caught",
         "TWILIO_NUMBER_FROM": "+15005550006",
+        "PORTAL_BROKER_SOCKETS": broker_sockets(state),
         "PORTAL_BROKER_BIND": config.addresses.bind,
         "PORTAL_DEVICE_HOST": config.addresses.public,
         "PORTAL_DEVICE_PORT": str(config.mqtt),
@@ -146,6 +148,11 @@ def environment(state: State, config: Config, inherited: Mapping[str, str], *, o
     }
     result = {name: value for name, value in inherited.items() if name not in dropped}
     return result | ours | {f"{name}_FILE": str(state.secrets / file) for name, file in files.items()}
+
+
+def broker_sockets(state: State) -> str:
+    """Return the folder in which gateway and bridge come in without TLS; empty where its path is too long for that."""
+    return str(state.sockets) if fits_sockets(state.sockets) else ""
 
 
 def _selling(config: Config, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -30,6 +30,11 @@ class State:
         return self.root / "run"
 
     @property
+    def sockets(self) -> Path:
+        """Where the broker lets gateway and bridge in, if the path is short enough for sockets (`iotportal.sockets`)."""
+        return self.run / "broker"
+
+    @property
     def secrets(self) -> Path:
         """Passwords and keys made on the first run, one file each, 0600."""
         return self.root / "secrets"

@@ -21,4 +21,4 @@ def make_bridge(arrived: Callable[[Arrival], None] | None = None) -> Bridge:
 
         position = StreamPosition()
         return Bridge(StreamSource(settings.AMQP_HOST, settings.AMQP_PORT, settings.PKI_DIR, position, arrived), position)
-    return Bridge(MqttSource(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR))
+    return Bridge(MqttSource(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR, settings.BROKER_SOCKETS))

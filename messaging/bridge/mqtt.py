@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from iotportal.uuid7 import uuid7
 from messaging.bridge.loop import LoopThread
 from messaging.bridge.source import Deliver, Incoming, SourceLost
 from messaging.broker import packets
-from messaging.broker.client import BrokerConnection
+from messaging.broker.client import Address, BrokerConnection
 
 CLIENT_ID = "portal.bridge"
 FILTERS = ("#", "$SYS/portal/#")
@@ -29,11 +28,11 @@ MAX_PACKET_BYTES = 16 * 1024 * 1024  # the broker lets less in
 
 
 class MqttSource:
-    """The session `portal.bridge`, with the bridge's certificate."""
+    """The session `portal.bridge`: with the bridge's certificate, or by its socket in `sockets`."""
 
-    def __init__(self, host: str, port: int, pki: Path) -> None:
+    def __init__(self, host: str, port: int, pki: Path, sockets: Path | None = None) -> None:
         self.session = CLIENT_ID
-        self._host, self._port, self._pki = host, port, pki
+        self._address = Address(host, port, pki, "bridge", sockets)
         self._link: _Link | None = None
         self._links = 0
 
@@ -47,7 +46,7 @@ class MqttSource:
         self._links += 1
         link = _Link(self._links, deliver, lost)
         try:
-            resumed = link.open(self._host, self._port, self._context())
+            resumed = link.open(self._address)
         except OSError as error:  # TLS errors and missing files too
             link.close()
             raise SourceLost(str(error) or "the broker does not answer") from error
@@ -71,12 +70,6 @@ class MqttSource:
             self._link.close()
             self._link = None
 
-    def _context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self._pki / "root-ca.pem"))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self._pki / "bridge.pem", self._pki / "bridge.key")
-        return context
-
 
 class _Link:
     """One connection, on an event loop and a thread of its own, which deliver; its methods are called from the runner's."""
@@ -88,9 +81,9 @@ class _Link:
         self._wire: _Wire | None = None
         self._lasting: asyncio.Task[None]
 
-    def open(self, host: str, port: int, context: ssl.SSLContext) -> bool:
+    def open(self, address: Address) -> bool:
         """Connect; say whether the broker still has the session. Raises OSError."""
-        return self._thread.run(self._open(host, port, context), CONNECT_S + ANSWER_S)
+        return self._thread.run(self._open(address), CONNECT_S + ANSWER_S)
 
     def subscribe(self) -> None:
         """Subscribe and wait for the broker to agree. Raises SourceLost."""
@@ -115,11 +108,11 @@ class _Link:
 
     # --- on the loop ------------------------------------------------------------------------------------------------------
 
-    async def _open(self, host: str, port: int, context: ssl.SSLContext) -> bool:
+    async def _open(self, address: Address) -> bool:
         loop = asyncio.get_running_loop()
         self._wire = wire = _Wire(self._number, self._deliver)
         async with asyncio.timeout(CONNECT_S):
-            await loop.create_connection(lambda: wire, host, port, ssl=context)
+            await address.connect(lambda: wire)
         async with asyncio.timeout(ANSWER_S):
             resumed = await wire.session
         self._lasting = loop.create_task(self._last(wire))

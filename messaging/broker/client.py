@@ -9,12 +9,47 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from abc import ABC, abstractmethod
-from typing import cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
 
 from messaging.broker import packets
 
 logger = logging.getLogger(__name__)
+
+ConnectionT = TypeVar("ConnectionT", bound="BrokerConnection")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the broker is, and as which of the portal's services to come: "gateway" or "bridge".
+
+    By the service's own socket, where `sockets` says that a broker on this machine has them, else over TLS with its certificate.
+    """
+
+    host: str
+    port: int
+    pki: Path
+    service: str
+    sockets: Path | None = None
+
+    async def connect(self, make: Callable[[], ConnectionT]) -> ConnectionT:
+        """Open a connection; who wants its session waits for that. Raises OSError, also for TLS and missing files."""
+        loop = asyncio.get_running_loop()
+        if self.sockets is not None:
+            _, made = await loop.create_unix_connection(make, str(self.sockets / f"portal.{self.service}"))
+        else:
+            _, made = await loop.create_connection(make, self.host, self.port, ssl=self._context())
+        return made
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.pki / "root-ca.pem"))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.pki / f"{self.service}.pem", self.pki / f"{self.service}.key")
+        return context
 
 
 class BrokerConnection(asyncio.Protocol, ABC):

@@ -12,7 +12,7 @@ from messaging.authorization import PASSWORD, Action, Identity, Refusal, identif
 from messaging.broker import packets
 from messaging.broker.packets import Connect, Message, ProtocolError, Will
 from messaging.broker.session import Session
-from messaging.broker.tls import Channel, Peer
+from messaging.broker.tls import Channel, Peer, PlainChannel
 
 if TYPE_CHECKING:
     from messaging.broker.server import Broker, PasswordDoor
@@ -62,7 +62,7 @@ class _Pause(IntFlag):
 class Connection(asyncio.Protocol):
     """Protocol of one accepted TCP connection; all methods run in the broker's event loop."""
 
-    def __init__(self, broker: "Broker", door: "PasswordDoor | None" = None) -> None:
+    def __init__(self, broker: "Broker", channel: Channel | PlainChannel, door: "PasswordDoor | None" = None) -> None:
         self.writable = True
         self.client_id = ""
         self.session: Session | None = None
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
         self._limits = broker.limits
         self._state = _State.HANDSHAKE
         self._door = door  # where it came in, if it may come with a password
-        self._tls = Channel(broker.tls if door is None else door.tls)
+        self._channel = channel
         self._strict_flags = True
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
 
     @staticmethod
     def _tune(sock: socket.socket | None) -> None:
-        if sock is None:
+        if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
             return
         # Without NODELAY every second small packet waits 40 ms for the peer's delayed ACK.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -123,13 +123,13 @@ class Connection(asyncio.Protocol):
         if self._state is _State.CLOSED:
             return
         try:
-            plain = self._tls.receive(data)
+            plain = self._channel.receive(data)
         except ssl.SSLError as error:
             self._send_pending()
             self._fail(f"TLS: {error.reason}", abort=False)
             return
         self._send_pending()
-        if self._state is _State.HANDSHAKE and not (self._tls.established and self._greet()):
+        if self._state is _State.HANDSHAKE and not (self._channel.established and self._greet()):
             return
         if plain:
             self._heard = self._broker.loop.time()
@@ -137,13 +137,13 @@ class Connection(asyncio.Protocol):
             if not self._paused:
                 self._read()
                 self._stop_or_go()
-        if self._tls.ended:
+        if self._channel.ended:
             self.end(Reason.LOST)
 
     def _greet(self) -> bool:
         """Look at the certificate after the handshake; False when one is needed and it is of no use."""
-        self.peer = self._tls.peer() if self._door is None else None
-        self.tls_version = self._tls.version
+        self.peer = self._channel.peer() if self._door is None else None
+        self.tls_version = self._channel.version
         if self.peer is None and self._door is None:
             self._fail("no usable certificate")
             return False
@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _send_pending(self) -> None:
-        ciphertext = self._tls.pending()
+        ciphertext = self._channel.pending()
         if ciphertext and self._transport is not None:
             self._transport.write(ciphertext)
 
@@ -204,7 +204,7 @@ class Connection(asyncio.Protocol):
             data = b"".join(self._out)
             self._out.clear()
             self._out_bytes = 0
-            self._tls.send(data)
+            self._channel.send(data)
             self._send_pending()
 
     def _pause(self, why: _Pause) -> None:
@@ -511,9 +511,9 @@ class Connection(asyncio.Protocol):
         if transport is not None and abort:
             transport.abort()
         elif transport is not None:
-            if self._tls.established:
+            if self._channel.established:
                 self._write_out()
-                self._tls.close()
+                self._channel.close()
             self._send_pending()
             transport.close()
             # What is still to be written must not keep the socket of a peer that does not read.

@@ -9,9 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from messaging import authorization
-from messaging.authorization import Action, Identity, Kind, Refusal
+from messaging.authorization import SERVICES, Action, Identity, Kind, Refusal
 from messaging.broker import packets
 from messaging.broker.connection import Connection, Reason
 from messaging.broker.doorway import Doorway
@@ -19,6 +21,7 @@ from messaging.broker.limits import Limits
 from messaging.broker.packets import Message
 from messaging.broker.session import Bounds, Budget, Session
 from messaging.broker.takeovers import Shared, Takeovers
+from messaging.broker.tls import Channel, PlainChannel
 from messaging.broker.topics import SubscriptionTree, matches
 
 logger = logging.getLogger(__name__)
@@ -57,6 +60,8 @@ class Broker:
     `passwords` opens a second port for devices without a certificate, which `admit` and `may` decide about likewise.
     `standing` names sessions that exist from the start and never expire (client id → topic filters, QoS 1):
     what is published before their client first comes is kept for it.
+    `sockets` is a folder in which each of the portal's services finds a Unix socket of its own name, by which it comes in without
+    TLS; the folder is for the portal's user alone.
 
     Everything lives in memory and in one event loop: all methods must be called from that loop.
     """
@@ -73,6 +78,7 @@ class Broker:
         port: int = 0,
         limits: Limits | None = None,
         standing: Mapping[str, Sequence[str]] | None = None,
+        sockets: Path | None = None,
     ) -> None:
         self.tls = tls
         self.admit = admit
@@ -90,6 +96,8 @@ class Broker:
         self._standing = dict(standing or {})
         self._server: asyncio.Server | None = None
         self._password_server: asyncio.Server | None = None
+        self._folder = sockets
+        self._local: dict[Path, asyncio.Server] = {}
         self._sockets: set[Connection] = set()
         self._clients: dict[str, Connection] = {}
         self._tree: SubscriptionTree[Session] = SubscriptionTree()
@@ -118,7 +126,7 @@ class Broker:
         for client_id in self._standing:
             self._prepare(client_id)
         self._server = await self.loop.create_server(
-            lambda: Connection(self),
+            lambda: Connection(self, Channel(self.tls)),
             self._host,
             self._port,
             backlog=512,
@@ -126,9 +134,23 @@ class Broker:
         door = self.passwords
         if door is not None:
             self._password_server = await self.loop.create_server(
-                lambda: Connection(self, door), self._host, door.port, backlog=512
+                lambda: Connection(self, Channel(door.tls), door), self._host, door.port, backlog=512
             )
+        if self._folder is not None:
+            await self._open_sockets(self._folder)
         self._sweep()
+
+    async def _open_sockets(self, folder: Path) -> None:
+        """Listen on a socket for each of the portal's services; after the ports, so that another broker's are left alone."""
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)  # before there is anything in it
+        for service in SERVICES:
+            path = folder / service
+            self._local[path] = await self.loop.create_unix_server(partial(self._by_socket, service), path)
+            path.chmod(0o600)
+
+    def _by_socket(self, service: str) -> Connection:
+        return Connection(self, PlainChannel(service))
 
     async def stop(self) -> None:
         """Stop listening and cut every connection; a connected bridge may first take what waits for it.
@@ -153,9 +175,11 @@ class Broker:
             connection.end(Reason.LOST)
         for server in self._listening():
             await server.wait_closed()
+        for path in self._local:
+            path.unlink(missing_ok=True)
 
     def _listening(self) -> list[asyncio.Server]:
-        return [server for server in (self._server, self._password_server) if server is not None]
+        return [server for server in (self._server, self._password_server, *self._local.values()) if server is not None]
 
     @property
     def port(self) -> int:
@@ -263,7 +287,7 @@ class Broker:
         connection.send(packets.connack(packets.ACCEPTED, present=present))
         session.attach(connection)
         session.pump()
-        logger.info("connected: %s from %s (%s)", connection.client_id, connection.address, connection.protocol)
+        logger.info("connected: %s from %s (%s)", connection.client_id, connection.address or "its socket", connection.protocol)
         details = {"address": connection.address, "protocol": connection.protocol, "tls": connection.tls_version}
         self._announce(connection, "connected", details)
 

@@ -5,6 +5,7 @@ So the handshake runs here, over OpenSSL's memory buffers, with the same system 
 """
 
 import hashlib
+import math
 import ssl
 import time
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from messaging.authorization import SOCKET
 
 # Forward secrecy only. The small boards bring ECDHE-ECDSA-AES128-GCM-SHA256 or ECDHE-ECDSA-AES128-SHA256.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256"
@@ -27,7 +30,8 @@ class Peer:
     """What the peer's certificate proves: its common name, its SHA-256 fingerprint in lowercase hex, and its end (Unix time).
 
     The end may be over: whether it is let in nevertheless is for admission to say. For a device with a password: the name that it
-    gives, in place of the fingerprint what stands for its password (`messaging.authorization.PASSWORD`), and no end.
+    gives, in place of the fingerprint what stands for its password (`messaging.authorization.PASSWORD`), and no end. For a
+    service that came by its own socket: its name and `messaging.authorization.SOCKET`.
     """
 
     common_name: str
@@ -127,3 +131,38 @@ class Channel:
         if len(names) != 1 or begins > time.time():
             return None
         return Peer(str(names[0]), hashlib.sha256(der).hexdigest(), ends)
+
+
+class PlainChannel:
+    """A connection by the socket of one of the portal's own services, in the place of `Channel`: nothing is encrypted.
+
+    The system lets nobody open the socket but the portal's user, so whoever did is the service that it is named after.
+    """
+
+    established = True
+    ended = False
+    version = ""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._outgoing = b""
+
+    def receive(self, data: bytes) -> bytes:
+        """Return what came."""
+        return data
+
+    def send(self, data: bytes) -> None:
+        """Have `data` sent: it is in `pending`."""
+        self._outgoing = self._outgoing + data if self._outgoing else data
+
+    def pending(self) -> bytes:
+        """Return what must be sent now."""
+        data, self._outgoing = self._outgoing, b""
+        return data
+
+    def close(self) -> None:
+        """Do nothing: there is no goodbye."""
+
+    def peer(self) -> Peer:
+        """Return the service."""
+        return Peer(self._service, SOCKET, math.inf)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 from messaging.broker import packets
-from messaging.broker.client import BrokerConnection
+from messaging.broker.client import Address, BrokerConnection
 from messaging.gateway.kept import Answer, KeptTransport
 from messaging.gateway.transport import BrokerUnavailable
 from messaging.protocol import topics
@@ -99,12 +98,13 @@ class _Link(BrokerConnection):
 
 
 class MqttTransport(KeptTransport[_Link]):
-    """Connects as `portal.gateway.<random>` with the gateway's certificate."""
+    """Connects as `portal.gateway.<random>`: with the gateway's certificate, or by its socket in `sockets`."""
 
     broker = "the broker"
 
-    def __init__(self, host: str, port: int, pki: Path) -> None:
+    def __init__(self, host: str, port: int, pki: Path, sockets: Path | None = None) -> None:
         super().__init__(host, port, pki)
+        self._address = Address(host, port, pki, "gateway", sockets)
         self._client_id = f"portal.gateway.{secrets.token_hex(4)}"
 
     def publish(self, topic: str, payload: bytes, on_taken: Callable[[], None]) -> None:
@@ -126,19 +126,8 @@ class MqttTransport(KeptTransport[_Link]):
     async def _leave(self, link: _Link) -> None:
         link.leave()
 
-    def _context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self._pki / "root-ca.pem"))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self._pki / "gateway.pem", self._pki / "gateway.key")
-        return context
-
     async def _connect(self) -> _Link:
-        _, link = await asyncio.get_running_loop().create_connection(
-            lambda: _Link(self._client_id, self.on_answer),
-            self._host,
-            self._port,
-            ssl=self._context(),
-        )
+        link = await self._address.connect(lambda: _Link(self._client_id, self.on_answer))
         try:
             await link.session
         except BaseException:

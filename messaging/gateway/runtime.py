@@ -34,7 +34,7 @@ def _make_transport() -> Transport:
         from messaging.gateway.amqp import AmqpTransport  # pika is loaded only where it is used
 
         return AmqpTransport(settings.AMQP_HOST, settings.AMQP_PORT, settings.PKI_DIR)
-    return MqttTransport(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR)
+    return MqttTransport(settings.MQTT_HOST, settings.MQTT_PORT, settings.PKI_DIR, settings.BROKER_SOCKETS)
 
 
 async def start() -> Gateway:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from devices import pki
 from devices.models import Certificate, DeviceSecret
 from devices.services import note_expired, note_secret_use, note_shared, note_use, secret_hash
-from messaging.authorization import PASSWORD, Identity, Kind, Refusal, identify
+from messaging.authorization import PASSWORD, SOCKET, Identity, Kind, Refusal, identify
 from messaging.broker.takeovers import Shared
 
 
@@ -40,6 +40,8 @@ def admit_connection(common_name: str, fingerprint: str, client_id: str) -> Iden
     identity = identify(common_name, client_id)
     if isinstance(identity, Refusal):
         return identity
+    if fingerprint == SOCKET:  # who can open a service's socket is that service
+        return identity if identity.kind is not Kind.DEVICE else Refusal("a device has no socket")
     if fingerprint.startswith(PASSWORD):
         refusal_of = _password_refusal if identity.kind is Kind.DEVICE else _no_device
     else:

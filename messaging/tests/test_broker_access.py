@@ -25,7 +25,7 @@ from devices.services import (
     rescue_certificate,
     revoke_certificate,
 )
-from messaging.authorization import Identity, Kind, Refusal
+from messaging.authorization import SOCKET, Identity, Kind, Refusal
 from messaging.services.broker_access import RegistryUnavailable, admit_connection
 
 T = TypeVar("T")
@@ -282,3 +282,9 @@ def test_nobody_is_let_in_while_the_database_is_away_and_everybody_again_after(
             thread(lambda: admit(made))
     thread(lambda: move_to(port))
     assert isinstance(thread(lambda: admit(made)), Identity)
+
+
+def test_by_its_socket_a_service_comes_in_and_nobody_else(device: Registered) -> None:
+    assert admit_connection("portal.gateway", SOCKET, "portal.gateway.1") == Identity(Kind.GATEWAY, "portal.gateway")
+    assert isinstance(admit_connection("portal.gateway", SOCKET, "portal.bridge"), Refusal)
+    assert isinstance(admit(device, fingerprint=SOCKET), Refusal)

@@ -186,3 +186,10 @@ def test_no_secret_stands_in_the_environment_of_a_process(state: State) -> None:
     assert "PORTAL_SECRET_KEY" not in env
     assert "DATABASE_URL" not in env
     assert env["PATH"] == "/bin"
+
+
+def test_gateway_and_bridge_have_sockets_unless_their_names_would_be_too_long(state: State) -> None:
+    short, long = State(Path("/run/a")), State(Path("/run") / ("a" * 80))
+    told = config.read(state, chosen())
+    assert stack.environment(short, told, {})["PORTAL_BROKER_SOCKETS"] == "/run/a/run/broker"
+    assert stack.environment(long, told, {"PORTAL_BROKER_SOCKETS": "/elsewhere"})["PORTAL_BROKER_SOCKETS"] == ""

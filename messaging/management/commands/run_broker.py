@@ -34,13 +34,16 @@ async def serve(host: str, port: int) -> None:
     with AdmissionThreads() as threads:
         broker = Broker(
             tls=tls, admit=threads.admit, tell_shared=threads.tell_shared, passwords=_password_door(), host=host, port=port,
-            standing=STANDING, limits=Limits(connections=settings.BROKER_CONNECTIONS, sessions=2 * settings.BROKER_CONNECTIONS),
+            standing=STANDING, sockets=settings.BROKER_SOCKETS,
+            limits=Limits(connections=settings.BROKER_CONNECTIONS, sessions=2 * settings.BROKER_CONNECTIONS),
         )  # fmt: skip
         await broker.start()
         watch.start(alive={"loop": watch.turns(loop)}, without="broker")
         logger.info("broker listens on %s port %d", host, broker.port)
         if broker.password_port is not None:
             logger.info("devices with a password are let in on %s port %d", host, broker.password_port)
+        if settings.BROKER_SOCKETS is not None:
+            logger.info("gateway and bridge are let in by their sockets in %s", settings.BROKER_SOCKETS)
         link = loop.create_task(ValkeyLink(broker, settings.VALKEY_URL).run())
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -151,6 +152,27 @@ def test_without_its_certificate_it_does_not_come_in(broker: RunningBroker, own_
     (own_pki / "bridge.key").unlink()
     with pytest.raises(SourceLost):
         Ear().connect(MqttSource("localhost", broker.port, own_pki))
+
+
+def test_by_its_socket_it_comes_in_without_its_certificate(authority: Authority, tmp_path: Path) -> None:
+    with (
+        TemporaryDirectory(prefix="iotp") as folder,
+        running_broker(authority, standing=STANDING, sockets=Path(folder)) as running,
+    ):
+        running.client(DEVICE).publish(f"server/{DEVICE}/x", b"1")
+        source, ear = MqttSource("localhost", 1, tmp_path / "none", Path(folder)), Ear()
+        assert not ear.connect(source)
+        source.begin()
+        wait_until(lambda: ear.payloads() == [b"1"], "delivery")
+        source.ack(ear.messages)
+        source.close()
+        assert Ear().connect(source)
+        source.close()
+
+
+def test_a_socket_that_is_not_there_is_told(own_pki: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceLost, match="No such file"):
+        Ear().connect(MqttSource("localhost", 1, own_pki, tmp_path))
 
 
 def test_another_certificate_is_refused(broker: RunningBroker, own_pki: Path, authority: Authority) -> None:

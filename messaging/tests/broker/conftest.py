@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -32,10 +34,17 @@ def start(authority: Authority) -> Iterator[StartBroker]:
     with ExitStack() as stack:
 
         def begin(**options: Any) -> RunningBroker:
-            known = {name: options.pop(name) for name in ("admit", "standing", "host", "port") if name in options}
+            known = {name: options.pop(name) for name in ("admit", "standing", "host", "port", "sockets") if name in options}
             return stack.enter_context(running_broker(authority, limits=Limits(**options), **known))
 
         yield begin
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return where sockets can be: names below pytest's own folders may be too long for that."""
+    with TemporaryDirectory(prefix="iotp") as made:
+        yield Path(made, "sockets")
 
 
 @pytest.fixture

@@ -106,6 +106,14 @@ class RunningBroker:
         """Return a client that has finished its side of the TLS handshake and said nothing yet."""
         return self._keep(Wire.open(self.port, context or self.authority.context(name)))
 
+    def local(self, path: Path) -> "Wire":
+        """Return a client that has opened the socket of one of the portal's services."""
+        opened = socket.socket(socket.AF_UNIX)
+        opened.settimeout(DEADLINE)
+        wire = self._keep(Wire(opened))
+        opened.connect(str(path))
+        return wire
+
     def plain(self) -> "Wire":
         """Return a client that has opened a TCP connection and not even begun TLS."""
         return self._keep(Wire.open(self.port, None))
