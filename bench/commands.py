@@ -230,9 +230,9 @@ async def measure(
 
     The bare ways have devices of their own: what those of the portal say, its web process hears too.
     """
-    tallies: dict[tuple[str, int], Tally] = defaultdict(Tally)
     from django.conf import settings
 
+    tallies: dict[tuple[str, int], Tally] = defaultdict(Tally)
     bare, by_socket = [await Bare(sockets).open() for sockets in (None, settings.BROKER_SOCKETS)]
     for one, its_devices in zip((bare, by_socket), bare_devices, strict=True):
         await one.bind(its_devices)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import secrets
 import ssl
 import time
@@ -121,7 +122,7 @@ class Broker:
     # Life
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the port is taken."""
+        """Listen. Raises OSError when the port is taken, or others can enter the folder of the sockets."""
         self.loop = asyncio.get_running_loop()
         for client_id in self._standing:
             self._prepare(client_id)
@@ -142,8 +143,11 @@ class Broker:
 
     async def _open_sockets(self, folder: Path) -> None:
         """Listen on a socket for each of the portal's services; after the ports, so that another broker's are left alone."""
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)  # before there is anything in it
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (about := folder.stat()).st_uid != os.geteuid() or about.st_mode & 0o077:
+            raise PermissionError(
+                f"{folder} is open to others; sockets need a folder that only the portal's user can enter (0700)"
+            )
         for service in SERVICES:
             path = folder / service
             self._local[path] = await self.loop.create_unix_server(partial(self._by_socket, service), path)

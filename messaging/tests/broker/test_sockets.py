@@ -20,6 +20,12 @@ def local(start: StartBroker, folder: Path) -> RunningBroker:
     return start(sockets=folder)
 
 
+def another(running: RunningBroker, authority: Authority, folder: Path, port: int = 0) -> Broker:
+    """Return one more broker, for the loop of the first, not started."""
+    tls = server_context(*authority.issue("server", server=True), [authority.issuing])
+    return Broker(tls=tls, admit=running.broker.admit, port=port, sockets=folder)
+
+
 def test_a_command_and_its_answer_pass_between_a_socket_and_tls(local: RunningBroker, folder: Path) -> None:
     device, gateway = local.client(DEVICE), local.local(folder / GATEWAY)
     device.subscribe(f"{DEVICE}/#")
@@ -73,11 +79,23 @@ def test_who_says_nothing_is_shown_out(start: StartBroker, folder: Path) -> None
     assert silent.is_closed()
 
 
-def test_only_the_portals_user_can_open_them(start: StartBroker, folder: Path) -> None:
-    folder.mkdir(mode=0o777)
-    start(sockets=folder)
+def test_only_the_portals_user_can_open_them(local: RunningBroker, folder: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {(path.name, stat.S_IMODE(path.stat().st_mode)) for path in folder.iterdir()} == {(GATEWAY, 0o600), (BRIDGE, 0o600)}
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o710, 0o702])
+def test_a_folder_that_others_can_enter_is_refused_and_left_as_it_is(
+    running: RunningBroker, folder: Path, authority: Authority, mode: int
+) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
+    second = another(running, authority, folder)
+    with pytest.raises(PermissionError, match="open to others"):
+        running.run(second.start())
+    running.run(second.stop())
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
+    assert not list(folder.iterdir())
 
 
 def test_they_go_with_the_broker_and_what_a_killed_one_left_is_taken_over(
@@ -96,12 +114,8 @@ def test_they_go_with_the_broker_and_what_a_killed_one_left_is_taken_over(
 def test_a_broker_whose_port_is_taken_leaves_the_sockets_of_the_other_alone(
     local: RunningBroker, folder: Path, authority: Authority
 ) -> None:
-    certificate, key = authority.issue("server", server=True)
-    second = Broker(
-        tls=server_context(certificate, key, [authority.issuing]), admit=local.broker.admit, port=local.port, sockets=folder
-    )
     with pytest.raises(OSError, match="in use"):
-        local.run(second.start())
+        local.run(another(local, authority, folder, local.port).start())
     gateway = local.local(folder / GATEWAY)
     assert gateway.connect(GATEWAY) == ACCEPTED
     wait_until(lambda: local.broker.connected() == {GATEWAY}, "the connection to the first broker")
