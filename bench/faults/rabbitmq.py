@@ -39,6 +39,7 @@ import psycopg2
 from bench.portal import wait_until
 from bench.rabbit import RabbitPortal
 from iotportal.embedded import nginx, rabbitmq
+from messaging.broker.client import Address
 from messaging.gateway.mqtt import MqttTransport
 from messaging.gateway.transport import BrokerUnavailable
 
@@ -113,18 +114,24 @@ TAKEN_OVER = (web, bridge, auth)  # whose work another process does meanwhile, o
 # --- who works meanwhile ------------------------------------------------------------------------------------------------------
 
 
+class DeviceAddress(Address):
+    """RabbitMQ for a device, with the files that `RabbitPortal` has made below `pki`'s parent."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return the TLS settings of the device that stands in the service's place."""
+        context = ssl.create_default_context(cafile=str(self.pki / "root-ca.pem"))
+        files = self.pki.parent / "devices"
+        context.load_cert_chain(files / f"{self.service}.pem", files / f"{self.service}.key")
+        return context
+
+
 class Speaker(MqttTransport):
     """A device that says numbered messages: each once, with QoS 1, never again over a new connection."""
 
     def __init__(self, root: Path, device: str, port: int) -> None:
         super().__init__("localhost", port, root / "pki")
         self._client_id = self.device = device
-        self._files = root / "devices" / f"{device}.pem", root / "devices" / f"{device}.key"
-
-    def _context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self._pki / "root-ca.pem"))
-        context.load_cert_chain(*self._files)
-        return context
+        self._address = DeviceAddress("localhost", port, root / "pki", device)
 
 
 @dataclass

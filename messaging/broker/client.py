@@ -42,10 +42,11 @@ class Address:
         if self.sockets is not None:
             _, made = await loop.create_unix_connection(make, str(self.sockets / f"portal.{self.service}"))
         else:
-            _, made = await loop.create_connection(make, self.host, self.port, ssl=self._context())
+            _, made = await loop.create_connection(make, self.host, self.port, ssl=self.context())
         return made
 
-    def _context(self) -> ssl.SSLContext:
+    def context(self) -> ssl.SSLContext:
+        """Return the TLS settings. Raises OSError for missing files."""
         context = ssl.create_default_context(cafile=str(self.pki / "root-ca.pem"))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.pki / f"{self.service}.pem", self.pki / f"{self.service}.key")
