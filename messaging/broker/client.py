@@ -23,6 +23,14 @@ logger = logging.getLogger(__name__)
 ConnectionT = TypeVar("ConnectionT", bound="BrokerConnection")
 
 
+def service_context(pki: Path, service: str) -> ssl.SSLContext:
+    """Return the TLS settings of one of the portal's services. Raises OSError for missing files."""
+    context = ssl.create_default_context(cafile=str(pki / "root-ca.pem"))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(pki / f"{service}.pem", pki / f"{service}.key")
+    return context
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where the broker is, and as which of the portal's services to come: "gateway" or "bridge".
@@ -47,10 +55,7 @@ class Address:
 
     def context(self) -> ssl.SSLContext:
         """Return the TLS settings. Raises OSError for missing files."""
-        context = ssl.create_default_context(cafile=str(self.pki / "root-ca.pem"))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self.pki / f"{self.service}.pem", self.pki / f"{self.service}.key")
-        return context
+        return service_context(self.pki, self.service)
 
 
 class BrokerConnection(asyncio.Protocol, ABC):

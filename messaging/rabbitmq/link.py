@@ -19,6 +19,7 @@ from typing import Any, cast
 import pika
 from pika import spec
 
+from messaging.broker.client import service_context
 from messaging.rabbitmq.frames import (
     HEARTBEAT,
     MAX_FRAME_BYTES,
@@ -63,10 +64,7 @@ class Address:
 
     def context(self) -> ssl.SSLContext:
         """Return the TLS settings. Raises OSError for missing files."""
-        context = ssl.create_default_context(cafile=str(self.pki / "root-ca.pem"))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self.pki / f"{self.service}.pem", self.pki / f"{self.service}.key")
-        return context
+        return service_context(self.pki, self.service)
 
 
 class Channel:
