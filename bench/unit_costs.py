@@ -24,6 +24,7 @@ import psutil
 
 from bench.fleet import FleetPortal
 from bench.portal import wait_until
+from iotportal import processes
 from iotportal.embedded import rabbitmq
 from iotportal.embedded.ports import free_port, is_free
 
@@ -94,7 +95,10 @@ def start_rabbitmq(portal: FleetPortal) -> tuple[int, int]:
     from messaging.rabbitmq import names
 
     asked, ports = free_port(), rabbitmq.Ports(*(free_port() for _ in range(6)))
-    portal._start_django("broker-auth", "manage.py", "run_broker_auth", "--port", str(asked))
+    on_it = {
+        "PORTAL_BROKER": "rabbitmq", "AMQP_PORT": str(ports.amqps), "RABBITMQ_URL": f"http://127.0.0.1:{ports.management}",
+    }  # fmt: skip
+    portal._start_django("broker-auth", "manage.py", "run_broker_auth", "--port", str(asked), **on_it)
     where = {"amqps": ports.amqps, "mqtts": ports.mqtts, "management": ports.management, "metrics": ports.metrics}
     auth = f"http://127.0.0.1:{asked}"
     call_command("broker_config", str(rabbitmq.folder(portal.state)), bind="127.0.0.1", auth=auth, verbosity=0, **where)
@@ -105,7 +109,18 @@ def start_rabbitmq(portal: FleetPortal) -> tuple[int, int]:
     manager, password = names.MANAGER, names.manager_password()
     wait_until(lambda: rabbitmq.answers(ports.management, manager, password), "RabbitMQ's start", 240)
     wait_until(lambda: not is_free("127.0.0.1", asked), "the start of broker-auth")
+    bridge = processes.PROCESSES["bridge"]
+    portal._start_django("bridge", *bridge.argv, **bridge.env, **on_it)
+    wait_until(lambda: "connected to the broker" in portal.log("bridge"), "the bridge, without which RabbitMQ lets nobody in")
     return process.pid, ports.mqtts
+
+
+def brokers(portal: FleetPortal) -> Iterator[tuple[str, int, int]]:
+    """Yield name, process and MQTT port of each broker, one after the other."""
+    yield "embedded broker", portal.processes["broker"][0].pid, portal.mqtt_port
+    if rabbitmq.program() is not None:
+        portal.stop("worker")  # whose bridge listens to the embedded one
+        yield "RabbitMQ", *start_rabbitmq(portal)
 
 
 def per_connection(pid: int, port: int, devices: list[Device]) -> tuple[int, float]:
@@ -150,10 +165,7 @@ def main() -> int:
         pids = {name: process.pid for name, (process, _) in portal.processes.items()}
         for name in ("web", "worker"):
             print(f"{name + ' process, idle':40}{memory(pids[name]) / 1e6:8.0f} MB", flush=True)
-        found = [("embedded broker", pids["broker"], portal.mqtt_port)]
-        if rabbitmq.program() is not None:
-            found.append(("RabbitMQ", *start_rabbitmq(portal)))
-        for name, pid, port in found:
+        for name, pid, port in brokers(portal):
             empty, each = per_connection(pid, port, devices)
             print(f"{name + ', no device':40}{empty / 1e6:8.0f} MB")
             print(f"{name + ', an idle device more':40}{each / 1e3:8.0f} kB", flush=True)

@@ -223,6 +223,7 @@ class _Reading:
         await stream.call(spec.Queue.Declare(queue=STREAM, durable=True, arguments=stream_arguments()))
         await stream.call(spec.Queue.Bind(queue=STREAM, exchange=TOPICS, routing_key="#"))
         await stream.call(spec.Basic.Consume(queue=STREAM, arguments={"x-stream-offset": offset}))
+        # Who waits until what is said is kept (messaging.rabbitmq.readiness) waits for this one, so it comes after the binding.
         await events.call(spec.Queue.Declare(queue=EVENT_QUEUE, durable=True, arguments={"x-max-length": MAX_EVENTS}))
         await events.call(spec.Queue.Bind(queue=EVENT_QUEUE, exchange=EVENTS, routing_key="connection.*"))
         await events.call(spec.Basic.Consume(queue=EVENT_QUEUE))

@@ -23,6 +23,7 @@ from messaging.protocol import topics
 from messaging.rabbitmq.frames import Confirm, Delivery, header_names
 from messaging.rabbitmq.link import Address, Channel, ChannelClosed, Link, LinkLost
 from messaging.rabbitmq.names import DEAD_LETTER, TOPICS, to_routing_key, to_topic
+from messaging.rabbitmq.readiness import NotReady, ready_channel
 
 logger = logging.getLogger(__name__)
 
@@ -45,16 +46,19 @@ class _GatewayLink:
 
     @classmethod
     async def open(cls, address: Address, on_answer: Answer) -> _GatewayLink:
-        """Connect, open a confirming channel and consume from a queue of our own. Raises OSError or BrokerUnavailable."""
+        """Connect, open a confirming channel once commands are kept, and consume from a queue of our own.
+
+        Raises OSError or BrokerUnavailable.
+        """
         try:
             link = await Link.open(address)
         except LinkLost as error:
             raise BrokerUnavailable(str(error)) from error
         try:
-            channel = await link.channel()
+            channel = await ready_channel(link)
             self = cls(link, channel, on_answer)
             await self._consume()
-        except (LinkLost, ChannelClosed) as error:
+        except (LinkLost, ChannelClosed, NotReady) as error:
             link.abort()
             raise BrokerUnavailable(str(error)) from error
         except BaseException:

@@ -18,6 +18,7 @@ import httptools
 
 from messaging.authorization import Identity, Refusal
 from messaging.rabbitmq.decisions import decide
+from messaging.rabbitmq.readiness import NotReady, Peer, Readiness, look
 from messaging.services.broker_access import RegistryUnavailable, admit_certificate_name, admit_connection, password_proof
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,9 @@ def admit(device: str, password: str | None) -> Identity | Refusal:
 class AuthServer:
     """Answers on one port until closed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, look: Callable[[], object] = look) -> None:
         self._path = path.encode()
+        self._readiness = Readiness(look)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="admission")
         self._server: asyncio.Server | None = None
         self.port = 0
@@ -63,8 +65,11 @@ class AuthServer:
             self._server.close()
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
 
-    async def answer(self, target: bytes, body: bytes) -> tuple[int, str]:
-        """Return status and text of an answer. While the registry cannot be asked it is 503, which RabbitMQ takes for no."""
+    async def answer(self, target: bytes, body: bytes, peer: Peer) -> tuple[int, str]:
+        """Return status and text of an answer.
+
+        While the registry cannot be asked, or RabbitMQ would lose what it is told, it is 503, which RabbitMQ takes for no.
+        """
         path, _, question = target.rpartition(b"/")
         if not hmac.compare_digest(path, self._path):
             return 404, ""
@@ -76,10 +81,14 @@ class AuthServer:
         try:
             if name != "user":  # pure: no thread needed
                 return 200, decide(name, fields, admit)
+            await self._readiness.wait(peer)
             loop = asyncio.get_running_loop()
             verdict = await loop.run_in_executor(self._threads, decide, name, fields, admit)
         except RegistryUnavailable:
             logger.error("the registry cannot be asked, nobody new is let in")
+            return 503, ""
+        except NotReady as error:
+            logger.error("RabbitMQ does not keep what is said yet, nobody is let in: %s", error)
             return 503, ""
         if verdict != "allow":
             logger.info("refused: %.40r", fields.get("username"))
@@ -89,7 +98,8 @@ class AuthServer:
 class _Link(asyncio.Protocol):
     """One connection of RabbitMQ's HTTP client, which asks one question at a time on it."""
 
-    def __init__(self, answer: Callable[[bytes, bytes], Awaitable[tuple[int, str]]]) -> None:
+    def __init__(self, answer: Callable[[bytes, bytes, Peer], Awaitable[tuple[int, str]]]) -> None:
+        self.is_open = True
         self._answer = answer
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
@@ -99,8 +109,11 @@ class _Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
+    def eof_received(self) -> None:
+        self.is_open = False  # at once: what a new RabbitMQ asks in this turn must not find the old one's connection
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+        self.is_open, self._transport = False, None
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -127,7 +140,7 @@ class _Link(asyncio.Protocol):
 
     async def _respond(self, target: bytes, body: bytes) -> None:
         try:
-            status, text = await self._answer(target, body)
+            status, text = await self._answer(target, body, self)
         except Exception:
             logger.exception("a question of RabbitMQ could not be answered")
             status, text = 503, ""

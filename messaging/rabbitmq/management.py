@@ -1,4 +1,6 @@
-"""RabbitMQ's management interface, as far as the portal needs it: who is connected, since when, and to close a connection."""
+"""RabbitMQ's management interface, as far as the portal needs it: who is connected, since when,
+to close a connection, and whether a queue is there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 
-from messaging.rabbitmq.names import MANAGER, manager_password
+from messaging.rabbitmq.names import MANAGER, VHOST, manager_password
 
 TIMEOUT_S = 10.0
 NOT_THERE: list[Any] = []  # the answer to a question about what there is not
@@ -42,12 +44,21 @@ def close_connection(name: str, reason: str) -> bool:
     return _ask("DELETE", f"/api/connections/{quote(name, safe='')}", reason) is not NOT_THERE
 
 
-def _ask(method: str, target: str, reason: str = "") -> Any:
+def has_queue(name: str, timeout_s: float) -> bool:
+    """Say whether messages can be routed to a queue now: just after its start RabbitMQ knows some only later.
+
+    Raises:
+        ManagementUnavailable: it cannot be said, or takes longer than `timeout_s`.
+    """
+    return _ask("GET", f"/api/queues/{quote(VHOST, safe='')}/{quote(name)}?columns=name", timeout_s=timeout_s) is not NOT_THERE
+
+
+def _ask(method: str, target: str, reason: str = "", timeout_s: float = TIMEOUT_S) -> Any:
     address = urlsplit(settings.RABBITMQ_URL)
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     token = b64encode(f"{MANAGER}:{manager_password()}".encode()).decode()
     headers = {"Authorization": f"Basic {token}", **({"X-Reason": reason} if reason else {})}
-    with contextlib.closing(kind(address.hostname or "", address.port, timeout=TIMEOUT_S)) as link:
+    with contextlib.closing(kind(address.hostname or "", address.port, timeout=timeout_s)) as link:
         try:
             link.request(method, target, headers=headers)
             answer = link.getresponse()

@@ -13,6 +13,7 @@ TOPICS = "amq.topic"  # the exchange behind MQTT's topics
 EVENTS = "amq.rabbitmq.event"  # where the event exchange tells who connects and leaves
 STREAM = "portal.bridge.messages"  # everything that is said, until the bridge has written it and its age is over
 EVENT_QUEUE = "portal.bridge.events"  # not the stream: the event exchange's messages do not arrive in one (3.10)
+BRIDGE_QUEUES = (STREAM, EVENT_QUEUE)  # as the bridge declares them: the second once everything that is said goes to the first
 GATEWAY, BRIDGE, MANAGER = "portal.gateway", "portal.bridge", "portal.manager"
 # The header of what a queue threw away: with its queue a device names where that goes, and we are not asked.
 DEAD_LETTER = b"x-death"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +19,11 @@ from pika.credentials import ExternalCredentials
 
 from iotportal.embedded import pytest_plugin, rabbitmq
 from iotportal.embedded.ports import free_port
+from messaging.bridge.stream import MAX_EVENTS
 from messaging.gateway.amqp import AmqpTransport
 from messaging.rabbitmq import names
 from messaging.rabbitmq.auth_server import AuthServer
+from messaging.rabbitmq.config import stream_arguments
 from messaging.rabbitmq.link import Address
 from messaging.tests.broker.wire import Wire
 from messaging.tests.gateway.world import ScriptedDevice, World
@@ -88,7 +91,18 @@ def start_rabbit() -> RunningRabbit:
     finally:
         settings.DEVICE_PASSWORDS = passwords
     servers.start_rabbitmq(ports, names.MANAGER, names.manager_password())
-    return RunningRabbit(ports, auth)
+    running = RunningRabbit(ports, auth)
+    declare_bridge_queues(running)
+    return running
+
+
+def declare_bridge_queues(running: RunningRabbit) -> None:
+    """Make what a bridge makes at its first start, and without which nobody is let in."""
+    with contextlib.closing(pika.BlockingConnection(service_parameters(running, "bridge"))) as link:
+        channel = link.channel()
+        channel.queue_declare(names.STREAM, durable=True, arguments=stream_arguments())
+        channel.queue_bind(names.STREAM, names.TOPICS, "#")
+        channel.queue_declare(names.EVENT_QUEUE, durable=True, arguments={"x-max-length": MAX_EVENTS})
 
 
 def service_parameters(running: RunningRabbit, service: str) -> pika.ConnectionParameters:

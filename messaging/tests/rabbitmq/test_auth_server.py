@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from messaging.rabbitmq.auth_server import MAX_BODY_BYTES, AuthServer
+from messaging.rabbitmq import readiness
+from messaging.rabbitmq.auth_server import MAX_BODY_BYTES, AuthServer, _Link
 from messaging.rabbitmq.names import auth_path
+from messaging.rabbitmq.readiness import NotReady
 
 ONE = "1" * 32
 TOPIC = f"username={ONE}&vhost=%2F&resource=topic&name=amq.topic&permission=write&routing_key=server.{ONE}.get_gpio"
@@ -16,10 +18,14 @@ TOPIC = f"username={ONE}&vhost=%2F&resource=topic&name=amq.topic&permission=writ
 
 @pytest.fixture
 async def server() -> AsyncIterator[AuthServer]:
-    running = AuthServer(auth_path())
+    running = AuthServer(auth_path(), look=not_ready)
     await running.start("127.0.0.1", 0)
     yield running
     await running.stop()
+
+
+def not_ready() -> None:
+    raise NotReady("no queue")
 
 
 async def ask(server: AuthServer, target: str, *bodies: str) -> list[bytes]:
@@ -52,3 +58,19 @@ async def test_what_is_no_form_is_denied_and_what_is_too_long_cut(server: AuthSe
     assert answer.endswith(b"deny")
     (answer,) = await ask(server, f"{auth_path()}/topic", "x" * (MAX_BODY_BYTES + 1))
     assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_nobody_is_let_in_by_a_rabbitmq_that_would_lose_what_it_is_told(
+    server: AuthServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(readiness, "PATIENCE_S", 0.02)
+    login, topic = await ask(server, f"{auth_path()}/user", f"username={ONE}"), await ask(server, f"{auth_path()}/topic", TOPIC)
+    assert login[0].startswith(b"HTTP/1.1 503 ")
+    assert topic[0].endswith(b"allow")  # who is in has been let in
+    assert "nobody is let in" in caplog.text
+
+
+async def test_a_connection_that_rabbitmq_has_ended_is_known_as_such_at_once() -> None:
+    link = _Link(lambda *_: asyncio.sleep(0, (200, "")))
+    link.eof_received()
+    assert not link.is_open
