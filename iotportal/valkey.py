@@ -133,15 +133,13 @@ class _Link(asyncio.Protocol):
             self._flushing = True
             self._loop.call_soon(self._flush)
 
-    def post(self, arguments: tuple[Any, ...], *, keep: bool = False, urgent: bool = True) -> None:
+    def post(self, arguments: tuple[Any, ...], *, keep: bool = False) -> None:
         """Send what nobody awaits the answer of, a turn later: what belongs to one event is posted in two turns of the loop.
 
         One to `keep` is handed back if the connection breaks before it is answered.
         """
         self._put(arguments, arguments if keep else None)
-        if not urgent:
-            self._linger()
-        elif not self._flushing and not self._posting:
+        if not self._flushing and not self._posting:
             self._posting = True
             self._loop.call_soon(self._loop.call_soon, self._flush)
 
@@ -234,8 +232,8 @@ class Valkey:
         except ValkeyUnavailable as error:
             logger.warning("dropped %s: %s", arguments[0], error)
 
-    def keep(self, *arguments: Any, urgent: bool = True) -> None:
-        """Post a command that must not be lost; it may be carried out twice. One that is not `urgent` leaves within LINGER_S.
+    def keep(self, *arguments: Any) -> None:
+        """Post a command that must not be lost; it may be carried out twice.
 
         Without a connection it waits for one, and it is sent again if the connection breaks before it is answered.
         """
@@ -245,12 +243,12 @@ class Valkey:
             logger.error(
                 "dropped %s: %d wait for valkey already", dropped[0], MAX_KEPT, extra=self._about and self._about(dropped)
             )
-        self._send_kept(urgent=urgent)
+        self._send_kept()
 
-    def _send_kept(self, *, urgent: bool = True) -> None:
+    def _send_kept(self) -> None:
         with contextlib.suppress(ValkeyUnavailable):  # then with the next connection
             while self._kept:
-                self._usable().post(self._kept[0], keep=True, urgent=urgent)
+                self._usable().post(self._kept[0], keep=True)
                 self._kept.popleft()
 
     def run(self, script: Script, keys: tuple[str, ...], arguments: tuple[Any, ...], *, urgent: bool = True) -> Answer:

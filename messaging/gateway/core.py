@@ -500,7 +500,7 @@ class Gateway:
     def _stream(self, record: dict[str, object]) -> None:
         # A record that comes twice is the same row.
         words = ("XADD", cache.COMMAND_STREAM, "MAXLEN", "~", str(STREAM_LENGTH), "*", "r", encode(record))
-        self._valkey.keep(*words, urgent=False)
+        self._valkey.keep(*words)
 
     def _ms(self, pending: _Pending) -> float:
         return round((monotonic() - pending.accepted) * 1000, 2)
