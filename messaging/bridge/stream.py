@@ -30,7 +30,7 @@ from messaging.bridge.source import Deliver, Incoming, SourceLost
 from messaging.rabbitmq import management, presence
 from messaging.rabbitmq.config import stream_arguments
 from messaging.rabbitmq.frames import Delivery, ProtocolError, header_names, headers
-from messaging.rabbitmq.link import Address, Channel, ChannelClosed, Link, LinkLost
+from messaging.rabbitmq.link import NOT_FOUND, Address, Channel, ChannelClosed, Link, LinkLost
 from messaging.rabbitmq.names import DEAD_LETTER, EVENT_QUEUE, EVENTS, STREAM, TOPICS, to_topic
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ MAX_EVENTS = 100_000  # comings and goings that wait for a bridge; what is dropp
 LIST_FIRST_S, LIST_AGAIN_S, LIST_EVERY_S = 0.5, 6.0, 30.0
 SLOW_LIST_S = 5.0
 ANSWER_S, STOP_S = 10.0, 5.0
-NOT_FOUND, NO_QUEUE = 404, "NOT_FOUND - no queue "
+NO_QUEUE = "NOT_FOUND - no queue "
 OFFSET = b"x-stream-offset"
 T = TypeVar("T")
 MOVE = """

@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 HANDSHAKE_S = 5.0
 HEARTBEAT_S = 20
 SILENT_BEATS = 3
+NOT_FOUND = 404  # a reply code (1.2): there is no such queue, or it cannot be reached yet
 MAX_UNSENT_BYTES = 8 * 1024 * 1024  # RabbitMQ reads no more from us: more than that need not wait for it
 
 

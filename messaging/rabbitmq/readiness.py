@@ -13,13 +13,12 @@ from typing import Protocol
 from pika import spec
 
 from messaging.rabbitmq import management
-from messaging.rabbitmq.link import Channel, ChannelClosed, Link
+from messaging.rabbitmq.link import NOT_FOUND, Channel, ChannelClosed, Link
 from messaging.rabbitmq.names import BRIDGE_QUEUES
 
 PATIENCE_S = 3.0  # shorter than any device or gateway waits for its connection
 AGAIN_S = 0.1
 LOOK_TIMEOUT_S = 2.0
-NOT_FOUND = 404  # also for a queue that is there, but cannot be routed to yet
 NO_QUEUE = "the bridge's queues are not there: RabbitMQ has just started, or no bridge ever has"
 
 
