@@ -141,7 +141,10 @@ class Portal:
     def start_broker(self) -> None:
         """Start the broker and wait for its port."""
         self._start_django("broker", "manage.py", "run_broker", "--host", "127.0.0.1", "--port", str(self.mqtt_port))
-        wait_until(self._broker_listens, "the broker's start")
+        try:
+            wait_until(self._broker_listens, "the broker's start")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {self.log('broker')[-2000:]}") from None
 
     def start_worker(self, *, name: str = "worker", wait: bool = True) -> None:
         """Start a Celery worker with the bridge, and wait until the bridge has caught up."""
