@@ -9,7 +9,6 @@ import psutil
 
 from iotportal.embedded.errors import StartError
 
-
 # Below what Linux (32768) and macOS (49152) give to outgoing connections: one of those could have it before its server starts.
 _QUIET = range(20_000, 32_000)
 _TRIES = 50
